@@ -1,0 +1,38 @@
+#pragma once
+
+/*
+ * The heap, for sizes we choose: running out aborts, so callers have no error path. What a peer
+ * chooses the size of goes through `struct buf` with a ceiling instead.
+ */
+
+#include "core/defs.h"
+
+/* Zeroed memory; n == 0 gives a pointer that may be freed. Never NULL. Free with mem_free. */
+MUST_USE void *mem_alloc(size_t n);
+/* Zeroed array; aborts when n * size overflows. */
+MUST_USE void *mem_alloc_array(size_t n, size_t size);
+/* Grows or shrinks an array; what is new is not zeroed. Never NULL. */
+MUST_USE void *mem_realloc_array(void *p, size_t n, size_t size);
+MUST_USE void *mem_dup(const void *p, size_t n);
+/* NULL is fine. */
+void mem_free(void *p);
+/* Overwrites secrets; the compiler does not drop it. */
+void mem_wipe(void *p, size_t n);
+
+#define NEW(type) ((type *)mem_alloc(sizeof(type)))
+
+static inline void mem_free_auto_(void *p)
+{
+    mem_free(*(void **)p);
+}
+
+/*
+ * A count of owners, for immutable things shared between threads. Starts at 1. ref_drop returns
+ * true to the one owner who must now free.
+ */
+struct ref {
+    _Atomic(unsigned) count;
+};
+void ref_init(struct ref *ref);
+void ref_take(struct ref *ref);
+MUST_USE bool ref_drop(struct ref *ref);
