@@ -1,0 +1,136 @@
+#pragma once
+
+/*
+ * The HTTP server: HTTP/1.1 and HTTP/2 (prior knowledge) over any stream, one handler for both.
+ *
+ *   stream --first byte 0x16 and TLS configured--> tls --+
+ *     |                                                  v
+ *     +-- "PRI * HTTP/2.0" --> h2 session       HTTP/1.1 --> upgrade: the stream leaves HTTP
+ *               \                                 /
+ *                +--> router --> handler(exchange) --> answer now, later, or as a stream
+ *
+ * Rules
+ *   1. An exchange is one request and its answer. Its request stays readable until the exchange ends.
+ *   2. It ends once: answered, or the client gone. on_end is the last call about it and always comes;
+ *      after on_end neither exchange nor request may be touched.
+ *   3. A handler gets the whole body (bounded by its route); larger ones were refused with 413.
+ *   4. Answering never fails and never calls on_end from inside.
+ */
+
+#include "core/err.h"
+#include "core/str.h"
+#include "ip/addrport.h"
+#include "net/stream.h"
+#include "net/tls.h"
+
+struct http_server;
+struct http_exchange;
+
+struct http_header {
+    struct str name; /* lower case */
+    struct str value;
+};
+
+struct http_request {
+    struct str method;
+    struct str path;      /* as sent, without the query; percent-decoded only in params */
+    struct str query;     /* without the '?' */
+    struct str authority; /* Host or :authority */
+    const struct http_header *headers;
+    size_t n_headers;
+    struct str body;
+    int version; /* 1 or 2 */
+    bool is_tls;
+    bool is_unix;
+    struct ip_addrport peer;
+    void *conn_user; /* from http_serve */
+    struct loop *loop;
+    const struct http_param *params; /* of the route's pattern */
+    size_t n_params;
+};
+
+struct http_param {
+    struct str name;
+    struct str value; /* percent-decoded */
+};
+
+/* The header's value (name in lower case), or the empty str. */
+struct str http_header_get(const struct http_request *req, struct str name);
+/* A "{name}" of the route's pattern, percent-decoded; the empty str if there is none. */
+struct str http_param_get(const struct http_request *req, struct str name);
+/* A query parameter, percent-decoded (also '+') into the exchange's memory; false if absent. */
+bool http_query_get(struct http_exchange *x, struct str name, struct str *value);
+
+typedef void http_handler_fn(void *user, struct http_exchange *x, const struct http_request *req);
+
+/*
+ * Patterns: literal segments and "{name}" for exactly one segment. "*" alone as the last segment
+ * takes the rest. Literal beats parameter. A method of "*" takes any. HEAD goes to GET's handler.
+ */
+struct http_route {
+    const char *method;
+    const char *pattern;
+    http_handler_fn *handler;
+    size_t max_body; /* bytes; 0: 64 KiB */
+};
+
+struct http_server_options {
+    const struct http_route *routes; /* borrowed for the server's life */
+    size_t n_routes;
+    void *user;               /* handed to handlers */
+    struct tls_server *tls;   /* NULL: a TLS hello is refused by closing */
+    const struct http_header *headers; /* added to every answer (names lower case); borrowed */
+    size_t n_headers;
+    size_t max_header_bytes;  /* 0: 32 KiB */
+    size_t max_streams;       /* HTTP/2 streams per connection, 0: 250 */
+    int64_t header_ms;        /* from the first byte to the end of the headers, 0: 10 s */
+    int64_t body_ms;          /* to the end of the body, 0: 30 s */
+    int64_t idle_ms;          /* HTTP/1 keep-alive and HTTP/2 with no open stream, 0: 2 min; -1: for ever */
+    bool h2_only;             /* inside Noise */
+};
+/* One server may serve on many loops. Free it when no stream is left (or the loops are freed). */
+MUST_USE struct http_server *http_server_new(const struct http_server_options *options);
+void http_server_free(struct http_server *server);
+/* Replaces the certificate for connections to come; from any thread. */
+void http_server_set_tls(struct http_server *server, struct tls_server *tls);
+
+/*
+ * Serves HTTP on the stream, which it takes. `conn_user` is handed to each request; `on_close` (may
+ * be NULL) is called when the connection is gone or has been upgraded away, after the last on_end.
+ */
+void http_serve(struct http_server *server, struct stream *stream, void *conn_user,
+                void (*on_close)(void *conn_user));
+
+/* ---- Answers ---- */
+
+/* Called once when the exchange is over; `aborted` if the client went before it was answered in full. */
+void http_on_end(struct http_exchange *x, void (*fn)(void *user, bool aborted), void *user);
+/* Adds a header to the answer to come. Name in lower case. Both copied. */
+void http_add_header(struct http_exchange *x, struct str name, struct str value);
+/* The whole answer. content_type may be NULL for none. Body copied. */
+void http_respond(struct http_exchange *x, int status, const char *content_type, struct str body);
+/* text/plain with the text and a newline. */
+void http_respond_text(struct http_exchange *x, int status, const char *text);
+
+/* A streamed answer: start sends the headers at once; no content-length. */
+void http_stream_start(struct http_exchange *x, int status, const char *content_type);
+void http_stream_write(struct http_exchange *x, struct str data); /* copies */
+/* Bytes written and not yet handed to the connection (flow control, slow reader). */
+size_t http_stream_pending(const struct http_exchange *x);
+/* Called when pending has fallen to zero again. */
+void http_stream_on_writable(struct http_exchange *x, void (*fn)(void *user), void *user);
+void http_stream_end(struct http_exchange *x);
+/* Gives the exchange up: RST_STREAM, or closing an HTTP/1 connection. on_end follows (aborted). */
+void http_abort(struct http_exchange *x);
+
+/*
+ * HTTP/1.1 only: answers 101 with `upgrade` as the Upgrade header and the headers added before, and hands
+ * the connection's stream to the caller, who sets its events at once; bytes that followed the request come
+ * as its first data. The exchange is over (on_end is called, not aborted). With `silent`, no answer at
+ * all is written (DERP fast start). NULL when the request is not HTTP/1.1 (then answer it as usual).
+ */
+MUST_USE struct stream *http_upgrade(struct http_exchange *x, const char *upgrade, bool silent);
+/* Same for WebSocket with a subprotocol (may be NULL): the stream carries the concatenated binary messages. */
+MUST_USE struct stream *http_upgrade_websocket(struct http_exchange *x, const char *protocol);
+/* Whether the request is a WebSocket upgrade, offering `protocol` if not NULL. */
+bool http_is_websocket(const struct http_request *req, const char *protocol);

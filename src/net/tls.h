@@ -1,0 +1,49 @@
+#pragma once
+
+/*
+ * TLS over a stream (OpenSSL, memory BIOs). TLS 1.2 and 1.3; certificates can be replaced while
+ * connections live: those keep the context they began with.
+ */
+
+#include "core/buf.h"
+#include "net/stream.h"
+
+struct tls_server; /* counted, any thread */
+
+struct tls_server_options {
+    struct str cert_pem;  /* leaf first, then its chain */
+    struct str key_pem;
+    struct str extra_der; /* one more certificate to append to the chain (the relay's meta certificate) */
+};
+MUST_USE int tls_server_new(const struct tls_server_options *options, struct tls_server **out,
+                            struct err *err);
+struct tls_server *tls_server_ref(struct tls_server *t);
+void tls_server_unref(struct tls_server *t);
+/* Takes `below`; the handshake runs as data comes (10 s at most, then aborted). */
+MUST_USE struct stream *tls_accept(struct tls_server *t, struct stream *below);
+
+struct tls_client_options {
+    struct str server_name;        /* SNI and name to verify; empty for none */
+    uint8_t pin_sha256[32];        /* of the leaf's DER, when has_pin */
+    bool has_pin;
+    bool insecure;                 /* neither chain nor name: tests only */
+    void (*on_ready)(void *user);  /* handshake done; may be NULL */
+    void *user;
+};
+/* Takes `below`. */
+MUST_USE int tls_connect(const struct tls_client_options *options, struct stream *below,
+                         struct stream **out, struct err *err);
+
+/*
+ * A self-signed ECDSA P-256 certificate for `names` (DNS names or IP literals, as SANs), valid ten
+ * years from a day ago. PEM texts go to the buffers; sha256 is of the certificate's DER form.
+ */
+MUST_USE int tls_self_signed(const struct str *names, size_t n_names, struct buf *cert_pem,
+                             struct buf *key_pem, uint8_t sha256[32], struct err *err);
+/* SHA-256 of the first certificate in a PEM text. */
+MUST_USE int tls_cert_sha256(struct str cert_pem, uint8_t sha256[32], struct err *err);
+/*
+ * The relay's meta certificate (protocol.md 16.2): self-signed Ed25519, CN `derpkey` + hex, serial 2,
+ * valid 30 days to either side of now. DER form appended to `der`.
+ */
+MUST_USE int tls_derp_meta_cert(const uint8_t derp_public[32], struct buf *der, struct err *err);

@@ -1,0 +1,19 @@
+#pragma once
+
+/* UDP sockets for request and answer (STUN). */
+
+#include "core/err.h"
+#include "ip/addrport.h"
+#include "net/loop.h"
+
+struct udp;
+
+typedef void udp_receive_fn(void *user, struct udp *udp, struct ip_addrport from, struct str data);
+
+/* Family 6 with the zero address takes IPv4 too (peers then come as IPv4, not mapped). Port 0: any. */
+MUST_USE int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_receive,
+                      void *user, struct udp **out, struct err *err);
+struct ip_addrport udp_addr(const struct udp *udp);
+/* Best effort, from the address the last datagram came to; what cannot be sent now is dropped. */
+void udp_send(struct udp *udp, struct ip_addrport to, struct str data);
+void udp_close(struct udp *udp);
