@@ -1,0 +1,120 @@
+#pragma once
+
+/*
+ * Commands: the one way to change anything. Each names its tailnet, its author and where it came from.
+ */
+
+#include "core/err.h"
+#include "tailnet/change.h"
+#include "tailnet/info.h"
+#include "tailnet/view.h"
+
+enum command_origin { ORIGIN_CLIENT, ORIGIN_SOCKET, ORIGIN_API, ORIGIN_SERVER };
+
+enum command_type {
+    COMMAND_TAILNET_CREATE,
+    COMMAND_TAILNET_UPDATE, /* settings, DNS, relay map: replaces the info's changeable part */
+    COMMAND_TAILNET_DELETE,
+    COMMAND_USER_CREATE,
+    COMMAND_USER_RENAME,
+    COMMAND_USER_DELETE,
+    COMMAND_AUTH_KEY_CREATE,
+    COMMAND_AUTH_KEY_EXPIRE,
+    COMMAND_AUTH_KEY_DELETE,
+    COMMAND_REGISTER,         /* a client's register request: result.reg says what to answer */
+    COMMAND_REGISTER_APPROVE, /* an administrator or a log-in completes a pending registration */
+    COMMAND_REGISTER_REJECT,
+    COMMAND_NODE_UPDATE, /* a client's map request: facts, endpoints, keys */
+    COMMAND_STREAM_OPEN, /* a map stream began: result.generation, and the node is online */
+    COMMAND_STREAM_CLOSE,
+    COMMAND_NODE_RENAME,
+    COMMAND_NODE_DELETE,
+    COMMAND_NODE_EXPIRE,
+    COMMAND_NODE_TAG,
+    COMMAND_NODE_APPROVE_ROUTES,
+    COMMAND_TICK, /* time passed: expiries, offline grace, ephemeral nodes, stale registrations */
+};
+
+/* What a client's register request says, decoded; borrowed for the call. */
+struct register_request {
+    struct machine_key machine; /* from the channel, never from the body */
+    struct node_key key;
+    struct node_key old_key; /* zero: none */
+    struct nl_key nl;
+    uint32_t capver;
+    bool has_expiry;
+    int64_t expiry_ms;
+    struct str auth_key;          /* the whole text; empty: none */
+    struct str followup;          /* auth id out of the Followup URL; empty: none */
+    bool ephemeral;
+    struct node_facts *facts;     /* referenced by whoever keeps it */
+};
+
+enum register_outcome {
+    REGISTER_DONE,    /* node and user are set */
+    REGISTER_PENDING, /* auth_id is set: answer with the URL, or hold the follow-up until CHANGE_PENDING */
+    REGISTER_EXPIRED, /* NodeKeyExpired */
+    REGISTER_LOGGED_OUT,
+    REGISTER_FAILED, /* `text` is for the client's user, as RegisterResponse.Error */
+};
+
+struct command {
+    enum command_type type;
+    enum command_origin origin;
+    struct str author;  /* for the audit: "socket", an API key's prefix, a node; borrowed */
+    tailnet_id tailnet; /* 0: the first one (for commands of clients: found by the keys) */
+    int64_t now_ms;     /* unix; the domain asks no clock */
+
+    /* The object; 0 where none is needed. */
+    uint64_t id;
+    struct str name;  /* user name, node name, tailnet name, auth id */
+    struct str text;  /* display name */
+    struct str email;
+    struct str picture_url;
+    user_id user;     /* owner */
+    struct str user_name; /* alternative to `user` for COMMAND_REGISTER_APPROVE: "name", unique match */
+
+    /* Auth keys. */
+    bool reusable;
+    bool ephemeral;
+    struct str_list tags; /* borrowed; also COMMAND_NODE_TAG */
+    int64_t expiry_ms;    /* unix; 0: never. Also COMMAND_NODE_EXPIRE */
+    bool is_oidc;         /* COMMAND_REGISTER_APPROVE */
+
+    /* Routes, COMMAND_NODE_APPROVE_ROUTES; borrowed. */
+    const struct ip_prefix *routes;
+    size_t n_routes;
+
+    const struct register_request *reg;
+
+    /* COMMAND_NODE_UPDATE, COMMAND_STREAM_OPEN: who (both checked), and what it says. */
+    struct machine_key machine;
+    struct node_key key;
+    bool is_update; /* false: STREAM_OPEN that only reads (facts and endpoints are to be ignored) */
+    uint32_t capver;
+    struct disco_key disco;
+    struct node_facts *facts; /* NULL: unchanged */
+    const struct ip_addrport *endpoints;
+    const uint8_t *endpoint_types;
+    size_t n_endpoints;
+    bool has_endpoints;
+    uint32_t home_derp; /* 0: keep */
+    uint64_t generation; /* COMMAND_STREAM_CLOSE */
+
+    struct tailnet_info *info; /* COMMAND_TAILNET_CREATE, _UPDATE: borrowed */
+};
+
+/* Fill with {0}; command_result_fini when done. */
+struct command_result {
+    enum register_outcome outcome;
+    char auth_id[64];         /* REGISTER_PENDING */
+    char text[256];           /* REGISTER_FAILED */
+    struct str secret;        /* COMMAND_AUTH_KEY_CREATE: the key, shown this once; wiped by fini */
+    uint64_t id;
+    uint64_t generation;      /* COMMAND_STREAM_OPEN */
+    const struct node *node;  /* counted */
+    const struct user *user;  /* counted; NULL for tagged nodes */
+    const struct auth_key *auth_key;
+    const struct tailnet_view *view; /* counted: the tailnet with this command applied */
+};
+void command_result_fini(struct command_result *r);

@@ -1,0 +1,66 @@
+#pragma once
+
+/*
+ * The domain: every tailnet with its users, keys and nodes, and the rules that hold between them.
+ * One thread owns it; commands are applied one after the other, each whole or not at all.
+ *
+ * It keeps its look-up tables (by node key, machine key, address, name, auth id) beside the views, and
+ * never waits: no disk, no network, no clock, no locks. What happened is appended to a change list.
+ *
+ * Invariants
+ *   1. Addresses are unique over the server; given names within a tailnet; node keys over the server.
+ *   2. node.user is 0 iff node.tags is not empty.
+ *   3. A refused command changes nothing and adds no change.
+ *   4. A subnet route is served by at most one node of a tailnet: an online one, if any is.
+ *   5. Revisions of a tailnet rise by one with every change.
+ */
+
+#include "tailnet/command.h"
+
+struct domain;
+
+MUST_USE struct domain *domain_new(void);
+void domain_free(struct domain *d);
+
+/* Applies one command. Negative: refused, nothing changed. changes is appended to, result is set on 0. */
+MUST_USE int domain_apply(struct domain *d, const struct command *c, struct change_list *changes,
+                          struct command_result *result, struct err *err);
+
+/* The tailnet as it stands (counted), or NULL. 0 means the first tailnet. */
+const struct tailnet_view *domain_view(struct domain *d, tailnet_id id);
+const struct tailnet_view *domain_view_by_name(struct domain *d, struct str name);
+size_t domain_tailnet_ids(const struct domain *d, tailnet_id *out, size_t max);
+
+/*
+ * Look-ups by what a client presents; borrowed until the next command, NULL when unknown. A node is found
+ * by its current key only.
+ */
+const struct node *domain_node_by_key(const struct domain *d, const struct node_key *key);
+const struct node *domain_node_by_id(const struct domain *d, node_id id);
+/* The host name and keys of a pending registration, for the approval page; false if unknown. */
+struct pending_info {
+    struct str hostname; /* borrowed until the next command */
+    struct str os;
+    struct machine_key machine;
+};
+bool domain_pending_find(const struct domain *d, struct str auth_id, struct pending_info *out);
+/* When the next COMMAND_TICK is due (unix ms), or INT64_MAX. */
+int64_t domain_next_tick_ms(const struct domain *d);
+
+/* Start-up: the store puts back what it has, tailnets first, then users, keys, nodes. Takes the references. */
+MUST_USE int domain_load_tailnet(struct domain *d, struct tailnet_info *info, uint64_t revision,
+                                 struct err *err);
+MUST_USE int domain_load_user(struct domain *d, struct user *user, struct err *err);
+MUST_USE int domain_load_auth_key(struct domain *d, struct auth_key *key, struct err *err);
+MUST_USE int domain_load_node(struct domain *d, struct node *node, struct err *err);
+/* The smallest ids not used before; the store keeps the highest ever given. */
+struct domain_counters {
+    uint64_t tailnet;
+    uint64_t user;
+    uint64_t auth_key;
+    uint64_t node;
+};
+void domain_load_counters(struct domain *d, const struct domain_counters *next);
+struct domain_counters domain_counters(const struct domain *d);
+/* After the last load: elects routes, schedules ephemeral nodes; now is unix. */
+void domain_load_done(struct domain *d, int64_t now_ms);

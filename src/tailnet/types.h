@@ -1,0 +1,33 @@
+#pragma once
+
+/*
+ * Words every other header of the domain uses: ids, limits, small enumerations.
+ *
+ * Ids are below 2^53, unique over the whole server within their kind, and never used again.
+ */
+
+#include "core/defs.h"
+
+typedef uint64_t tailnet_id;
+typedef uint64_t user_id;
+typedef uint64_t node_id;
+typedef uint64_t auth_key_id;
+
+/* Tagged nodes belong to nobody; clients and headscale's tools know this user in their place. */
+#define USER_TAGGED_DEVICES ((user_id)2147455555)
+
+/* Ceilings on what one tailnet or one request may hold. */
+#define TAILNET_NODES_MAX 100000
+#define TAILNET_USERS_MAX 100000
+#define TAILNET_AUTH_KEYS_MAX 100000
+#define NODE_ENDPOINTS_MAX 64
+#define NODE_ROUTES_MAX 1024
+#define NODE_TAGS_MAX 128
+#define NODE_HOSTINFO_MAX ((size_t)128 << 10) /* bytes of JSON */
+#define PENDING_MAX 1024                      /* registrations waiting for approval, over the server */
+#define PENDING_MS ((int64_t)15 * 60 * 1000)
+#define OFFLINE_GRACE_MS ((int64_t)10 * 1000)
+
+enum register_method { REGISTER_UNSPECIFIED, REGISTER_AUTH_KEY, REGISTER_CLI, REGISTER_OIDC };
+enum user_role { ROLE_MEMBER, ROLE_ADMIN, ROLE_OWNER, ROLE_NETWORK_ADMIN, ROLE_IT_ADMIN,
+                 ROLE_BILLING_ADMIN, ROLE_AUDITOR };
