@@ -10,5 +10,5 @@
 #include <string.h>
 #include <time.h>
 
-#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol atof gets gmtime \
-    localtime ctime asctime strerror
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol atof gets \
+    gmtime localtime ctime asctime strerror

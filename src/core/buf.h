@@ -29,7 +29,8 @@ void buf_drop(struct buf *b, size_t n);
 void buf_cut(struct buf *b, size_t n);
 bool buf_is_full(const struct buf *b);
 struct str buf_str(const struct buf *b);
-/* Makes room for n more bytes and returns where to write them, or NULL when over the limit; follow with buf_added. */
+/* Makes room for n more bytes and returns where to write them, or NULL when over the limit; follow
+ * with buf_added. */
 MUST_USE char *buf_reserve(struct buf *b, size_t n);
 void buf_added(struct buf *b, size_t n);
 
@@ -41,7 +42,7 @@ void buf_put_be64(struct buf *b, uint64_t v);
 void buf_put_le32(struct buf *b, uint32_t v);
 void buf_put_u64(struct buf *b, uint64_t v); /* decimal text */
 void buf_put_i64(struct buf *b, int64_t v);
-void buf_put_hex(struct buf *b, struct str bytes); /* lower case */
+void buf_put_hex(struct buf *b, struct str bytes);    /* lower case */
 void buf_put_base64(struct buf *b, struct str bytes); /* standard, padded */
 PRINTF_LIKE(2, 3) void buf_printf(struct buf *b, const char *fmt, ...);
 /* Hands the bytes over as an owned str (str_free) and leaves the buffer empty. */
@@ -49,7 +50,8 @@ MUST_USE struct str buf_take(struct buf *b);
 
 /* Decoding text forms: whole input, strict. False and out untouched on anything else. */
 MUST_USE bool hex_decode(struct str hex, void *out, size_t out_len);
-MUST_USE bool base64_decode(struct str text, struct buf *out); /* standard or URL alphabet, padding optional */
+MUST_USE bool base64_decode(struct str text,
+                            struct buf *out); /* standard or URL alphabet, padding optional */
 
 /*
  * Immutable counted bytes, shared between threads.
@@ -57,5 +59,5 @@ MUST_USE bool base64_decode(struct str text, struct buf *out); /* standard or UR
 struct blob;
 MUST_USE struct blob *blob_new(struct str bytes); /* copies */
 struct blob *blob_ref(struct blob *b);
-void blob_unref(struct blob *b); /* NULL is fine */
+void blob_unref(struct blob *b);           /* NULL is fine */
 struct str blob_str(const struct blob *b); /* NULL gives the empty str */

@@ -21,36 +21,35 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define BIT(n) (1u << (n))
-#define MIN(a, b)                                                                                  \
-    ({                                                                                             \
-        __auto_type min_a_ = (a);                                                                  \
-        __auto_type min_b_ = (b);                                                                  \
-        min_a_ < min_b_ ? min_a_ : min_b_;                                                         \
-    })
-#define MAX(a, b)                                                                                  \
-    ({                                                                                             \
-        __auto_type max_a_ = (a);                                                                  \
-        __auto_type max_b_ = (b);                                                                  \
-        max_a_ > max_b_ ? max_a_ : max_b_;                                                         \
+/* Each use names its temporaries anew, so that they nest without shadowing. */
+#define MIN(a, b) PICK_(<, a, b, __COUNTER__)
+#define MAX(a, b) PICK_(>, a, b, __COUNTER__)
+#define PICK_(op, a, b, n) PICK_NAMED_(op, a, b, n)
+#define PICK_NAMED_(op, a, b, n)                            \
+    ({                                                      \
+        __auto_type pick_a_##n = (a);                       \
+        __auto_type pick_b_##n = (b);                       \
+        pick_a_##n op pick_b_##n ? pick_a_##n : pick_b_##n; \
     })
 
 /* The struct that holds `member` at `ptr`. */
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Yields `p` and leaves NULL: ownership goes to whoever gets the value. */
-#define TAKE(p)                                                                                    \
-    ({                                                                                             \
-        __auto_type take_ = (p);                                                                   \
-        (p) = NULL;                                                                                \
-        take_;                                                                                     \
+#define TAKE(p)                  \
+    ({                           \
+        __auto_type take_ = (p); \
+        (p) = NULL;              \
+        take_;                   \
     })
 
-/* Makes AUTO(fn) work for `fn(type *)`; the variable holds a pointer, NULL when nothing is owned. */
-#define DEFINE_AUTO(type, fn)                                                                      \
-    static inline void fn##_auto_(type **p)                                                        \
-    {                                                                                              \
-        fn(*p);                                                                                    \
-    }                                                                                              \
+/* Makes AUTO(fn) work for `fn(type *)`; the variable holds a pointer, NULL when nothing is owned.
+ */
+#define DEFINE_AUTO(type, fn)               \
+    static inline void fn##_auto_(type **p) \
+    {                                       \
+        fn(*p);                             \
+    }                                       \
     struct fn##_auto_needs_semicolon_
 /* Makes AUTO_FINI(fn) work for `fn(type *)` on a variable that is the struct itself. */
 #define AUTO(fn) __attribute__((cleanup(fn##_auto_)))
@@ -58,8 +57,8 @@
 
 NO_RETURN void assert_failed(const char *file, int line, const char *text);
 
-#define ASSERT(cond)                                                                               \
-    do {                                                                                           \
-        if (__builtin_expect(!(cond), 0))                                                          \
-            assert_failed(__FILE__, __LINE__, #cond);                                              \
+#define ASSERT(cond)                                  \
+    do {                                              \
+        if (__builtin_expect(!(cond), 0))             \
+            assert_failed(__FILE__, __LINE__, #cond); \
     } while (0)

@@ -80,7 +80,7 @@ static inline struct list_node *list_pop_front(struct list *l)
 }
 
 /* The body may remove the current entry, and only that one. */
-#define LIST_FOR_EACH(var, list_ptr, type, member)                                                 \
-    for (struct list_node *it_##var = (list_ptr)->head.next, *nx_##var = it_##var->next;           \
-         it_##var != &(list_ptr)->head; it_##var = nx_##var, nx_##var = it_##var->next)            \
+#define LIST_FOR_EACH(var, list_ptr, type, member)                                       \
+    for (struct list_node *it_##var = (list_ptr)->head.next, *nx_##var = it_##var->next; \
+         it_##var != &(list_ptr)->head; it_##var = nx_##var, nx_##var = it_##var->next)  \
         for (type *var = CONTAINER_OF(it_##var, type, member); var; var = NULL)

@@ -33,7 +33,8 @@ struct log_field {
 /* The text of a struct err as the field "error". */
 #define LOG_ERR(err_ptr) LOG_TXT("error", (err_ptr)->text)
 
-/* Start of the program, before other threads. Text goes to stderr, JSON to stdout, unless fd >= 0. */
+/* Start of the program, before other threads. Text goes to stderr, JSON to stdout, unless fd >= 0.
+ */
 void log_init(enum log_level level, enum log_format format, int fd);
 void log_set_level(enum log_level level); /* any thread, any time */
 /* "trace" … "error", "disabled", also "fatal" and "panic" (as LOG_ERROR); false: not a level. */
@@ -41,10 +42,10 @@ MUST_USE bool log_level_parse(struct str text, enum log_level *level);
 bool log_is_on(enum log_level level);
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 
-#define log_event(level, event, ...)                                                               \
-    do {                                                                                           \
-        if (log_is_on(level)) {                                                                    \
-            const struct log_field log_fields_[] = {{0}, ##__VA_ARGS__};                           \
-            log_write((level), (event), log_fields_ + 1, ARRAY_LEN(log_fields_) - 1);              \
-        }                                                                                          \
+#define log_event(level, event, ...)                                                  \
+    do {                                                                              \
+        if (log_is_on(level)) {                                                       \
+            const struct log_field log_fields_[] = {{0}, ##__VA_ARGS__};              \
+            log_write((level), (event), log_fields_ + 1, ARRAY_LEN(log_fields_) - 1); \
+        }                                                                             \
     } while (0)

@@ -20,7 +20,8 @@ void *map_find(const struct map *m, struct str key);
 void *map_put(struct map *m, struct str key, void *value);
 /* Returns the value removed, or NULL. */
 void *map_remove(struct map *m, struct str key);
-/* Visits all, in no order; start with *at = 0. False at the end. Do not change the map meanwhile. */
+/* Visits all, in no order; start with *at = 0. False at the end. Do not change the map meanwhile.
+ */
 bool map_next(const struct map *m, size_t *at, struct str *key, void **value);
 
 /* Keys that are 64-bit integers. */

@@ -19,13 +19,13 @@ struct metric {
     struct metric *next;
 };
 
-#define METRIC_COUNTER(n, h)                                                                       \
-    {                                                                                              \
-        .name = (n), .help = (h)                                                                   \
+#define METRIC_COUNTER(n, h)     \
+    {                            \
+        .name = (n), .help = (h) \
     }
-#define METRIC_GAUGE(n, h)                                                                         \
-    {                                                                                              \
-        .name = (n), .help = (h), .is_gauge = true                                                 \
+#define METRIC_GAUGE(n, h)                         \
+    {                                              \
+        .name = (n), .help = (h), .is_gauge = true \
     }
 
 void metric_add(struct metric *m, int64_t n);

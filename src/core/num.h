@@ -1,6 +1,7 @@
 #pragma once
 
-/* Arithmetic on sizes that somebody else chose. True means it overflowed and *out is not to be used. */
+/* Arithmetic on sizes that somebody else chose. True means it overflowed and *out is not to be
+ * used. */
 
 #include "core/defs.h"
 

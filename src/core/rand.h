@@ -9,7 +9,8 @@ uint64_t rand_u64(void);
 /* Uniform in [0, below); below > 0. */
 uint64_t rand_below(uint64_t below);
 
-/* A seeded generator for tests and generators only (never for secrets): the same seed, the same history. */
+/* A seeded generator for tests and generators only (never for secrets): the same seed, the same
+ * history. */
 struct rand_seeded {
     uint64_t s[4];
 };

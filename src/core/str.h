@@ -12,9 +12,9 @@ struct str {
 };
 
 #define STR(lit) ((struct str){"" lit, sizeof(lit) - 1})
-#define STR_INIT(lit)                                                                              \
-    {                                                                                              \
-        "" lit, sizeof(lit) - 1                                                                    \
+#define STR_INIT(lit)           \
+    {                           \
+        "" lit, sizeof(lit) - 1 \
     }
 #define STR_ARG(s) ((int)(s).len), ((s).ptr ? (s).ptr : "")
 #define STR_NONE ((struct str){0})
@@ -39,14 +39,20 @@ ptrdiff_t str_find_char(struct str s, char c);
 ptrdiff_t str_rfind_char(struct str s, char c);
 /* Index of the first `needle`, or -1. */
 ptrdiff_t str_find(struct str s, struct str needle);
-/* Splits at the first `sep`: before it into `head`, after it into `tail`. False (head = s) if absent. */
+/* Splits at the first `sep`: before it into `head`, after it into `tail`. False (head = s, tail
+ * empty) if absent. */
 bool str_split(struct str s, char sep, struct str *head, struct str *tail);
-/* Takes the next `sep`-separated piece off `rest`; false when nothing is left. "a,,b" gives "a","","b". */
+/*
+ * Takes the next `sep`-separated piece off `rest`; false when nothing is left. "a,,b" gives
+ * "a","","b"; a separator at the very end adds no piece, and the empty str has none.
+ */
 bool str_next(struct str *rest, char sep, struct str *piece);
 bool str_is_empty(struct str s);
 bool str_is_ascii(struct str s);
 /* Whether the bytes are well-formed UTF-8 (no surrogates, nothing past U+10FFFF). */
 bool str_is_utf8(struct str s);
+/* Bytes of the well-formed UTF-8 sequence at the front of s, 1 to 4; 0 when there is none. */
+size_t str_utf8_len(struct str s);
 
 /* Big- and little-endian reads; the bytes must exist (ASSERT). */
 uint16_t str_be16(struct str s, size_t at);
@@ -54,7 +60,8 @@ uint32_t str_be32(struct str s, size_t at);
 uint64_t str_be64(struct str s, size_t at);
 uint32_t str_le32(struct str s, size_t at);
 
-/* Decimal, the whole of `s`, no sign or space. False on anything else or overflow; out untouched. */
+/* Decimal, the whole of `s`, no sign or space. False on anything else or overflow; out untouched.
+ */
 MUST_USE bool str_parse_u64(struct str s, uint64_t *out);
 MUST_USE bool str_parse_i64(struct str s, int64_t *out);
 
@@ -74,5 +81,6 @@ void str_list_add(struct str_list *list, struct str s); /* copies */
 bool str_list_has(const struct str_list *list, struct str s);
 bool str_list_eq(const struct str_list *a, const struct str_list *b);
 void str_list_sort_unique(struct str_list *list);
+/* `to` need not be initialised; what it held is not freed. */
 void str_list_copy(struct str_list *to, const struct str_list *from);
 void str_list_free(struct str_list *list);
