@@ -1,0 +1,173 @@
+#pragma once
+
+/*
+ * What the server and its command line are told: from nothing at all, a YAML file in headscale's
+ * words, and the environment, made into one struct with every default already in it.
+ *
+ *   file --yaml--> tree --+
+ *                         +--> one value a key --> sections, checked --> struct config
+ *   HEADSCALE_*, HATSIZE_*+
+ *
+ * The file is the one named by --config, else by $HATSIZE_CONFIG, else by $HEADSCALE_CONFIG, else
+ * /etc/hatsize/config.yaml if it is there. None of them: the embedded default, a working private
+ * network on one machine. A file that was named and cannot be read is an error.
+ *
+ * The environment beats the file: HATSIZE_ or HEADSCALE_ (the former wins) and the key's path in
+ * capitals with '_' for '.', as HEADSCALE_DERP_SERVER_ENABLED; an empty variable counts as unset;
+ * lists are split on white space.
+ *
+ * Relative paths in the file are taken from the file's directory; --data-dir and the paths of the
+ * environment from the working directory. Every path in struct config is absolute.
+ *
+ * Keys, aliases and their meaning: headscale.md 1.1 to 1.4.
+ */
+
+#include "core/arena.h"
+#include "core/err.h"
+#include "core/log.h"
+#include "ip/addrport.h"
+#include "tailnet/info.h"
+
+#define CONFIG_FILE_MAX ((size_t)1 << 20) /* bytes; also of each DERP map file */
+
+struct config_derp {
+    bool enabled;    /* the embedded relay with STUN; true unless switched off */
+    bool add_region; /* the embedded region goes into the relay map by itself */
+    bool verify_clients;
+    uint32_t region_id; /* 999 */
+    struct str region_code;
+    struct str region_name;
+    struct ip_addrport stun_listen; /* [::]:3478; port 0: any */
+    struct str private_key_path;    /* derp_private.key */
+    /* The self-signed certificate that the relay map pins; both made when absent. */
+    struct str cert_path; /* derp_cert.pem */
+    struct str key_path;  /* derp_key.pem */
+    struct str ipv4;      /* literal of the embedded region's node; empty: not told */
+    struct str ipv6;
+    /* From derp.paths, merged in order, by rising id; without the embedded one. */
+    struct derp_region *regions;
+    size_t n_regions;
+};
+
+struct config_dns {
+    bool magic_dns;
+    struct str base_domain; /* lower case, no dots at the ends */
+    bool override_local_dns;
+    struct dns_resolver *resolvers;
+    size_t n_resolvers;
+    struct dns_split *splits;
+    size_t n_splits;
+    struct str *search_domains;
+    size_t n_search_domains;
+    struct dns_record *records;
+    size_t n_records;
+};
+
+struct config_cli {
+    struct str address; /* empty: the Unix socket of this machine */
+    struct str api_key; /* secret */
+    int64_t timeout_ms;
+    bool insecure;
+};
+
+/* Everything in it lives in `arena`; read-only once loaded. Free with config_free. */
+struct config {
+    struct arena *arena;
+    struct str file;     /* the configuration file; empty: the embedded default */
+    struct str data_dir; /* made by whoever writes into it first, 0700 */
+    bool data_dir_is_default;
+
+    struct str server_url;      /* "http://host:port" or https, no slash at the end */
+    bool server_url_is_derived; /* nobody set it: from this machine's address and the port */
+    bool server_is_tls;         /* server_url begins with https */
+    struct str server_host;     /* name or literal without brackets */
+    uint16_t server_port;       /* 80 or 443 when the URL has none */
+
+    struct ip_addrport listen;         /* [::] takes IPv4 too; port 0: any */
+    struct ip_addrport metrics_listen; /* family IP_NONE: off */
+    struct str unix_socket;
+    unsigned unix_socket_mode; /* permission bits */
+    struct str noise_key_path;
+    struct str tls_cert_path; /* both or neither */
+    struct str tls_key_path;
+
+    struct str sqlite_path;
+    bool sqlite_wal;
+
+    struct ip_prefix prefix_v4; /* IP_NONE: none; at least one of the two is set */
+    struct ip_prefix prefix_v6;
+    enum address_allocation allocation;
+    int64_t node_expiry_ms;       /* 0: never */
+    int64_t ephemeral_timeout_ms; /* more than 65 s */
+    bool taildrop;
+    bool logtail;
+    bool auto_update;
+    bool randomize_client_port;
+
+    struct config_derp derp;
+    struct config_dns dns;
+    struct config_cli cli;
+
+    enum log_level log_level;
+    enum log_format log_format;
+};
+void config_free(struct config *c); /* wipes what is secret */
+DEFINE_AUTO(struct config, config_free);
+
+/* One thing to say about a file or a variable. All owned by the list. */
+struct config_remark {
+    bool is_error;   /* false: a notice, the configuration is used all the same */
+    struct str file; /* where; "environment" for variables */
+    unsigned line;   /* from 1; 0: no place in a file (environment, a missing file) */
+    unsigned col;    /* from 1, in characters; 0 as above */
+    struct str text; /* what is wrong and what to write instead */
+};
+struct config_remarks {
+    struct config_remark *items;
+    size_t len;
+    size_t cap;
+};
+void config_remarks_fini(struct config_remarks *r);
+/* "file:3:7: text", without a line end. */
+void config_remark_put(struct buf *out, const struct config_remark *r);
+
+struct config_request {
+    struct str path;            /* --config; empty: search */
+    struct str data_dir;        /* --data-dir; empty: not given */
+    struct str default_file;    /* "/etc/hatsize/config.yaml"; empty: none */
+    const char *const *environ; /* "NAME=value", NULL at the end; NULL: none */
+    bool is_root;               /* whose default directories */
+};
+/* This process: its environment and privilege, no options given. */
+struct config_request config_request_here(void);
+
+/*
+ * Loads what the request says. Remarks are appended, in the order of the file, also when it fails.
+ * 0: *out is set. ERR_INVALID: an error was remarked; err holds the first one and how many follow.
+ * ERR_IO: the file cannot be read (remarked too). Reads files; makes no directories.
+ */
+MUST_USE int config_load(const struct config_request *req, struct config **out,
+                         struct config_remarks *remarks, struct err *err);
+/* As above with the file's text given; `file` is its name, and what relative paths start from. */
+MUST_USE int config_load_text(const struct config_request *req, struct str file, struct str text,
+                              struct config **out, struct config_remarks *remarks, struct err *err);
+
+/*
+ * Where the server's Unix socket is, for server and command line alike. Unless unix_socket says:
+ * /run/hatsize/hatsize.sock for root with the default data directory, else in the data directory.
+ */
+struct str config_socket_path(const struct config *c);
+/* Makes server_url anew from this machine's primary address, for a port known after listening.
+ * Without effect when somebody set server_url. */
+void config_derive_server_url(struct config *c, uint16_t port);
+
+/*
+ * The first tailnet as configured: prefixes, flags, DNS, the relay regions of derp.paths. The
+ * embedded region is added by who knows its certificate. id 0, created_ms 0; count 1, the
+ * caller's.
+ */
+MUST_USE struct tailnet_info *config_tailnet_info(const struct config *c, struct str name);
+
+/* The whole of it as "key: value" lines in headscale's words, secrets as "(set)". For comparing and
+ * showing. */
+void config_put(struct buf *out, const struct config *c);
