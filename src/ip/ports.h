@@ -17,8 +17,8 @@ struct ip_ports {
 
 enum ip_ports_why {
     IP_PORTS_OK,
-    IP_PORTS_NOT_NUMBER,   /* empty, a sign other than '-', white space, letters */
-    IP_PORTS_OUT_OF_RANGE, /* a number below 0 or over 65535 */
+    IP_PORTS_NOT_NUMBER,   /* empty, white space, a sign, letters */
+    IP_PORTS_OUT_OF_RANGE, /* a number over 65535 */
     IP_PORTS_ZERO,         /* a single port 0; a range may begin at 0 */
     IP_PORTS_BACKWARDS,    /* "90-80" */
     IP_PORTS_FORMAT,       /* more than one dash */
