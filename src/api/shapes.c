@@ -1,0 +1,181 @@
+/* Users, nodes and auth keys as REST v1 shows them: no member is ever left out (headscale.md 3.2). */
+
+#include "api/api_internal.h"
+
+static void field_id(struct json_writer *w, struct str key, uint64_t id)
+{
+    json_key(w, key);
+    json_begin_plain(w);
+    buf_put_u64(w->out, id);
+    json_end_plain(w);
+}
+
+static void field_time(struct json_writer *w, struct str key, int64_t unix_ms)
+{
+    if (unix_ms == 0)
+        json_field_null(w, key);
+    else
+        json_field_time(w, key, unix_ms);
+}
+
+static void field_key(struct json_writer *w, struct str key, const char *prefix,
+                      const uint8_t bytes[32])
+{
+    json_field_hex(w, key, str_from(prefix), str_bytes(bytes, 32));
+}
+
+static void field_prefixes(struct json_writer *w, struct str key, const struct ip_prefix *p,
+                           size_t n)
+{
+    json_field_array(w, key);
+    for (size_t i = 0; i < n; i++) {
+        json_begin_plain(w);
+        ip_prefix_put(w->out, p[i]);
+        json_end_plain(w);
+    }
+    json_end_array(w);
+}
+
+void api_put_user(struct json_writer *w, const struct user *u)
+{
+    struct buf name = BUF(1024);
+
+    json_begin_object(w);
+    field_id(w, STR("id"), u ? u->id : USER_TAGGED_DEVICES);
+    json_field_str(w, STR("name"),
+                   !u              ? STR("tagged-devices")
+                   : u->name.len   ? u->name
+                                   : user_login_name(u, &name));
+    if (u)
+        json_field_time(w, STR("createdAt"), u->created_ms);
+    else
+        json_field_str(w, STR("createdAt"), STR("0001-01-01T00:00:00Z"));
+    json_field_str(w, STR("displayName"), u ? u->display_name : STR("Tagged Devices"));
+    json_field_str(w, STR("email"), u ? u->email : STR_NONE);
+    json_field_str(w, STR("providerId"), u ? u->provider_id : STR_NONE);
+    json_field_str(w, STR("provider"), u ? u->provider : STR_NONE);
+    json_field_str(w, STR("profilePicUrl"), u ? u->picture_url : STR_NONE);
+    json_end_object(w);
+    buf_fini(&name);
+}
+
+static const struct auth_key *find_auth_key(const struct tailnet_view *view, auth_key_id id)
+{
+    size_t n = 0;
+    const struct auth_key *const *keys = view_auth_keys(view, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (keys[i]->id == id)
+            return keys[i];
+    return NULL;
+}
+
+static struct str method_name(enum register_method method)
+{
+    static const struct str names[] = {
+        [REGISTER_UNSPECIFIED] = STR_INIT("REGISTER_METHOD_UNSPECIFIED"),
+        [REGISTER_AUTH_KEY] = STR_INIT("REGISTER_METHOD_AUTH_KEY"),
+        [REGISTER_CLI] = STR_INIT("REGISTER_METHOD_CLI"),
+        [REGISTER_OIDC] = STR_INIT("REGISTER_METHOD_OIDC"),
+    };
+
+    return names[method];
+}
+
+/* What it routes now: the subnets it is primary for and, if it is an exit node, everything. */
+static void field_subnet_routes(struct json_writer *w, const struct node *n)
+{
+    json_field_array(w, STR("subnetRoutes"));
+    for (size_t i = 0; i < n->n_serving; i++) {
+        json_begin_plain(w);
+        ip_prefix_put(w->out, n->serving[i]);
+        json_end_plain(w);
+    }
+    if (n->exit_node) {
+        json_str(w, STR("0.0.0.0/0"));
+        json_str(w, STR("::/0"));
+    }
+    json_end_array(w);
+}
+
+static void field_addresses(struct json_writer *w, const struct node *n)
+{
+    json_field_array(w, STR("ipAddresses"));
+    for (int i = 0; i < 2; i++) {
+        struct ip_addr addr = i == 0 ? n->v4 : n->v6;
+
+        if (!ip_addr_is_set(addr))
+            continue;
+        json_begin_plain(w);
+        ip_addr_put(w->out, addr);
+        json_end_plain(w);
+    }
+    json_end_array(w);
+}
+
+void api_put_node(struct json_writer *w, const struct tailnet_view *view, const struct node *n,
+                  bool in_list)
+{
+    const struct auth_key *key = n->auth_key ? find_auth_key(view, n->auth_key) : NULL;
+    const struct user *user = n->user ? view_user_find(view, n->user) : NULL;
+
+    json_begin_object(w);
+    field_id(w, STR("id"), n->id);
+    field_key(w, STR("machineKey"), "mkey:", n->machine.b);
+    field_key(w, STR("nodeKey"), "nodekey:", n->key.b);
+    field_key(w, STR("discoKey"), "discokey:", n->disco.b);
+    field_addresses(w, n);
+    json_field_str(w, STR("name"), n->facts->hostname);
+    json_key(w, STR("user"));
+    if (user || in_list)
+        api_put_user(w, user);
+    else
+        json_null(w);
+    field_time(w, STR("lastSeen"), n->last_seen_ms);
+    field_time(w, STR("expiry"), n->expiry_ms);
+    json_key(w, STR("preAuthKey"));
+    if (key)
+        api_put_auth_key(w, view, key, STR_NONE);
+    else
+        json_null(w);
+    json_field_time(w, STR("createdAt"), n->created_ms);
+    json_field_str(w, STR("registerMethod"), method_name(n->method));
+    json_field_str(w, STR("givenName"), n->given_name);
+    json_field_bool(w, STR("online"), n->online);
+    field_prefixes(w, STR("approvedRoutes"), n->approved, n->n_approved);
+    field_prefixes(w, STR("availableRoutes"), n->facts->routes, n->facts->n_routes);
+    field_subnet_routes(w, n);
+    json_field_str_list(w, STR("tags"), &n->tags);
+    json_field_bool(w, STR("ephemeral"), n->ephemeral);
+    json_field_bool(w, STR("expired"), n->expired);
+    json_end_object(w);
+}
+
+void api_put_auth_key(struct json_writer *w, const struct tailnet_view *view,
+                      const struct auth_key *k, struct str secret)
+{
+    const struct user *user = k->user ? view_user_find(view, k->user) : NULL;
+
+    json_begin_object(w);
+    json_key(w, STR("user"));
+    if (user)
+        api_put_user(w, user);
+    else
+        json_null(w);
+    field_id(w, STR("id"), k->id);
+    json_key(w, STR("key"));
+    if (secret.len > 0) {
+        json_str(w, secret);
+    } else {
+        json_begin_plain(w);
+        buf_printf(w->out, "hskey-auth-%.*s-***", STR_ARG(k->prefix));
+        json_end_plain(w);
+    }
+    json_field_bool(w, STR("reusable"), k->reusable);
+    json_field_bool(w, STR("ephemeral"), k->ephemeral);
+    json_field_bool(w, STR("used"), k->used);
+    field_time(w, STR("expiration"), k->expiry_ms);
+    json_field_time(w, STR("createdAt"), k->created_ms);
+    json_field_str_list(w, STR("aclTags"), &k->tags);
+    json_end_object(w);
+}

@@ -1,0 +1,36 @@
+#pragma once
+
+/*
+ * A request that waits for the registrar: the exchange, an arena for what the command borrows, and the call,
+ * in one block that lives until the answer came back, whether or not the client is still there.
+ *
+ *   struct asked *a = asked_new(owner, registrar, x, req);
+ *   a->call.command = …;                 (strings in a->arena or the request)
+ *   asked_submit(a, done);               done: if (a->x) answer; asked_free(a)
+ */
+
+#include "control/registrar.h"
+#include "core/arena.h"
+#include "http/server.h"
+
+struct asked {
+    void *owner; /* the handler's user pointer */
+    struct registrar *registrar;
+    struct http_exchange *x; /* NULL: the client went; then neither is `req` to be touched */
+    const struct http_request *req;
+    struct loop *loop;
+    struct arena *arena;
+    struct registrar_call call;
+    struct node_facts *facts; /* dropped with the block; may be NULL */
+    void *more;               /* the handler's own, in the arena */
+};
+
+MUST_USE struct asked *asked_new(void *owner, struct registrar *registrar, struct http_exchange *x,
+                                 const struct http_request *req);
+void asked_free(struct asked *a);
+void asked_submit(struct asked *a, void (*done)(struct registrar_call *call));
+struct asked *asked_of(struct registrar_call *call);
+/* The HTTP status that fits an error. */
+int asked_status(enum err_code code);
+/* Answers with the error's status and text, if there is somebody to answer. */
+void asked_refuse(struct asked *a, const struct err *err);

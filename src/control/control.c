@@ -1,0 +1,79 @@
+/* The parts put together: hubs, registrar, inner router. */
+
+#include "control/control_internal.h"
+
+static void on_publish(void *user, struct loop *loop, const struct publication *p)
+{
+    struct control *c = user;
+    struct hub *hub = control_hub(c, loop);
+
+    hub_publish(hub, p);
+}
+
+struct hub *control_hub(struct control *c, const struct loop *loop)
+{
+    for (size_t i = 0; i < c->n_loops; i++)
+        if (c->loops[i] == loop)
+            return c->hubs[i];
+    ASSERT(!"a request on a loop that is not ours");
+    return NULL;
+}
+
+struct registrar *control_registrar(struct control *c)
+{
+    return c->registrar;
+}
+
+int control_new(const struct control_options *options, struct control **out, struct err *err)
+{
+    struct control *c = NEW(struct control);
+    const struct registrar_options registrar_options = {.domain = options->domain,
+                                                        .store = options->store,
+                                                        .loops = options->loops,
+                                                        .n_loops = options->n_loops,
+                                                        .on_publish = on_publish,
+                                                        .user = c};
+
+    c->options = *options;
+    c->n_loops = options->n_loops;
+    c->loops = mem_dup(options->loops, options->n_loops * sizeof(*options->loops));
+    c->hubs = mem_alloc_array(options->n_loops, sizeof(*c->hubs));
+    c->noise_key = *options->noise_key;
+    machine_private_public(&c->noise_key, &c->noise_public);
+    c->server_url = str_copy(options->server_url);
+    c->inner = inner_server_new(c);
+    for (size_t i = 0; i < c->n_loops; i++)
+        c->hubs[i] = hub_new(c->loops[i], NULL);
+    if (registrar_new(&registrar_options, &c->registrar, err) < 0) {
+        control_free(c);
+        return -(int)err->code;
+    }
+    for (size_t i = 0; i < c->n_loops; i++)
+        hub_set_registrar(c->hubs[i], c->registrar);
+    *out = c;
+    return 0;
+}
+
+void control_stop(struct control *c)
+{
+    if (!c)
+        return;
+    registrar_free(c->registrar);
+    c->registrar = NULL;
+    for (size_t i = 0; i < c->n_loops; i++)
+        hub_set_registrar(c->hubs[i], NULL);
+}
+
+void control_free(struct control *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->n_loops; i++)
+        hub_free(c->hubs[i]);
+    http_server_free(c->inner);
+    str_free(&c->server_url);
+    machine_private_fini(&c->noise_key);
+    mem_free(c->hubs);
+    mem_free(c->loops);
+    mem_free(c);
+}

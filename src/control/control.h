@@ -1,0 +1,62 @@
+#pragma once
+
+/*
+ * The client protocol: the outer door (GET /key, /ts2021), the Noise channel, and what clients ask inside it.
+ *
+ *   /ts2021 --upgrade--> Noise handshake --> channel (machine key) --HTTP/2--> register, map, …
+ *
+ * Rules
+ *   1. The machine key of the channel is the only thing believed; every node key in a body is a claim that
+ *      the domain checks against it.
+ *   2. What is not there answers 501 with a text, never hangs.
+ *   3. A refusal tells the client's user what is wrong, and a stranger nothing.
+ *
+ * Sources: protocol.md 1 to 6; tailscale control/controlhttp, control/controlbase.
+ */
+
+#include "control/hub.h"
+#include "control/registrar.h"
+#include "crypto/keys.h"
+#include "http/server.h"
+
+struct control;
+
+struct control_options {
+    struct loop *const *loops;
+    size_t n_loops;
+    const struct machine_private *noise_key;
+    struct str server_url; /* http(s)://host[:port], no path, no slash at the end */
+    struct store *store;   /* taken */
+    struct domain *domain; /* taken; loaded */
+    /* A node's key is no longer good (deleted, expired, rotated); on any loop's thread. May be NULL. */
+    void (*on_key_gone)(void *user, const struct node_key *key);
+    void *user;
+};
+/* Starts the registrar. */
+MUST_USE int control_new(const struct control_options *options, struct control **out,
+                         struct err *err);
+/* Stops the registrar; call when the loops have stopped, before they are freed. */
+void control_stop(struct control *c);
+/* After the loops are freed. */
+void control_free(struct control *c);
+
+struct registrar *control_registrar(struct control *c);
+/* The hub of the loop a request came on. */
+struct hub *control_hub(struct control *c, const struct loop *loop);
+
+/* Handlers for the outer router; each answers the exchange. */
+void control_on_key(struct control *c, struct http_exchange *x, const struct http_request *req);
+void control_on_ts2021(struct control *c, struct http_exchange *x, const struct http_request *req);
+void control_on_health(struct control *c, struct http_exchange *x, const struct http_request *req);
+/* The page behind an AuthURL: what to type to let the machine in. */
+void control_on_register_page(struct control *c, struct http_exchange *x,
+                              const struct http_request *req);
+/* A relay asks whether it may serve a key (protocol.md 16.9). */
+void control_on_verify(struct control *c, struct http_exchange *x, const struct http_request *req);
+
+/*
+ * Whether a node key belongs to a node; for the embedded relay. `done` is called once on `loop`, not from
+ * inside.
+ */
+void control_admit(struct control *c, struct loop *loop, const struct node_key *key,
+                   void (*done)(void *user, bool known), void *user);

@@ -1,0 +1,297 @@
+/*
+ * The outer door: the server's key, the upgrade to Noise, health, the approval page, relay admission.
+ */
+
+#include "control/control_internal.h"
+#include "core/log.h"
+#include "core/metric.h"
+#include "json/value.h"
+#include "noise/handshake.h"
+#include "noise/record.h"
+#include "wire/response.h"
+
+#define INITIATION_BYTES 101
+#define EARLY_CHALLENGE_MIN 49 /* capability version that reads the early payload */
+
+static struct metric channels_open =
+    METRIC_GAUGE("hatsize_channels", "Noise connections that are open.");
+static struct metric handshakes_failed =
+    METRIC_COUNTER("hatsize_handshakes_failed_total", "Noise handshakes that were refused.");
+
+void control_on_key(struct control *c, struct http_exchange *x, const struct http_request *req)
+{
+    struct buf body = BUF(1024);
+    struct str version;
+    uint64_t v = 0;
+
+    (void)req;
+    if (!http_query_get(x, STR("v"), &version)) {
+        http_respond_text(x, 400, "capability version must be set");
+        return;
+    }
+    if (!str_parse_u64(version, &v)) {
+        http_respond_text(x, 400, "invalid capability version");
+        return;
+    }
+    wire_key_response_encode(&c->noise_public, &body);
+    http_respond(x, 200, "application/json", buf_str(&body));
+    buf_fini(&body);
+}
+
+/* ---- The Noise channel ---- */
+
+struct noise_codec {
+    struct noise_session session;
+};
+
+static int codec_decode(void *codec, struct buf *in, struct buf *plain, struct err *err)
+{
+    struct noise_codec *n = codec;
+
+    return noise_open(&n->session, in, plain, err);
+}
+
+static int codec_encode(void *codec, struct str plain, struct buf *out, struct err *err)
+{
+    struct noise_codec *n = codec;
+
+    return noise_seal(&n->session, plain, out, err);
+}
+
+static void codec_free(void *codec)
+{
+    struct noise_codec *n = codec;
+
+    noise_session_fini(&n->session);
+    mem_free(n);
+}
+
+static const struct stream_filter_ops noise_filter = {.decode = codec_decode,
+                                                      .encode = codec_encode,
+                                                      .free = codec_free,
+                                                      .in_limit = 64 << 10};
+
+static void channel_closed(void *user)
+{
+    metric_add(&channels_open, -1);
+    mem_free(user);
+}
+
+/* Clients read it and, today, do nothing with it; it is our word that we hold the key we named. */
+static void put_early_payload(struct stream *s)
+{
+    struct buf early = BUF(1024);
+    struct challenge_key challenge;
+    struct machine_private one_time;
+
+    machine_private_generate(&one_time);
+    struct machine_key public;
+    machine_private_public(&one_time, &public);
+    memcpy(challenge.b, public.b, sizeof(challenge.b));
+    machine_private_fini(&one_time);
+    noise_early_payload_put(&early, &challenge);
+    stream_write(s, buf_str(&early));
+    buf_fini(&early);
+}
+
+static void serve_channel(struct control *c, struct stream *raw, struct noise_codec *codec,
+                          struct str response, const struct channel *made, bool with_early)
+{
+    struct channel *channel = NEW(struct channel);
+
+    *channel = *made;
+    stream_write(raw, response);
+    struct stream *s = stream_filter(raw, &noise_filter, codec);
+    if (with_early)
+        put_early_payload(s);
+    metric_add(&channels_open, 1);
+    http_serve(c->inner, s, channel, channel_closed);
+}
+
+static void refuse_handshake(struct http_exchange *x, const struct http_request *req,
+                             const char *why)
+{
+    struct buf peer = BUF(128);
+
+    metric_add(&handshakes_failed, 1);
+    ip_addrport_put(&peer, req->peer);
+    log_event(LOG_INFO, "refused a client's handshake", LOG_STR("from", buf_str(&peer)),
+              LOG_TXT("reason", why));
+    buf_fini(&peer);
+    http_respond_text(x, 400, "bad handshake");
+}
+
+void control_on_ts2021(struct control *c, struct http_exchange *x, const struct http_request *req)
+{
+    bool websocket = str_eq(req->method, STR("GET"));
+    struct str text = http_header_get(req, STR("x-tailscale-handshake"));
+    struct buf initiation = BUF(256);
+    struct noise_codec *codec;
+    uint8_t response[NOISE_RESPONSE_BYTES];
+    struct channel channel = {.control = c, .peer = req->peer};
+    struct err err = {0};
+
+    if (websocket && !http_is_websocket(req, "tailscale-control-protocol")) {
+        http_respond_text(x, 400, "WebSocket with subprotocol tailscale-control-protocol expected");
+        return;
+    }
+    if (!websocket &&
+        !str_eq(http_header_get(req, STR("upgrade")), STR("tailscale-control-protocol"))) {
+        http_respond_text(x, 400, "Upgrade: tailscale-control-protocol expected");
+        return;
+    }
+    if (websocket)
+        (void)http_query_get(x, STR("X-Tailscale-Handshake"), &text);
+    if (text.len > 256 || !base64_decode(text, &initiation) ||
+        initiation.len != INITIATION_BYTES) {
+        buf_fini(&initiation);
+        refuse_handshake(x, req, "not an initiation");
+        return;
+    }
+    codec = NEW(struct noise_codec);
+    int status = noise_server_handshake(&c->noise_key, buf_str(&initiation), NULL, response,
+                                        &codec->session, &channel.machine, &channel.version, &err);
+    buf_fini(&initiation);
+    if (status < 0) {
+        mem_free(codec);
+        refuse_handshake(x, req, err.text);
+        return;
+    }
+    struct stream *raw = websocket ? http_upgrade_websocket(x, "tailscale-control-protocol")
+                                   : http_upgrade(x, "tailscale-control-protocol", false);
+    if (!raw) {
+        codec_free(codec);
+        http_respond_text(x, 400, "HTTP/1.1 expected");
+        return;
+    }
+    serve_channel(c, raw, codec, str_bytes(response, sizeof(response)), &channel,
+                  !websocket && channel.version >= EARLY_CHALLENGE_MIN);
+}
+
+/* ---- Health, approval page, admission ---- */
+
+void control_on_health(struct control *c, struct http_exchange *x, const struct http_request *req)
+{
+    (void)req;
+    if (registrar_is_healthy(c->registrar))
+        http_respond(x, 200, "application/health+json", STR("{\"status\":\"pass\"}\n"));
+    else
+        http_respond(x, 500, "application/health+json", STR("{\"status\":\"fail\"}\n"));
+}
+
+static bool auth_id_is_plausible(struct str id)
+{
+    static const struct str prefix = STR_INIT("hskey-authreq-");
+
+    if (!str_starts(id, prefix) || id.len != prefix.len + 24)
+        return false;
+    for (size_t i = prefix.len; i < id.len; i++)
+        if (!((id.ptr[i] >= '0' && id.ptr[i] <= '9') || (id.ptr[i] >= 'a' && id.ptr[i] <= 'f')))
+            return false;
+    return true;
+}
+
+void control_on_register_page(struct control *c, struct http_exchange *x,
+                              const struct http_request *req)
+{
+    struct str id = http_param_get(req, STR("id"));
+    struct buf page = BUF(8192);
+
+    (void)c;
+    if (!auth_id_is_plausible(id)) {
+        http_respond_text(x, 400, "invalid auth id");
+        return;
+    }
+    /* The id is hex by now, so nothing here needs escaping. */
+    buf_printf(&page,
+               "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+               "<meta name=\"viewport\" content=\"width=device-width\">"
+               "<title>Node registration - Hatsize</title><style>body{font:16px/1.5 sans-serif;"
+               "max-width:44em;margin:4em auto;padding:0 1em}code{display:block;padding:1em;"
+               "background:#eee;overflow-x:auto}</style></head><body><h1>Node registration</h1>"
+               "<p>A machine wants to join. Whoever runs this server lets it in with:</p>"
+               "<code>hatsize auth register --auth-id %.*s --user USERNAME</code>"
+               "<p>The machine goes on by itself then. If you did not ask for this, "
+               "do nothing: the request expires.</p></body></html>\n",
+               STR_ARG(id));
+    http_respond(x, 200, "text/html; charset=utf-8", buf_str(&page));
+    buf_fini(&page);
+}
+
+struct admission {
+    struct registrar_query query;
+    struct node_key key;
+    bool known;
+    void (*done)(void *user, bool known);
+    void *user;
+};
+
+static void admission_run(struct registrar_query *q, struct domain *d)
+{
+    struct admission *a = CONTAINER_OF(q, struct admission, query);
+
+    a->known = domain_node_by_key(d, &a->key) != NULL;
+}
+
+static void admission_done(struct registrar_query *q)
+{
+    struct admission *a = CONTAINER_OF(q, struct admission, query);
+
+    a->done(a->user, a->known);
+    mem_free(a);
+}
+
+void control_admit(struct control *c, struct loop *loop, const struct node_key *key,
+                   void (*done)(void *user, bool known), void *user)
+{
+    struct admission *a = NEW(struct admission);
+
+    a->key = *key;
+    a->done = done;
+    a->user = user;
+    a->query.run = admission_run;
+    a->query.done = admission_done;
+    a->query.loop = loop;
+    registrar_ask(c->registrar, &a->query);
+}
+
+struct verify {
+    struct http_exchange *x;
+};
+
+static void verify_ended(void *user, bool aborted)
+{
+    struct verify *v = user;
+
+    (void)aborted;
+    v->x = NULL;
+}
+
+static void verify_done(void *user, bool known)
+{
+    struct verify *v = user;
+
+    if (v->x) {
+        http_on_end(v->x, NULL, NULL);
+        http_respond(v->x, 200, "application/json",
+                     known ? STR("{\"Allow\":true}\n") : STR("{\"Allow\":false}\n"));
+    }
+    mem_free(v);
+}
+
+void control_on_verify(struct control *c, struct http_exchange *x, const struct http_request *req)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct json_value *body = NULL;
+    struct node_key key;
+
+    if (!json_parse(arena, req->body, NULL, &body, NULL) ||
+        !node_key_parse(json_as_str(json_get_nocase(body, "NodePublic"), STR_NONE), &key)) {
+        http_respond_text(x, 400, "a JSON object with NodePublic is expected");
+        return;
+    }
+    struct verify *v = NEW(struct verify);
+    v->x = x;
+    http_on_end(x, verify_ended, v);
+    control_admit(c, req->loop, &key, verify_done, v);
+}

@@ -1,0 +1,666 @@
+/*
+ * The registrar's thread: rounds, waiting follow-ups, ticks. The storage thread's half is in
+ * committer.c. See registrar.h for the picture and the rules.
+ *
+ * A round collects what was applied since the last one was closed: the calls to answer, and per
+ * tailnet the changes and the view after them. Its store operations go to r->batch, which
+ * outlives a round that needs no commit: that is the write-behind.
+ */
+
+#include "control/registrar.h"
+
+#include "control/registrar_internal.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/metric.h"
+
+static struct metric commands = METRIC_COUNTER("hatsize_commands_total", "Commands applied.");
+static struct metric refused =
+    METRIC_COUNTER("hatsize_commands_refused_total", "Commands the domain refused.");
+static struct metric rounds_durable =
+    METRIC_COUNTER("hatsize_commits_total", "Rounds that waited for a commit.");
+static struct metric failures =
+    METRIC_COUNTER("hatsize_commit_failures_total", "Commits that failed.");
+
+static void round_close(struct registrar *r);
+static void schedule_close(struct registrar *r);
+
+/* ---- Rounds ---- */
+
+static struct round *round_new(void)
+{
+    struct round *round = NEW(struct round);
+
+    round->calls_tail = &round->calls;
+    return round;
+}
+
+static struct round_tailnet *round_tailnet(struct round *round, tailnet_id id)
+{
+    for (struct round_tailnet *t = round->tailnets; t; t = t->next)
+        if (t->id == id)
+            return t;
+
+    struct round_tailnet *t = NEW(struct round_tailnet);
+
+    t->id = id;
+    t->next = round->tailnets;
+    round->tailnets = t;
+    return t;
+}
+
+static void round_free(struct round *round)
+{
+    while (round->tailnets) {
+        struct round_tailnet *t = round->tailnets;
+
+        round->tailnets = t->next;
+        view_unref(t->view);
+        change_list_fini(&t->changes);
+        mem_free(t);
+    }
+    mem_free(round);
+}
+
+static void round_add_call(struct round *round, struct registrar_call *call)
+{
+    call->next = NULL;
+    *round->calls_tail = call;
+    round->calls_tail = &call->next;
+}
+
+/* Files the changes under their tailnets and notes what the store must write. */
+static void round_add_changes(struct registrar *r, const struct change_list *changes)
+{
+    struct round *round = r->open;
+
+    for (size_t i = 0; i < changes->len; i++) {
+        const struct change *c = &changes->items[i];
+        struct round_tailnet *t = round_tailnet(round, c->tailnet);
+
+        change_list_add(&t->changes, *c);
+        t->fresh = true;
+    }
+    for (struct round_tailnet *t = round->tailnets; t; t = t->next) {
+        bool durable = false;
+
+        if (!t->fresh)
+            continue;
+        t->fresh = false;
+        const struct tailnet_view *view = domain_view(r->domain, t->id);
+        if (view) {
+            view_unref(t->view);
+            t->view = view;
+        }
+        if (t->view)
+            store_batch_add(r->batch, t->view, t->changes.items + t->stored,
+                            t->changes.len - t->stored, &durable);
+        t->stored = t->changes.len;
+        round->durable = round->durable || durable;
+    }
+}
+
+/* ---- Telling the loops ---- */
+
+struct announcement {
+    struct loop_message message;
+    struct registrar *registrar;
+    struct loop *loop;
+    struct shared_publication *shared;
+};
+
+static void shared_publication_unref(struct shared_publication *s)
+{
+    if (!ref_drop(&s->ref))
+        return;
+    view_unref(s->pub.view);
+    change_list_fini(&s->changes);
+    mem_free(s);
+}
+
+static void announcement_run(struct loop_message *msg)
+{
+    struct announcement *a = CONTAINER_OF(msg, struct announcement, message);
+
+    if (!msg->cancelled)
+        a->registrar->options.on_publish(a->registrar->options.user, a->loop, &a->shared->pub);
+    shared_publication_unref(a->shared);
+    mem_free(a);
+}
+
+/* Takes the changes; refers to the view. */
+static void publish(struct registrar *r, const struct tailnet_view *view,
+                    struct change_list *changes, bool reset)
+{
+    struct shared_publication *s = NEW(struct shared_publication);
+
+    ref_init(&s->ref);
+    s->changes = *changes;
+    *changes = (struct change_list){0};
+    s->pub = (struct publication){.view = view_ref(view),
+                                  .changes = s->changes.items,
+                                  .n_changes = s->changes.len,
+                                  .reset = reset};
+    for (size_t i = 0; i < r->options.n_loops; i++) {
+        struct announcement *a = NEW(struct announcement);
+
+        a->registrar = r;
+        a->loop = r->loops[i];
+        a->message.run = announcement_run;
+        a->shared = s;
+        ref_take(&s->ref);
+        loop_post(a->loop, &a->message);
+    }
+    shared_publication_unref(s);
+}
+
+void registrar_publish_all(struct registrar *r, bool reset)
+{
+    tailnet_id ids[256];
+    size_t n = domain_tailnet_ids(r->domain, ids, ARRAY_LEN(ids));
+
+    for (size_t i = 0; i < n; i++) {
+        AUTO(view_unref) const struct tailnet_view *view = domain_view(r->domain, ids[i]);
+        struct change_list none = {0};
+
+        if (view)
+            publish(r, view, &none, reset);
+    }
+}
+
+/* ---- Answers ---- */
+
+static void answer_run(struct loop_message *msg)
+{
+    struct registrar_call *call = CONTAINER_OF(msg, struct registrar_call, message);
+
+    call->done(call);
+}
+
+static void answer(struct registrar_call *call)
+{
+    call->message.run = answer_run;
+    loop_post(call->loop, &call->message);
+}
+
+static void answer_storage_failed(struct registrar_call *call)
+{
+    command_result_fini(&call->result);
+    call->result = (struct command_result){0};
+    call->status = err_set(&call->err, ERR_IO, "the database cannot be written; try again");
+    answer(call);
+}
+
+static struct held_list *held_find(struct registrar *r, struct str auth_id)
+{
+    return map_find(r->held, auth_id);
+}
+
+static void hold(struct registrar *r, struct registrar_call *call)
+{
+    struct str id = str_from(call->result.auth_id);
+    struct held_list *held = held_find(r, id);
+
+    if (!held) {
+        held = NEW(struct held_list);
+        list_init(&held->calls);
+        (void)map_put(r->held, id, held);
+    }
+    /* The client only ever follows one of its polls; the oldest is told the same URL again. */
+    if (++held->len > HELD_PER_PENDING) {
+        struct list_node *oldest = list_pop_front(&held->calls);
+
+        held->len--;
+        answer(CONTAINER_OF(oldest, struct registrar_call, held_link));
+    }
+    list_push_back(&held->calls, &call->held_link);
+}
+
+static void apply_call(struct registrar *r, struct registrar_call *call);
+
+/* A pending registration was decided and that is published: those who waited ask again. */
+static void release_held(struct registrar *r, struct str auth_id)
+{
+    struct held_list *held = map_remove(r->held, auth_id);
+
+    if (!held)
+        return;
+    for (struct list_node *n = list_pop_front(&held->calls); n;
+         n = list_pop_front(&held->calls)) {
+        struct registrar_call *call = CONTAINER_OF(n, struct registrar_call, held_link);
+
+        command_result_fini(&call->result);
+        call->result = (struct command_result){0};
+        call->hold = false;
+        apply_call(r, call);
+    }
+    mem_free(held);
+}
+
+/* The pending registrations are gone with the old domain: who waited for one gets a new URL. */
+static void release_all_held(struct registrar *r)
+{
+    struct map *held = r->held;
+    struct str id;
+    void *value;
+
+    r->held = map_new();
+    for (size_t at = 0; map_next(held, &at, &id, &value);) {
+        (void)map_put(r->held, id, value);
+        release_held(r, id);
+    }
+    map_free(held);
+}
+
+static void tell(struct registrar *r, struct round *round)
+{
+    struct change_list decided = {0};
+
+    for (struct round_tailnet *t = round->tailnets; t; t = t->next) {
+        for (size_t i = 0; i < t->changes.len; i++)
+            if (t->changes.items[i].kind == CHANGE_PENDING)
+                change_list_add(&decided, t->changes.items[i]);
+        if (t->view && t->changes.len > 0)
+            publish(r, t->view, &t->changes, false);
+    }
+    while (round->calls) {
+        struct registrar_call *call = round->calls;
+
+        round->calls = call->next;
+        if (call->hold && call->status == 0 && call->result.outcome == REGISTER_PENDING &&
+            call->command.reg->followup.len > 0 &&
+            str_eq(call->command.reg->followup, str_from(call->result.auth_id)))
+            hold(r, call);
+        else
+            answer(call);
+    }
+    for (size_t i = 0; i < decided.len; i++)
+        release_held(r, str_from(decided.items[i].text));
+    change_list_fini(&decided);
+    round_free(round);
+}
+
+/* ---- Commits ---- */
+
+static void submit_batch(struct registrar *r, struct round *round)
+{
+    struct domain_counters next = domain_counters(r->domain);
+
+    store_batch_set_counters(r->batch, &next);
+    r->in_flight = round;
+    r->is_committing = true;
+    r->batch_dirty = false;
+    timer_stop(&r->behind);
+    committer_submit(r, TAKE(r->batch));
+    r->batch = store_batch_new();
+}
+
+/* The domain is ahead of a store that refused: read it anew, refuse what was built on top. */
+static void recover(struct registrar *r)
+{
+    struct err err = {0};
+    struct domain *fresh = domain_new();
+
+    while (r->open->calls) {
+        struct registrar_call *call = r->open->calls;
+
+        r->open->calls = call->next;
+        answer_storage_failed(call);
+    }
+    round_free(r->open);
+    r->open = round_new();
+    store_batch_free(r->batch);
+    r->batch = store_batch_new();
+    r->batch_dirty = false;
+    if (store_load(r->store, fresh, &err) < 0) {
+        log_event(LOG_ERROR, "cannot read the database; refusing changes until it answers",
+                  LOG_ERR(&err));
+        domain_free(fresh);
+        r->is_broken = true;
+        timer_start(&r->retry, RETRY_MS);
+        return;
+    }
+    domain_load_done(fresh, clock_unix_ms());
+    domain_free(r->domain);
+    r->domain = fresh;
+    r->is_broken = false;
+    registrar_publish_all(r, true);
+    release_all_held(r);
+}
+
+void registrar_committed(struct registrar *r, struct store_batch *batch, int status,
+                         const struct err *err)
+{
+    struct round *round = TAKE(r->in_flight);
+
+    r->is_committing = false;
+    store_batch_free(batch);
+    atomic_store(&r->healthy, status == 0);
+    if (status == 0) {
+        if (round)
+            tell(r, round);
+        schedule_close(r);
+        return;
+    }
+    metric_add(&failures, 1);
+    log_event(LOG_ERROR, "a commit failed; its changes are refused", LOG_ERR(err));
+    if (round) {
+        while (round->calls) {
+            struct registrar_call *call = round->calls;
+
+            round->calls = call->next;
+            answer_storage_failed(call);
+        }
+        round_free(round);
+    }
+    recover(r);
+}
+
+static void on_retry(void *user)
+{
+    recover(user);
+}
+
+/* Written-behind changes have waited long enough. */
+static void on_behind(void *user)
+{
+    struct registrar *r = user;
+
+    if (r->batch_dirty && !r->is_committing && !r->is_broken)
+        submit_batch(r, NULL);
+}
+
+static void schedule_tick(struct registrar *r)
+{
+    int64_t due = domain_next_tick_ms(r->domain);
+
+    if (due == INT64_MAX) {
+        timer_stop(&r->tick);
+        return;
+    }
+    int64_t in = due - clock_unix_ms();
+    timer_start(&r->tick, in < 1 ? 1 : MIN(in, (int64_t)60000));
+}
+
+static void on_close_message(struct loop_message *msg)
+{
+    struct registrar *r = CONTAINER_OF(msg, struct registrar, close_message);
+
+    r->close_posted = false;
+    if (!msg->cancelled)
+        round_close(r);
+}
+
+static void schedule_close(struct registrar *r)
+{
+    if (r->close_posted || r->is_committing || (!r->open->calls && !r->open->tailnets))
+        return;
+    r->close_posted = true;
+    loop_post(r->loop, &r->close_message);
+}
+
+static void round_close(struct registrar *r)
+{
+    if (r->is_committing || (!r->open->calls && !r->open->tailnets))
+        return;
+    struct round *round = r->open;
+
+    r->open = round_new();
+    if (round->durable) {
+        metric_add(&rounds_durable, 1);
+        submit_batch(r, round);
+    } else {
+        if (store_batch_len(r->batch) > 0 && !r->batch_dirty) {
+            r->batch_dirty = true;
+            timer_start(&r->behind, WRITE_BEHIND_MS);
+        }
+        tell(r, round);
+    }
+    schedule_tick(r);
+}
+
+/* ---- Calls ---- */
+
+static void apply_call(struct registrar *r, struct registrar_call *call)
+{
+    struct change_list changes = {0};
+
+    if (r->is_broken) {
+        answer_storage_failed(call);
+        return;
+    }
+    if (call->command.now_ms == 0)
+        call->command.now_ms = clock_unix_ms();
+    metric_add(&commands, 1);
+    call->status =
+        domain_apply(r->domain, &call->command, &changes, &call->result, &call->err);
+    if (call->status < 0)
+        metric_add(&refused, 1);
+    round_add_call(r->open, call);
+    if (changes.len > 0)
+        round_add_changes(r, &changes);
+    change_list_fini(&changes);
+    schedule_close(r);
+}
+
+static void call_run(struct loop_message *msg)
+{
+    struct registrar_call *call = CONTAINER_OF(msg, struct registrar_call, message);
+
+    if (msg->cancelled) {
+        call->status = err_set(&call->err, ERR_IO, "the server is shutting down");
+        answer(call);
+        return;
+    }
+    apply_call(call->registrar, call);
+}
+
+void registrar_submit(struct registrar *r, struct registrar_call *call)
+{
+    if (!r) {
+        call->status = err_set(&call->err, ERR_IO, "the server is shutting down");
+        answer(call);
+        return;
+    }
+    call->registrar = r;
+    call->ticket = atomic_fetch_add(&r->next_ticket, 1);
+    call->message = (struct loop_message){.run = call_run};
+    list_node_init(&call->held_link);
+    loop_post(r->loop, &call->message);
+}
+
+static void on_tick(void *user)
+{
+    struct registrar *r = user;
+    struct change_list changes = {0};
+    struct command_result result = {0};
+    struct err err = {0};
+    struct command c = {.type = COMMAND_TICK, .origin = ORIGIN_SERVER, .now_ms = clock_unix_ms()};
+
+    if (r->is_broken)
+        return;
+    if (domain_apply(r->domain, &c, &changes, &result, &err) < 0)
+        log_event(LOG_ERROR, "a tick was refused", LOG_ERR(&err));
+    command_result_fini(&result);
+    if (changes.len > 0)
+        round_add_changes(r, &changes);
+    change_list_fini(&changes);
+    schedule_close(r);
+    schedule_tick(r);
+}
+
+/* ---- Cancelling held calls ---- */
+
+struct cancel {
+    struct loop_message message;
+    struct registrar *registrar;
+    uint64_t ticket;
+};
+
+static bool cancel_in(struct held_list *held, uint64_t ticket)
+{
+    LIST_FOR_EACH(call, &held->calls, struct registrar_call, held_link)
+    {
+        if (call->ticket != ticket)
+            continue;
+        list_remove(&call->held_link);
+        held->len--;
+        call->status = err_set(&call->err, ERR_NOT_FOUND, "cancelled");
+        answer(call);
+        return true;
+    }
+    return false;
+}
+
+static void cancel_run(struct loop_message *msg)
+{
+    struct cancel *cancel = CONTAINER_OF(msg, struct cancel, message);
+    struct str id;
+    void *held;
+
+    for (size_t at = 0; !msg->cancelled && map_next(cancel->registrar->held, &at, &id, &held);)
+        if (cancel_in(held, cancel->ticket))
+            break;
+    mem_free(cancel);
+}
+
+void registrar_cancel(struct registrar *r, uint64_t ticket)
+{
+    if (!r)
+        return;
+    struct cancel *cancel = NEW(struct cancel);
+
+    cancel->registrar = r;
+    cancel->ticket = ticket;
+    cancel->message.run = cancel_run;
+    loop_post(r->loop, &cancel->message);
+}
+
+/* ---- Queries ---- */
+
+static void query_done(struct loop_message *msg)
+{
+    struct registrar_query *q = CONTAINER_OF(msg, struct registrar_query, message);
+
+    q->done(q);
+}
+
+static void query_run(struct loop_message *msg)
+{
+    struct registrar_query *q = CONTAINER_OF(msg, struct registrar_query, message);
+
+    if (!msg->cancelled)
+        q->run(q, q->registrar->domain);
+    q->message = (struct loop_message){.run = query_done};
+    loop_post(q->loop, &q->message);
+}
+
+void registrar_ask(struct registrar *r, struct registrar_query *q)
+{
+    if (!r) {
+        q->message = (struct loop_message){.run = query_done};
+        loop_post(q->loop, &q->message);
+        return;
+    }
+    q->registrar = r;
+    q->message = (struct loop_message){.run = query_run};
+    loop_post(r->loop, &q->message);
+}
+
+bool registrar_is_healthy(const struct registrar *r)
+{
+    return atomic_load(&r->healthy);
+}
+
+/* ---- Life ---- */
+
+int registrar_new(const struct registrar_options *options, struct registrar **out, struct err *err)
+{
+    struct registrar *r = NEW(struct registrar);
+
+    r->options = *options;
+    r->loops = mem_dup(options->loops, options->n_loops * sizeof(*options->loops));
+    r->domain = options->domain;
+    r->store = options->store;
+    r->open = round_new();
+    r->batch = store_batch_new();
+    r->held = map_new();
+    atomic_store(&r->next_ticket, 1);
+    atomic_store(&r->healthy, true);
+    if (loop_new("registrar", &r->loop, err) < 0 || committer_start(r, err) < 0) {
+        registrar_free(r);
+        return -(int)err->code;
+    }
+    timer_init(&r->tick, r->loop, on_tick, r);
+    timer_init(&r->behind, r->loop, on_behind, r);
+    timer_init(&r->retry, r->loop, on_retry, r);
+    r->close_message.run = on_close_message;
+    registrar_publish_all(r, false);
+    schedule_tick(r);
+    if (loop_thread_start(r->loop, err) < 0) {
+        registrar_free(r);
+        return -(int)err->code;
+    }
+    r->is_running = true;
+    *out = r;
+    return 0;
+}
+
+static void free_held(struct registrar *r)
+{
+    struct str id;
+    void *value;
+
+    for (size_t at = 0; map_next(r->held, &at, &id, &value);) {
+        struct held_list *held = value;
+
+        LIST_FOR_EACH(call, &held->calls, struct registrar_call, held_link)
+        {
+            list_remove(&call->held_link);
+            call->status = err_set(&call->err, ERR_IO, "the server is shutting down");
+            answer(call);
+        }
+        mem_free(held);
+    }
+    map_free(r->held);
+}
+
+void registrar_free(struct registrar *r)
+{
+    if (!r)
+        return;
+    if (r->is_running) {
+        loop_stop(r->loop);
+        loop_thread_join(r->loop);
+    }
+    committer_stop(r);
+    loop_free(r->loop); /* runs what was still posted, cancelled */
+    free_held(r);
+    if (r->in_flight) {
+        while (r->in_flight->calls) {
+            struct registrar_call *call = r->in_flight->calls;
+
+            r->in_flight->calls = call->next;
+            answer(call);
+        }
+        round_free(r->in_flight);
+    }
+    while (r->open->calls) {
+        struct registrar_call *call = r->open->calls;
+
+        r->open->calls = call->next;
+        answer_storage_failed(call);
+    }
+    if (r->store && store_batch_len(r->batch) > 0) {
+        struct err err = {0};
+
+        if (store_commit(r->store, r->batch, &err) < 0)
+            log_event(LOG_ERROR, "the last changes could not be stored", LOG_ERR(&err));
+    }
+    round_free(r->open);
+    store_batch_free(r->batch);
+    store_close(r->store);
+    domain_free(r->domain);
+    mem_free(r->loops);
+    mem_free(r);
+}

@@ -1,0 +1,73 @@
+#pragma once
+
+/* What registrar.c and committer.c share. */
+
+#include <stdatomic.h>
+
+#include "control/registrar.h"
+#include "core/list.h"
+#include "core/map.h"
+
+#define WRITE_BEHIND_MS 1000
+#define RETRY_MS 1000
+#define HELD_PER_PENDING 8 /* follow-ups of one pending registration */
+
+struct round_tailnet {
+    tailnet_id id;
+    const struct tailnet_view *view; /* after the last change here */
+    struct change_list changes;
+    size_t stored; /* of these, how many are in the batch */
+    bool fresh;
+    struct round_tailnet *next;
+};
+
+struct round {
+    struct registrar_call *calls;
+    struct registrar_call **calls_tail;
+    struct round_tailnet *tailnets;
+    bool durable;
+};
+
+struct shared_publication {
+    struct ref ref;
+    struct change_list changes;
+    struct publication pub;
+};
+
+struct held_list {
+    struct list calls;
+    size_t len;
+};
+
+struct registrar {
+    struct registrar_options options;
+    struct loop **loops;
+    struct loop *loop;
+    bool is_running;
+    struct domain *domain;
+    struct round *open;
+    struct store_batch *batch; /* all that is applied and not yet given to the committer */
+    bool batch_dirty;          /* holds written-behind changes that were already told */
+    struct round *in_flight;   /* waits for the commit under way; NULL for a write-behind */
+    bool is_committing;
+    bool is_broken; /* the store cannot even be read */
+    struct map *held; /* auth id -> struct held_list */
+    struct timer tick, behind, retry;
+    struct loop_message close_message;
+    bool close_posted;
+    _Atomic(uint64_t) next_ticket;
+    _Atomic(bool) healthy;
+
+    /* The storage thread's. */
+    struct store *store;
+    struct loop *committer;
+    bool committer_running;
+};
+
+int committer_start(struct registrar *r, struct err *err);
+void committer_stop(struct registrar *r);
+/* Takes the batch; registrar_committed follows on the registrar's loop. */
+void committer_submit(struct registrar *r, struct store_batch *batch);
+void registrar_committed(struct registrar *r, struct store_batch *batch, int status,
+                         const struct err *err);
+void registrar_publish_all(struct registrar *r, bool reset);
