@@ -79,8 +79,9 @@ static inline struct list_node *list_pop_front(struct list *l)
     return n;
 }
 
-/* The body may remove the current entry, and only that one. */
-#define LIST_FOR_EACH(var, list_ptr, type, member)                                       \
-    for (struct list_node *it_##var = (list_ptr)->head.next, *nx_##var = it_##var->next; \
-         it_##var != &(list_ptr)->head; it_##var = nx_##var, nx_##var = it_##var->next)  \
-        for (type *var = CONTAINER_OF(it_##var, type, member); var; var = NULL)
+/* The body may remove the current entry, and only that one; break and continue work as usual. */
+#define LIST_FOR_EACH(var, list_ptr, type, member)                      \
+    for (type *var = CONTAINER_OF((list_ptr)->head.next, type, member), \
+              *nx_##var = CONTAINER_OF(var->member.next, type, member); \
+         &var->member != &(list_ptr)->head;                             \
+         var = nx_##var, nx_##var = CONTAINER_OF(nx_##var->member.next, type, member))

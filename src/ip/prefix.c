@@ -74,7 +74,9 @@ static uint8_t mask_at(unsigned bits, size_t i)
 {
     if (bits >= 8 * i + 8)
         return 0xff;
-    return bits <= 8 * i ? 0 : (uint8_t)(0xff << (8 * i + 8 - bits));
+    if (bits <= 8 * i)
+        return 0;
+    return (uint8_t)(0xffu << (8 * i + 8 - bits));
 }
 
 bool ip_prefix_is_masked(struct ip_prefix p)
@@ -130,7 +132,7 @@ struct ip_addr ip_prefix_first(struct ip_prefix p)
     size_t width = ip_addr_width(p.addr) / 8;
 
     for (size_t i = 0; i < width; i++)
-        p.addr.bytes[i] = p.addr.bytes[i] & mask_at(p.bits, i);
+        p.addr.bytes[i] = (uint8_t)(p.addr.bytes[i] & mask_at(p.bits, i));
     return p.addr;
 }
 

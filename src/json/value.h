@@ -70,7 +70,10 @@ struct json_error {
     char text[96]; /* "expected a comma or the end of the object" */
 };
 
-/* Options may be NULL (plain JSON), and so may error. False: *out untouched, *error filled. */
+/*
+ * Options may be NULL (plain JSON), and so may error. False: *out untouched, *error filled. The
+ * arena may hold pieces of the tree then; they go with it.
+ */
 MUST_USE bool json_parse(struct arena *arena, struct str text, const struct json_options *options,
                          struct json_value **out, struct json_error *error);
 

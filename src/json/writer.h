@@ -49,6 +49,7 @@ void json_null(struct json_writer *w);
 void json_double(struct json_writer *w, double v);
 /* Text that is one JSON value already; put as it is, also when pretty. Empty: null. */
 void json_raw(struct json_writer *w, struct str json);
+void json_str_list(struct json_writer *w, const struct str_list *list);    /* empty is "[]" */
 void json_base64(struct json_writer *w, struct str bytes);                 /* as Go writes []byte */
 void json_hex(struct json_writer *w, struct str prefix, struct str bytes); /* "nodekey:0a1b..." */
 void json_time(struct json_writer *w, int64_t unix_ms); /* RFC 3339, as Go writes time.Time */
@@ -72,7 +73,6 @@ void json_field_raw(struct json_writer *w, struct str key, struct str json);
 void json_field_base64(struct json_writer *w, struct str key, struct str bytes);
 void json_field_hex(struct json_writer *w, struct str key, struct str prefix, struct str bytes);
 void json_field_time(struct json_writer *w, struct str key, int64_t unix_ms);
-/* Array of strings; an empty one is "[]". */
 void json_field_str_list(struct json_writer *w, struct str key, const struct str_list *list);
 
 /* As above, but nothing at all for the zero value: Go's omitempty. */
