@@ -2,11 +2,30 @@
 
 #include "control/control_internal.h"
 
+/* Keys that the view before still had and that are no node's any more. */
+static void tell_gone_keys(struct control *c, struct hub *hub, const struct publication *p)
+{
+    const struct tailnet_view *before = hub_view(hub, view_info(p->view)->id);
+
+    for (size_t i = 0; before && i < p->n_changes; i++) {
+        const struct change *change = &p->changes[i];
+        const struct node *old = view_node_find(before, change->id);
+        bool is_gone = change->kind == CHANGE_NODE_REMOVED ||
+                       (change->kind == CHANGE_NODE && (change->mask & NODE_KEY));
+
+        if (is_gone && old)
+            c->options.on_key_gone(c->options.user, &old->key);
+    }
+}
+
 static void on_publish(void *user, struct loop *loop, const struct publication *p)
 {
     struct control *c = user;
     struct hub *hub = control_hub(c, loop);
 
+    /* Once for all loops: the relay drops a key from whichever thread it hears of it. */
+    if (c->options.on_key_gone && loop == c->loops[0])
+        tell_gone_keys(c, hub, p);
     hub_publish(hub, p);
 }
 

@@ -32,6 +32,8 @@ void netmap_feed_free(struct netmap_feed *f);
 /* A newer view of the tailnet and the changes that led to it (all of its revisions since the last one). */
 void netmap_feed_publish(struct netmap_feed *f, const struct tailnet_view *view,
                          const struct change *changes, size_t n);
+/* The changes that led here are unknown: the journal is emptied, streams get a full map at their next pull. */
+void netmap_feed_reset(struct netmap_feed *f, const struct tailnet_view *view);
 const struct tailnet_view *netmap_feed_view(const struct netmap_feed *f); /* borrowed */
 
 struct netmap_stream;

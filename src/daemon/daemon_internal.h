@@ -1,0 +1,42 @@
+#pragma once
+
+/* The server's parts and the order of their lives. */
+
+#include "api/api.h"
+#include "config/options.h"
+#include "control/control.h"
+#include "derp/server.h"
+#include "http/server.h"
+#include "stun/responder.h"
+
+#define LOOPS_MAX 16
+
+struct server {
+    const struct config *config;
+    struct loop *loops[LOOPS_MAX]; /* loops[0] runs on the main thread */
+    size_t n_loops;
+    struct store *store;   /* until control has it */
+    struct domain *domain; /* until control has it */
+    struct machine_private noise_key;
+    struct node_private derp_key;
+    uint8_t relay_cert_sha256[32];
+    bool relay_cert_is_pinned;
+    struct tls_server *tls;
+    struct control *control;
+    struct derp_server *derp;
+    struct api *api;
+    struct http_server *outer;
+    struct http_server *local; /* on the Unix socket */
+    struct listener *listeners[LOOPS_MAX];
+    struct listener *socket;
+    struct stun_responder *stun;
+    struct ip_addrport bound; /* what the first listener got */
+    bool threads_run;
+};
+
+/* tls.c: the certificate of the relay and of TLS on the main port. */
+MUST_USE int server_load_tls(struct server *s, struct err *err);
+/* tailnet.c: opens the store, loads the domain, makes or updates the first tailnet from the configuration. */
+MUST_USE int server_load_domain(struct server *s, struct err *err);
+/* outer.c: the router of the main port. */
+MUST_USE struct http_server *outer_server_new(struct server *s);

@@ -1,0 +1,110 @@
+/* The router of the main port: what a stranger may ask. */
+
+#include "daemon/daemon_internal.h"
+
+#define STRANGER_BODY_MAX 4096
+
+static void on_key(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_key(((struct server *)user)->control, x, req);
+}
+
+static void on_ts2021(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_ts2021(((struct server *)user)->control, x, req);
+}
+
+static void on_health(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_health(((struct server *)user)->control, x, req);
+}
+
+static void on_register_page(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_register_page(((struct server *)user)->control, x, req);
+}
+
+static void on_verify(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_verify(((struct server *)user)->control, x, req);
+}
+
+static void on_version(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    struct buf body = BUF(1024);
+
+    (void)user;
+    (void)req;
+    api_put_version(&body, HATSIZE_VERSION);
+    buf_put_char(&body, '\n');
+    http_respond(x, 200, "application/json", buf_str(&body));
+    buf_fini(&body);
+}
+
+static void on_robots(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    (void)user;
+    (void)req;
+    http_respond(x, 200, "text/plain", STR("User-agent: *\nDisallow: /\n"));
+}
+
+static void on_root(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    (void)user;
+    (void)req;
+    http_respond(x, 200, "text/html; charset=utf-8", STR("<!doctype html>\n<title></title>\n"));
+}
+
+/* The relay's pages exist only while it is on. */
+#define RELAY_HANDLER(name)                                                                        \
+    static void on_##name(void *user, struct http_exchange *x, const struct http_request *req)     \
+    {                                                                                              \
+        struct server *s = user;                                                                   \
+                                                                                                   \
+        if (s->derp)                                                                               \
+            derp_http_##name(s->derp, x, req);                                                     \
+        else                                                                                       \
+            http_respond_text(x, 404, "404 page not found");                                       \
+    }                                                                                              \
+    struct relay_handler_##name##_needs_semicolon
+
+RELAY_HANDLER(upgrade);
+RELAY_HANDLER(probe);
+RELAY_HANDLER(generate_204);
+RELAY_HANDLER(bootstrap_dns);
+
+static const struct http_route routes[] = {
+    {"GET", "/key", on_key, 0},
+    {"*", "/ts2021", on_ts2021, STRANGER_BODY_MAX},
+    {"GET", "/health", on_health, 0},
+    {"GET", "/version", on_version, 0},
+    {"GET", "/register/{id}", on_register_page, 0},
+    {"POST", "/verify", on_verify, STRANGER_BODY_MAX},
+    {"*", "/derp", on_upgrade, STRANGER_BODY_MAX},
+    {"*", "/derp/probe", on_probe, STRANGER_BODY_MAX},
+    {"*", "/derp/latency-check", on_probe, STRANGER_BODY_MAX},
+    {"GET", "/generate_204", on_generate_204, 0},
+    {"GET", "/bootstrap-dns", on_bootstrap_dns, 0},
+    {"GET", "/robots.txt", on_robots, 0},
+    {"GET", "/", on_root, 0},
+};
+
+static const struct http_header headers[] = {
+    {STR_INIT("x-frame-options"), STR_INIT("DENY")},
+    {STR_INIT("content-security-policy"),
+     STR_INIT("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")},
+    {STR_INIT("x-content-type-options"), STR_INIT("nosniff")},
+    {STR_INIT("referrer-policy"), STR_INIT("no-referrer")},
+};
+
+struct http_server *outer_server_new(struct server *s)
+{
+    const struct http_server_options options = {.routes = routes,
+                                                .n_routes = ARRAY_LEN(routes),
+                                                .user = s,
+                                                .tls = s->tls,
+                                                .headers = headers,
+                                                .n_headers = ARRAY_LEN(headers)};
+
+    return http_server_new(&options);
+}

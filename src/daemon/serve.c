@@ -1,0 +1,278 @@
+/*
+ * Start: configuration, keys, database, certificate, registrar, relay, listeners; stop: the same backwards.
+ *
+ * Everything a stranger can reach is opened last, so whoever connects finds a server that is ready.
+ */
+
+#include "daemon/serve.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "daemon/daemon_internal.h"
+#include "daemon/files.h"
+
+#define STREAMS_MAX 65536
+#define STREAMS_PER_ADDRESS 4096
+#define LOCAL_STREAMS_MAX 256
+
+/* ---- Listeners ---- */
+
+static void on_accept(void *user, struct stream *stream)
+{
+    struct server *s = user;
+
+    http_serve(s->outer, stream, NULL, NULL);
+}
+
+static void on_accept_local(void *user, struct stream *stream)
+{
+    struct server *s = user;
+
+    http_serve(s->local, stream, NULL, NULL);
+}
+
+/* The first listener settles the port when any would do; the others share it. */
+static int open_listeners(struct server *s, struct err *err)
+{
+    s->bound = s->config->listen;
+    for (size_t i = 0; i < s->n_loops; i++) {
+        const struct listener_options options = {.addr = s->bound,
+                                                 .max_streams = STREAMS_MAX,
+                                                 .max_per_address = STREAMS_PER_ADDRESS,
+                                                 .on_accept = on_accept,
+                                                 .user = s};
+
+        if (listener_open(s->loops[i], &options, &s->listeners[i], err) < 0)
+            return err_wrap(err, "listening (is another server running on this port?)");
+        s->bound = listener_addr(s->listeners[i]);
+    }
+    return 0;
+}
+
+static int open_socket(struct server *s, struct err *err)
+{
+    struct str path = config_socket_path(s->config);
+    const struct listener_options options = {.unix_path = path,
+                                             .unix_mode = s->config->unix_socket_mode,
+                                             .max_streams = LOCAL_STREAMS_MAX,
+                                             .on_accept = on_accept_local,
+                                             .user = s};
+
+    if (dir_make_for(path, err) < 0)
+        return -(int)err->code;
+    if (listener_open(s->loops[0], &options, &s->socket, err) < 0)
+        return err_wrap(err, "opening the command line's socket %.*s", STR_ARG(path));
+    return 0;
+}
+
+/* ---- Relay ---- */
+
+static void admission_known(void *user, bool known)
+{
+    derp_admission_answer(user, known);
+}
+
+static void admit(void *user, const struct node_key *key, struct ip_addr from,
+                  struct derp_admission *ticket)
+{
+    struct server *s = user;
+
+    (void)from;
+    control_admit(s->control, s->loops[0], key, admission_known, ticket);
+}
+
+static void on_key_gone(void *user, const struct node_key *key)
+{
+    struct server *s = user;
+
+    if (s->derp)
+        derp_server_drop(s->derp, key);
+}
+
+static int open_relay(struct server *s, struct err *err)
+{
+    const struct derp_server_options options = {
+        .key = &s->derp_key,
+        .loops = s->loops,
+        .n_loops = s->n_loops,
+        .admit = s->config->derp.verify_clients ? admit : NULL,
+        .user = s,
+    };
+
+    if (!s->config->derp.enabled)
+        return 0;
+    s->derp = derp_server_new(&options);
+    if (stun_responder_open(s->loops[0], s->config->derp.stun_listen, &s->stun, err) < 0)
+        return err_wrap(err, "opening STUN");
+    return 0;
+}
+
+/* ---- Start ---- */
+
+static int load_keys(struct server *s, struct err *err)
+{
+    if (dir_make(s->config->data_dir, err) < 0)
+        return -(int)err->code;
+    if (key_file_machine(s->config->noise_key_path, &s->noise_key, err) < 0)
+        return err_wrap(err, "reading the server's key");
+    if (key_file_node(s->config->derp.private_key_path, &s->derp_key, err) < 0)
+        return err_wrap(err, "reading the relay's key");
+    return 0;
+}
+
+static int open_store(struct server *s, struct err *err)
+{
+    const struct store_options options = {.sqlite_path = s->config->sqlite_path,
+                                          .wal = s->config->sqlite_wal};
+
+    if (dir_make_for(s->config->sqlite_path, err) < 0)
+        return -(int)err->code;
+    if (store_open(&options, &s->store, err) < 0)
+        return err_wrap(err, "opening the database");
+    return 0;
+}
+
+static int make_loops(struct server *s, struct err *err)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    s->n_loops = (size_t)MAX(1, MIN(cores, LOOPS_MAX));
+    for (size_t i = 0; i < s->n_loops; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "loop-%zu", i);
+        if (loop_new(name, &s->loops[i], err) < 0)
+            return -(int)err->code;
+    }
+    return 0;
+}
+
+static int start_control(struct server *s, struct err *err)
+{
+    const struct control_options options = {.loops = s->loops,
+                                            .n_loops = s->n_loops,
+                                            .noise_key = &s->noise_key,
+                                            .server_url = s->config->server_url,
+                                            .store = TAKE(s->store),
+                                            .domain = TAKE(s->domain),
+                                            .on_key_gone = on_key_gone,
+                                            .user = s};
+    const struct api_options api_options = {.version = HATSIZE_VERSION};
+    size_t n = 0;
+
+    if (control_new(&options, &s->control, err) < 0)
+        return -(int)err->code;
+    struct api_options with_control = api_options;
+    with_control.control = s->control;
+    s->api = api_new(&with_control);
+
+    const struct http_route *routes = api_routes(&n);
+    const struct http_server_options local = {.routes = routes, .n_routes = n, .user = s->api};
+
+    s->local = http_server_new(&local);
+    s->outer = outer_server_new(s);
+    return 0;
+}
+
+static void on_signal(void *user, int signo)
+{
+    struct server *s = user;
+
+    log_event(LOG_INFO, "shutting down", LOG_I64("signal", signo));
+    loop_stop(s->loops[0]);
+}
+
+static int watch_signals(struct server *s, struct err *err)
+{
+    if (loop_on_signal(s->loops[0], SIGINT, on_signal, s, err) < 0 ||
+        loop_on_signal(s->loops[0], SIGTERM, on_signal, s, err) < 0)
+        return -(int)err->code;
+    return 0;
+}
+
+static int start_threads(struct server *s, struct err *err)
+{
+    for (size_t i = 1; i < s->n_loops; i++)
+        if (loop_thread_start(s->loops[i], err) < 0)
+            return -(int)err->code;
+    s->threads_run = true;
+    return 0;
+}
+
+static int start(struct server *s, struct err *err)
+{
+    int (*const steps[])(struct server *, struct err *) = {
+        load_keys,    open_store, server_load_tls, server_load_domain, make_loops,   start_control,
+        open_relay,   open_socket, open_listeners, watch_signals,      start_threads,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        int status = steps[i](s, err);
+
+        if (status < 0)
+            return status;
+    }
+    return 0;
+}
+
+/* ---- Stop ---- */
+
+static void stop(struct server *s)
+{
+    for (size_t i = 1; i < s->n_loops && s->threads_run; i++) {
+        loop_stop(s->loops[i]);
+        loop_thread_join(s->loops[i]);
+    }
+    for (size_t i = 0; i < s->n_loops; i++)
+        listener_close(s->listeners[i]);
+    listener_close(s->socket);
+    stun_responder_close(s->stun);
+    control_stop(s->control);
+    for (size_t i = 0; i < s->n_loops; i++)
+        loop_free(s->loops[i]);
+    derp_server_free(s->derp);
+    http_server_free(s->outer);
+    http_server_free(s->local);
+    api_free(s->api);
+    control_free(s->control);
+    tls_server_unref(s->tls);
+    store_close(s->store);
+    domain_free(s->domain);
+    machine_private_fini(&s->noise_key);
+    node_private_fini(&s->derp_key);
+}
+
+static void announce(const struct server *s)
+{
+    struct buf addr = BUF(256);
+
+    ip_addrport_put(&addr, s->bound);
+    log_event(LOG_INFO, "serving", LOG_TXT("version", HATSIZE_VERSION),
+              LOG_STR("listen", buf_str(&addr)), LOG_STR("url", s->config->server_url),
+              LOG_STR("data_dir", s->config->data_dir),
+              LOG_STR("socket", config_socket_path(s->config)),
+              LOG_BOOL("relay", s->derp != NULL), LOG_U64("loops", s->n_loops));
+    buf_fini(&addr);
+}
+
+int serve(const struct config *config)
+{
+    struct server s = {.config = config};
+    struct err err = {0};
+    int status;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)umask(077);
+    status = start(&s, &err);
+    if (status == 0) {
+        announce(&s);
+        loop_run(s.loops[0]);
+    } else {
+        log_event(LOG_ERROR, "cannot start", LOG_ERR(&err));
+    }
+    stop(&s);
+    return status == 0 ? 0 : 1;
+}

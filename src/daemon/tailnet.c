@@ -1,0 +1,114 @@
+/*
+ * The first tailnet, as the configuration wants it: made at the first start, brought up to the configuration
+ * at every later one. Runs before the registrar has the domain.
+ */
+
+#include "daemon/daemon_internal.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "daemon/files.h"
+
+/* The region of the relay in this process. */
+static void add_embedded_region(const struct server *s, struct tailnet_info *info)
+{
+    const struct config *c = s->config;
+    struct buf pin = BUF(256);
+    struct ip_addr literal;
+    struct derp_node *node = NEW(struct derp_node);
+
+    node->name = str_printf("%ua", c->derp.region_id);
+    node->host_name = str_copy(c->server_host);
+    if (s->relay_cert_is_pinned && !c->server_is_tls) {
+        buf_put(&pin, STR("sha256-raw:"));
+        buf_put_hex(&pin, str_bytes(s->relay_cert_sha256, sizeof(s->relay_cert_sha256)));
+        node->cert_name = buf_take(&pin);
+    }
+    node->ipv4 = str_copy(c->derp.ipv4);
+    node->ipv6 = str_copy(c->derp.ipv6);
+    if (ip_addr_parse(c->server_host, &literal)) {
+        struct str *mine = literal.family == IP_V4 ? &node->ipv4 : &node->ipv6;
+        struct str *other = literal.family == IP_V4 ? &node->ipv6 : &node->ipv4;
+
+        if (mine->len == 0)
+            *mine = str_copy(c->server_host);
+        if (other->len == 0)
+            *other = str_copy(STR("none"));
+    }
+    node->stun_port = c->derp.stun_listen.port;
+    node->derp_port = c->server_port;
+
+    struct derp_region region = {.id = c->derp.region_id,
+                                 .code = str_copy(c->derp.region_code),
+                                 .name = str_copy(c->derp.region_name),
+                                 .nodes = node,
+                                 .n_nodes = 1};
+    info->regions = mem_realloc_array(info->regions, info->n_regions + 1, sizeof(region));
+    info->regions[info->n_regions++] = region;
+    buf_fini(&pin);
+}
+
+/* Applies one command and commits what it did; nothing else touches the domain yet. */
+static int apply_and_commit(struct server *s, const struct command *c, struct err *err)
+{
+    struct change_list changes = {0};
+    struct command_result result = {0};
+    bool durable = false;
+    int status = domain_apply(s->domain, c, &changes, &result, err);
+
+    if (status == 0 && changes.len > 0) {
+        struct store_batch *batch = store_batch_new();
+        struct domain_counters next = domain_counters(s->domain);
+        AUTO(view_unref) const struct tailnet_view *view =
+            domain_view(s->domain, changes.items[0].tailnet);
+
+        store_batch_add(batch, view, changes.items, changes.len, &durable);
+        store_batch_set_counters(batch, &next);
+        status = store_commit(s->store, batch, err);
+        store_batch_free(batch);
+    }
+    command_result_fini(&result);
+    change_list_fini(&changes);
+    return status;
+}
+
+static int apply_config(struct server *s, struct err *err)
+{
+    AUTO(view_unref) const struct tailnet_view *first = domain_view(s->domain, 0);
+    struct str name = first ? view_info(first)->name : STR("default");
+    struct tailnet_info *info = config_tailnet_info(s->config, name);
+
+    if (s->config->derp.enabled && s->config->derp.add_region)
+        add_embedded_region(s, info);
+    const struct command c = {.type = first ? COMMAND_TAILNET_UPDATE : COMMAND_TAILNET_CREATE,
+                              .origin = ORIGIN_SERVER,
+                              .author = STR("configuration"),
+                              .tailnet = first ? view_info(first)->id : 0,
+                              .now_ms = clock_unix_ms(),
+                              .name = name,
+                              .info = info};
+    int status = apply_and_commit(s, &c, err);
+
+    tailnet_info_unref(info);
+    return status;
+}
+
+int server_load_domain(struct server *s, struct err *err)
+{
+    s->domain = domain_new();
+    if (store_load(s->store, s->domain, err) < 0)
+        return err_wrap(err, "reading the database");
+    if (apply_config(s, err) < 0)
+        return err_wrap(err, "applying the configuration to the first tailnet");
+    domain_load_done(s->domain, clock_unix_ms());
+
+    tailnet_id ids[16];
+    AUTO(view_unref) const struct tailnet_view *first = domain_view(s->domain, 0);
+    size_t users = 0;
+
+    (void)view_users(first, &users);
+    log_event(LOG_INFO, "database read",
+              LOG_U64("tailnets", domain_tailnet_ids(s->domain, ids, ARRAY_LEN(ids))),
+              LOG_U64("users", users), LOG_U64("nodes", view_node_count(first)));
+    return 0;
+}
