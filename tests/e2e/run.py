@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Runs the end-to-end scenarios in their order and closes with `N passed, N failed, N skipped`.
+
+    tests/e2e/run.py --hatsize build/src/hatsize --clients DIR... [NAME...]
+
+A NAME picks the scenarios whose file name contains it. Needs root (network namespaces, TUN devices).
+"""
+import argparse
+import importlib.util
+import os
+import pathlib
+import shutil
+import sys
+import time
+import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from world import World  # noqa: E402
+
+
+def reason_to_skip(args):
+    if os.geteuid() != 0:
+        return "needs root for network namespaces"
+    if not os.path.exists("/dev/net/tun"):
+        return "no TUN devices on this machine (/dev/net/tun)"
+    for program in ("ip", "nft", "ping", "dig"):
+        if not shutil.which(program):
+            return f"no program {program}"
+    if not args.clients:
+        return "no Tailscale clients were given"
+    return None
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_one(args, path):
+    module = load(path)
+    world = World(args.hatsize, args.clients, keep=args.keep)
+    try:
+        module.run(world)
+        world.the_server.stop()
+        world.check_server()
+        return None
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return traceback.format_exc() + world.explain()
+    finally:
+        world.remove()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hatsize", required=True)
+    parser.add_argument("--clients", nargs="*", default=[])
+    parser.add_argument("--keep", action="store_true", help="leave the scenario's folder")
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    here = pathlib.Path(__file__).parent / "scenarios"
+    paths = [p for p in sorted(here.glob("*.py")) if not args.names or any(n in p.stem for n in args.names)]
+    skip = reason_to_skip(args)
+    passed = failed = skipped = 0
+    for path in paths:
+        name = path.stem.split("_", 1)[1].replace("_", " ")
+        if skip:
+            print(f"SKIP e2e: {name}: {skip}")
+            skipped += 1
+            continue
+        start = time.monotonic()
+        trouble = run_one(args, path)
+        took = time.monotonic() - start
+        if trouble:
+            failed += 1
+            print(f"FAIL e2e: {name} ({took:.1f} s)\n{trouble}", flush=True)
+        else:
+            passed += 1
+            print(f"ok   e2e: {name} ({took:.1f} s)", flush=True)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not paths else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,411 @@
+"""A small internet in network namespaces, a Hatsize server in it, and official clients around it.
+
+Everything a scenario makes hangs off one World, which removes it again: namespaces, processes (by their
+ids), folders. Nothing leaves the machine: the namespaces are joined by one bridge of their own.
+
+    world = World(...)
+    server = world.server()
+    alice, bob = world.client("alice"), world.client("bob")
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+NET = "10.77.0"  # the bridge's /24; namespaces only
+
+
+class Failure(Exception):
+    """A scenario did not see what it must."""
+
+
+def sh(*argv, check=True, timeout=60, input=None):
+    done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=timeout, input=input)
+    if check and done.returncode != 0:
+        raise Failure(f"{' '.join(map(str, argv))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def wait_for(what, probe, timeout=30.0, every=0.1):
+    """Waits until probe() is truthy and returns it; Failure naming `what` otherwise."""
+    end = time.monotonic() + timeout
+    last = None
+    while True:
+        try:
+            value = probe()
+            if value:
+                return value
+        except (Failure, subprocess.TimeoutExpired, OSError, ValueError, KeyError) as err:
+            last = err
+        if time.monotonic() > end:
+            raise Failure(f"not within {timeout:g} s: {what}" + (f"\nlast: {last}" if last else ""))
+        time.sleep(every)
+
+
+class Host:
+    """A namespace with one leg on a bridge."""
+
+    def __init__(self, world, name, net=NET, bridge=None):
+        self.world, self.name = world, name
+        self.ns = f"hz{world.tag}-{name}"
+        self.procs = []
+        world.hosts.append(self)
+        sh("ip", "netns", "add", self.ns)
+        os.makedirs(f"/etc/netns/{self.ns}", exist_ok=True)
+        pathlib.Path(f"/etc/netns/{self.ns}/resolv.conf").write_text("nameserver 127.0.0.53\n")
+        self.run("ip", "link", "set", "lo", "up")
+        self.legs = 0
+        self.ip = self.add_leg(bridge or world.bridge, net)
+
+    def add_leg(self, bridge, net):
+        """Joins a bridge; returns the address it got there."""
+        self.legs += 1
+        dev = f"eth{self.legs - 1}"
+        number = self.world.next_number()
+        outer, inner = f"hz{self.world.tag}o{number}", f"hz{self.world.tag}i{number}"
+        sh("ip", "link", "add", outer, "type", "veth", "peer", "name", inner)
+        sh("ip", "link", "set", outer, "netns", bridge.ns)
+        bridge.run("ip", "link", "set", outer, "master", "br0", "up")
+        sh("ip", "link", "set", inner, "netns", self.ns)
+        self.run("ip", "link", "set", inner, "name", dev)
+        # Clients shall meet over what the scenario says, not over link-local IPv6.
+        self.run("sysctl", "-qw", f"net.ipv6.conf.{dev}.disable_ipv6=1")
+        ip = f"{net}.{number}"
+        self.run("ip", "addr", "add", f"{ip}/24", "dev", dev)
+        self.run("ip", "link", "set", dev, "up")
+        return ip
+
+    def run(self, *argv, check=True, timeout=60, input=None):
+        return sh("ip", "netns", "exec", self.ns, *argv, check=check, timeout=timeout, input=input)
+
+    def spawn(self, *argv, log, env=None):
+        """Starts a program in the namespace; the world ends it."""
+        out = open(log, "ab")
+        proc = subprocess.Popen(
+            ["ip", "netns", "exec", self.ns, *map(str, argv)],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **(env or {})},
+        )
+        out.close()
+        self.procs.append(proc)
+        return proc
+
+    def end(self, proc, sig=signal.SIGTERM, wait=10):
+        if proc.poll() is None:
+            proc.send_signal(sig)
+            try:
+                proc.wait(wait)
+            except subprocess.TimeoutExpired:
+                proc.kill()
+                proc.wait(wait)
+        if proc in self.procs:
+            self.procs.remove(proc)
+
+    def block_direct(self):
+        """No UDP but to the server: what is left is the relay."""
+        server = self.world.the_server.host.ip
+        self.run("nft", "-f", "-", input=f"""
+            table inet blockdirect {{
+                chain out {{ type filter hook output priority -10;
+                    oifname "eth*" ip daddr != {server} drop; }}
+                chain in {{ type filter hook input priority -10;
+                    iifname "eth*" ip saddr != {server} drop; }}
+            }}""")
+
+    def unblock_direct(self):
+        self.run("nft", "delete", "table", "inet", "blockdirect", check=False)
+
+    def remove(self):
+        for proc in list(self.procs):
+            self.end(proc, signal.SIGTERM, 5)
+        sh("ip", "netns", "del", self.ns, check=False)
+        shutil.rmtree(f"/etc/netns/{self.ns}", ignore_errors=True)
+
+
+class Bridge(Host):
+    """A switch."""
+
+    def __init__(self, world, name):
+        self.world, self.name, self.procs = world, name, []
+        self.ns = f"hz{world.tag}-{name}"
+        world.hosts.append(self)
+        sh("ip", "netns", "add", self.ns)
+        self.run("ip", "link", "add", "br0", "type", "bridge")
+        self.run("ip", "link", "set", "br0", "up")
+
+
+class Server:
+    """`hatsize serve` on a host of its own, and the command line to it."""
+
+    def __init__(self, world, config="", name="server"):
+        self.world = world
+        self.host = Host(world, name)
+        self.dir = world.dir / name
+        self.dir.mkdir()
+        self.log = self.dir / "log"
+        self.url = f"http://{self.host.ip}:8080"
+        self.config = self.dir / "config.yaml"
+        self.config.write_text(f"server_url: {self.url}\nlog:\n  level: debug\n" + config)
+        self.proc = None
+        self.start()
+
+    def start(self):
+        self.proc = self.host.spawn(
+            self.world.hatsize, "serve", "--config", self.config, "--data-dir", self.dir / "data",
+            log=self.log, env=self.world.sanitizer_env(self.dir / "sanitizer"))
+        wait_for("the server answers /health", self.is_up, timeout=30)
+
+    def is_up(self):
+        if self.proc.poll() is not None:
+            raise Failure(f"the server ended with {self.proc.returncode}:\n{self.tail()}")
+        return self.cli("health", check=False).returncode == 0
+
+    def stop(self, sig=signal.SIGTERM):
+        self.host.end(self.proc, sig, wait=20)
+
+    def kill(self):
+        """As power loss does it, as far as the process is concerned."""
+        self.stop(signal.SIGKILL)
+
+    def cli(self, *argv, check=True, timeout=30):
+        return self.host.run(self.world.hatsize, *argv, "--config", self.config, "--data-dir",
+                             self.dir / "data", check=check, timeout=timeout)
+
+    def json(self, *argv):
+        return json.loads(self.cli(*argv, "-o", "json").stdout or "null")
+
+    def user(self, name):
+        """The user's id; made if there is none."""
+        for user in self.json("users", "list"):
+            if user["name"] == name:
+                return user["id"]
+        return self.json("users", "create", name)["id"]
+
+    def auth_key(self, user="alice", *flags):
+        return self.json("preauthkeys", "create", "--user", self.user(user), *flags)["key"]
+
+    def tags_key(self, *tags):
+        return self.json("preauthkeys", "create", "--tags", ",".join(tags))["key"]
+
+    def nodes(self):
+        return self.json("nodes", "list")
+
+    def node(self, name):
+        for node in self.nodes():
+            if node["givenName"] == name:
+                return node
+        raise Failure(f"no node {name}: {[n['givenName'] for n in self.nodes()]}")
+
+    def rss_kib(self):
+        text = pathlib.Path(f"/proc/{self.pid()}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))
+
+    def pid(self):
+        # `ip netns exec` becomes the program it starts.
+        return self.proc.pid
+
+    def tail(self, lines=40):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+
+class Client:
+    """An official client, tailscaled and its command line, on a host of its own."""
+
+    def __init__(self, world, name, version=None, host=None):
+        self.world, self.name = world, name
+        self.bin = world.client_dir(version)
+        self.version = self.bin.name
+        self.host = host or Host(world, name)
+        self.dir = world.dir / name
+        self.dir.mkdir()
+        self.socket = self.dir / "tailscaled.sock"
+        self.log = self.dir / "log"
+        self.proc = None
+        self.start()
+
+    def start(self):
+        self.proc = self.host.spawn(
+            self.bin / "tailscaled", "--tun=tailscale0", f"--statedir={self.dir}", f"--socket={self.socket}",
+            "--port=41641", "--no-logs-no-support", log=self.log,
+            env={"TS_NO_LOGS_NO_SUPPORT": "true", "TS_DEBUG_FIREWALL_MODE": "nftables"})
+        wait_for(f"{self.name}: tailscaled listens", self.socket.exists)
+
+    def stop(self, sig=signal.SIGTERM):
+        self.host.end(self.proc, sig)
+
+    def ts(self, *argv, check=True, timeout=60, input=None):
+        return self.host.run(self.bin / "tailscale", f"--socket={self.socket}", *argv, check=check,
+                             timeout=timeout, input=input)
+
+    def up(self, key=None, *flags, timeout=60, hostname=None):
+        argv = ["up", f"--login-server={self.world.the_server.url}", f"--hostname={hostname or self.name}",
+                f"--timeout={timeout}s"]
+        if key:
+            argv.append(f"--auth-key={key}")
+        self.ts(*argv, *flags, timeout=timeout + 10)
+        return self
+
+    def spawn_ts(self, *argv):
+        """A command that runs for a while; its output goes to the log."""
+        return self.host.spawn(self.bin / "tailscale", f"--socket={self.socket}", *argv, log=self.dir / "ts.log")
+
+    def status(self):
+        return json.loads(self.ts("status", "--json").stdout)
+
+    def state(self):
+        return self.status()["BackendState"]
+
+    def wait_running(self, timeout=60):
+        wait_for(f"{self.name} is Running", lambda: self.state() == "Running", timeout)
+
+    def peers(self):
+        """By host name in MagicDNS (first label)."""
+        peers = self.status().get("Peer") or {}
+        return {p["DNSName"].split(".")[0]: p for p in peers.values()}
+
+    def peer(self, name):
+        peers = self.peers()
+        if name not in peers:
+            raise Failure(f"{self.name} does not see {name}, only {sorted(peers)}")
+        return peers[name]
+
+    def wait_peer(self, name, timeout=20):
+        return wait_for(f"{self.name} sees {name}", lambda: self.peers().get(name), timeout)
+
+    def ip4(self):
+        return next(ip for ip in self.status()["Self"]["TailscaleIPs"] if ":" not in ip)
+
+    def ip6(self):
+        return next(ip for ip in self.status()["Self"]["TailscaleIPs"] if ":" in ip)
+
+    def ping(self, ip, count=1, timeout=5):
+        """An ICMP echo through the tunnel."""
+        return self.host.run("ping", "-n", "-c", count, "-W", timeout, ip, check=False,
+                             timeout=count * timeout + 10).returncode == 0
+
+    def wait_ping(self, ip, timeout=40):
+        wait_for(f"{self.name} pings {ip}", lambda: self.ping(ip, timeout=2), timeout, every=0.2)
+
+    def path_to(self, ip, timeout=10):
+        """'direct' or 'relay', as `tailscale ping` says."""
+        out = self.ts("ping", "--c=1", f"--timeout={timeout}s", "--until-direct=false", ip, check=False).stdout
+        if " via DERP" in out:
+            return "relay"
+        return "direct" if "pong" in out else ""
+
+    def wait_path(self, ip, want, timeout=40):
+        wait_for(f"{self.name} reaches {ip}: {want}", lambda: self.path_to(ip) == want, timeout, every=0.5)
+
+    def serve_tcp(self, port=7777):
+        """Answers each TCP connection with what it sends, upper-cased, until the world ends it."""
+        code = ("import socket,sys\n"
+                "s=socket.create_server((sys.argv[1],int(sys.argv[2])))\n"
+                "while True:\n"
+                "  c,_=s.accept()\n"
+                "  d=c.recv(65536)\n"
+                "  c.sendall(d.upper()); c.close()\n")
+        return self.host.spawn("python3", "-c", code, "0.0.0.0", port, log=self.dir / "tcp.log")
+
+    def ask_tcp(self, ip, port=7777, text="hello", timeout=10):
+        code = ("import socket,sys\n"
+                "c=socket.create_connection((sys.argv[1],int(sys.argv[2])),timeout=float(sys.argv[4]))\n"
+                "c.sendall(sys.argv[3].encode())\n"
+                "print(c.recv(65536).decode())\n")
+        done = self.host.run("python3", "-c", code, ip, port, text, timeout, check=False, timeout=timeout + 5)
+        return done.stdout.strip()
+
+    def check_tcp(self, ip, port=7777, timeout=30):
+        wait_for(f"{self.name} has a TCP answer from {ip}:{port}",
+                 lambda: self.ask_tcp(ip, port, "hello", 5) == "HELLO", timeout)
+
+    def resolve(self, name, kind="A"):
+        """What the client's own resolver says."""
+        done = self.host.run("dig", "+short", "+time=2", "+tries=1", "@100.100.100.100", name, kind, check=False)
+        return done.stdout.split()
+
+    def tail(self, lines=30):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+
+class World:
+    _count = 0
+
+    def __init__(self, hatsize, clients, keep=False):
+        World._count += 1
+        self.tag = f"{os.getpid() % 10000}{World._count % 10}"
+        self.hatsize = pathlib.Path(hatsize)
+        self.clients_dirs = [pathlib.Path(c) for c in clients]
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hatsize-e2e-"))
+        self.keep = keep
+        self.hosts, self.clients = [], []
+        self.number = 0
+        self.the_server = None
+        self.bridge = Bridge(self, "net")
+
+    def next_number(self):
+        self.number += 1
+        return self.number
+
+    def client_dir(self, version=None):
+        """The folder of a version ("1.90"), or of each in turn so that releases are mixed."""
+        if version is None:
+            return self.clients_dirs[len(self.clients) % len(self.clients_dirs)]
+        for path in self.clients_dirs:
+            if path.name.startswith(version):
+                return path
+        raise Failure(f"no client {version} among {[p.name for p in self.clients_dirs]}")
+
+    def sanitizer_env(self, log):
+        return {"ASAN_OPTIONS": f"log_path={log}:detect_leaks=1:abort_on_error=0:exitcode=66",
+                "UBSAN_OPTIONS": f"log_path={log}:print_stacktrace=1:halt_on_error=1:exitcode=66",
+                "LSAN_OPTIONS": f"log_path={log}:exitcode=66"}
+
+    def server(self, config=""):
+        self.the_server = Server(self, config)
+        return self.the_server
+
+    def client(self, name, version=None, up=True, user="alice", flags=(), host=None, key_flags=()):
+        client = Client(self, name, version, host)
+        self.clients.append(client)
+        if up:
+            client.up(self.the_server.auth_key(user, *key_flags), *flags)
+        return client
+
+    def network(self, name):
+        """A further switch, for what lies behind a router."""
+        return Bridge(self, name)
+
+    def check_server(self):
+        """No sanitizer had anything to say, no key is in the log."""
+        server = self.the_server
+        for path in server.dir.glob("sanitizer*"):
+            raise Failure(f"sanitizer report:\n{path.read_text()[:6000]}")
+        if server.log.exists():
+            text = server.log.read_text(errors="replace")
+            leaked = re.search(r"privkey:[0-9a-f]|hskey-auth-[0-9a-f]{12}-[0-9a-f]|nodekey:[0-9a-f]{64}", text)
+            if leaked:
+                raise Failure(f"the server's log holds a key: {leaked.group(0)[:24]}…")
+
+    def remove(self):
+        for client in self.clients:
+            client.stop()
+        server = self.the_server
+        if server and server.proc.poll() is None:
+            server.stop()
+        for host in reversed(self.hosts):
+            host.remove()
+        if not self.keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def explain(self):
+        """What a person wants to see after a failure."""
+        parts = []
+        if self.the_server:
+            parts.append(f"--- server log ---\n{self.the_server.tail()}")
+        for client in self.clients:
+            parts.append(f"--- {client.name} ({client.version}) log ---\n{client.tail()}")
+        return "\n".join(parts)
