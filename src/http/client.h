@@ -55,3 +55,13 @@ void http_client_upgrade(struct stream *stream, const char *method, struct str t
                          size_t n_headers, int64_t timeout_ms,
                          void (*on_done)(void *user, struct stream *s, const struct err *err),
                          void *user);
+
+/*
+ * The same for WebSocket, with a subprotocol (may be NULL): the stream given carries the concatenated
+ * binary messages.
+ */
+void http_client_upgrade_websocket(struct stream *stream, struct str target, struct str host,
+                                   const char *protocol, int64_t timeout_ms,
+                                   void (*on_done)(void *user, struct stream *s,
+                                                   const struct err *err),
+                                   void *user);

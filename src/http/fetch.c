@@ -1,0 +1,165 @@
+/*
+ * Blocking requests with libcurl: the CLI to the server's Unix socket, start-up, worker threads.
+ */
+
+#include <curl/curl.h>
+#include <pthread.h>
+
+#include "http/client.h"
+#include "http/http_internal.h"
+
+#define FETCH_MS 10000
+#define FETCH_BODY ((size_t)64 << 20)
+
+struct fetch {
+    CURL *curl;
+    struct curl_slist *headers;
+    struct buf *body;
+    size_t max_body;
+    size_t got;
+    bool too_large;
+};
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static CURLcode curl_ready;
+
+static void init_curl(void)
+{
+    curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *user)
+{
+    struct fetch *f = user;
+    size_t len = size * n; /* size is always 1 */
+
+    f->got += len;
+    if (f->got > f->max_body) {
+        f->too_large = true;
+        return 0;
+    }
+    buf_put(f->body, str_bytes(data, len));
+    if (buf_is_full(f->body)) {
+        f->too_large = true;
+        return 0;
+    }
+    return len;
+}
+
+static void add_header(struct fetch *f, const char *name, struct str value)
+{
+    struct str line = str_printf("%s: %.*s", name, STR_ARG(value));
+    struct curl_slist *list = curl_slist_append(f->headers, line.ptr);
+
+    ASSERT(list);
+    f->headers = list;
+    mem_wipe((void *)(uintptr_t)line.ptr, line.len); /* may hold a token */
+    str_free(&line);
+}
+
+static bool is_one_line(struct str s)
+{
+    return str_find_char(s, '\r') < 0 && str_find_char(s, '\n') < 0 && str_find_char(s, '\0') < 0;
+}
+
+/* Every option a CURLcode; the first that fails decides. */
+static CURLcode set_options(struct fetch *f, const struct http_fetch_options *o)
+{
+    CURLcode bad = CURLE_OK;
+
+#define SET(option, value)                                  \
+    do {                                                    \
+        if (bad == CURLE_OK)                                \
+            bad = curl_easy_setopt(f->curl, option, value); \
+    } while (0)
+    SET(CURLOPT_URL, o->url);
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_TIMEOUT_MS, (long)(o->timeout_ms > 0 ? o->timeout_ms : FETCH_MS));
+    SET(CURLOPT_USERAGENT, "hatsize/" HATSIZE_VERSION);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, f);
+    if (o->unix_path) {
+        SET(CURLOPT_UNIX_SOCKET_PATH, o->unix_path);
+        SET(CURLOPT_PROXY, "");
+    }
+    if (o->body.len > 0) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body.len);
+        SET(CURLOPT_POSTFIELDS, o->body.ptr);
+    } else if (o->method && strcmp(o->method, "POST") == 0) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
+        SET(CURLOPT_POSTFIELDS, "");
+    } else if (o->method && strcmp(o->method, "HEAD") == 0) {
+        SET(CURLOPT_NOBODY, 1L);
+    }
+    if (o->method && strcmp(o->method, "HEAD") != 0)
+        SET(CURLOPT_CUSTOMREQUEST, o->method);
+    if (o->insecure) {
+        SET(CURLOPT_SSL_VERIFYPEER, 0L);
+        SET(CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    SET(CURLOPT_HTTPHEADER, f->headers);
+#undef SET
+    return bad;
+}
+
+static void set_headers(struct fetch *f, const struct http_fetch_options *o)
+{
+    add_header(f, "Expect", STR_NONE); /* an empty value: curl leaves the header out */
+    if (o->content_type)
+        add_header(f, "Content-Type", str_from(o->content_type));
+    else if (o->body.len > 0)
+        add_header(f, "Content-Type", STR("application/octet-stream"));
+    if (o->bearer.len > 0) {
+        struct str value = str_printf("Bearer %.*s", STR_ARG(o->bearer));
+
+        add_header(f, "Authorization", value);
+        mem_wipe((void *)(uintptr_t)value.ptr, value.len);
+        str_free(&value);
+    }
+}
+
+static int perform(struct fetch *f, const struct http_fetch_options *o, int *status,
+                   struct err *err)
+{
+    CURLcode got = set_options(f, o);
+    long code = 0;
+
+    if (got == CURLE_OK)
+        got = curl_easy_perform(f->curl);
+    if (f->too_large)
+        return err_set(err, ERR_LIMIT, "the answer from %s is too large", o->url);
+    if (got != CURLE_OK) {
+        long sys = 0;
+
+        (void)curl_easy_getinfo(f->curl, CURLINFO_OS_ERRNO, &sys);
+        int code_of = err_set(err, ERR_IO, "%s: %s", o->unix_path ? o->unix_path : o->url,
+                              curl_easy_strerror(got));
+
+        if (err)
+            err->sys = (int)sys;
+        return code_of;
+    }
+    (void)curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &code);
+    *status = (int)code;
+    return 0;
+}
+
+int http_fetch(const struct http_fetch_options *o, int *status, struct buf *body, struct err *err)
+{
+    struct fetch f = {.body = body, .max_body = o->max_body ? o->max_body : FETCH_BODY};
+
+    if (!is_one_line(o->bearer) || !is_one_line(str_from(o->content_type)))
+        return err_set(err, ERR_INVALID, "a header value has a line end in it");
+    (void)pthread_once(&curl_once, init_curl);
+    if (curl_ready != CURLE_OK || !(f.curl = curl_easy_init()))
+        return err_set(err, ERR_INTERNAL, "libcurl does not start");
+    set_headers(&f, o);
+    int got = perform(&f, o, status, err);
+
+    curl_slist_free_all(f.headers);
+    curl_easy_cleanup(f.curl);
+    return got;
+}
