@@ -1,0 +1,79 @@
+#pragma once
+
+/* What the commands share: the call to the server, and the ways to show an answer. */
+
+#include "cli/args.h"
+#include "cli/cli.h"
+#include "json/value.h"
+#include "json/writer.h"
+
+enum cli_format { CLI_HUMAN, CLI_JSON, CLI_JSON_LINE, CLI_YAML };
+
+struct cli {
+    struct args args;
+    struct arena *arena; /* the command's memory */
+    enum cli_format format;
+    struct config *config; /* loaded on first need */
+    int (*serve)(const struct config *config);
+};
+
+/* Prints "Error: …" (or {"error": …} in the output format) to stderr; returns 1. */
+MUST_USE PRINTF_LIKE(2, 3) int cli_fail(const struct cli *cli, const char *fmt, ...);
+/* The configuration, loaded once; prints what is wrong with it. False: printed. */
+MUST_USE bool cli_load_config(struct cli *cli, bool with_notices);
+
+/*
+ * Asks the server. `path` begins with /api/v1; the tailnet of --tailnet is added. `body` may be NULL. False: the
+ * refusal was printed, prefixed by `doing`. *answer (may be NULL) lives in the arena.
+ */
+MUST_USE bool cli_call(struct cli *cli, const char *doing, const char *method, struct str path,
+                       const struct buf *body, const struct json_value **answer);
+/* Percent-encodes a path segment or query value, in the arena. */
+struct str cli_escape(struct cli *cli, struct str s);
+
+/* Prints `value` when a machine format is asked for, else `human` and a line end. Returns 0. */
+int cli_show(struct cli *cli, const struct json_value *value, const char *human);
+bool cli_is_human(const struct cli *cli);
+/* {"Result": text} or the text. Returns 0. */
+int cli_result(struct cli *cli, const char *text);
+/* Asks on the terminal; true with --force or a yes. */
+bool cli_confirm(const struct cli *cli, const char *question);
+/* The --identifier (or --id) flag as a positive number. False: printed. */
+MUST_USE bool cli_id(struct cli *cli, const char *flag, uint64_t *id);
+
+/* ---- Tables ---- */
+
+struct table;
+/* Column names, NULL at the end. In the arena. */
+struct table *table_new(struct cli *cli, const char *const *columns);
+/* Starts a row; then one cell after the other. */
+void table_row(struct table *t);
+/* A cell may have several lines. Borrowed. */
+void table_cell(struct table *t, struct str text);
+void table_cell_id(struct table *t, const struct json_value *obj, const char *name);
+/* "2026-11-21 04:28:02", or `none` where there is no time. */
+void table_cell_time(struct table *t, const struct json_value *obj, const char *name,
+                     const char *none);
+/* One line for each string of a list. */
+void table_cell_list(struct table *t, const struct json_value *list);
+void table_print(struct table *t);
+
+/* ---- Commands, by file ---- */
+
+int cmd_users_create(struct cli *), cmd_users_list(struct cli *), cmd_users_destroy(struct cli *),
+    cmd_users_rename(struct cli *);
+int cmd_keys_create(struct cli *), cmd_keys_list(struct cli *), cmd_keys_expire(struct cli *),
+    cmd_keys_delete(struct cli *);
+int cmd_nodes_list(struct cli *), cmd_nodes_routes(struct cli *), cmd_nodes_expire(struct cli *),
+    cmd_nodes_rename(struct cli *), cmd_nodes_delete(struct cli *), cmd_nodes_tag(struct cli *),
+    cmd_nodes_approve(struct cli *), cmd_nodes_register(struct cli *);
+int cmd_auth_register(struct cli *), cmd_auth_reject(struct cli *);
+int cmd_tailnets_list(struct cli *), cmd_tailnets_create(struct cli *);
+int cmd_serve(struct cli *), cmd_configtest(struct cli *), cmd_health(struct cli *),
+    cmd_version(struct cli *), cmd_private_key(struct cli *), cmd_quickstart(struct cli *),
+    cmd_help(struct cli *);
+
+/* Finds a user by --identifier or --name, or an email filter; prints and returns NULL if not exactly one. */
+const struct json_value *cli_find_user(struct cli *cli, struct str id, struct str name);
+/* Prints the overview, a group's commands or a command's flags. */
+void cli_usage(const struct args *args);

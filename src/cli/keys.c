@@ -1,0 +1,248 @@
+/* preauthkeys … and auth … */
+
+#include "cli/cli_internal.h"
+#include "core/clock.h"
+
+/* Where a key's owner is named: a user's number, or, kinder than headscale, a name. */
+static bool put_owner(struct cli *cli, struct json_writer *w, struct str user)
+{
+    uint64_t id = 0;
+
+    if (user.len == 0)
+        return true;
+    if (!str_parse_u64(user, &id)) {
+        const struct json_value *found = cli_find_user(cli, STR_NONE, user);
+
+        if (!found)
+            return false;
+        user = json_get_str(found, "id");
+    }
+    json_field_str(w, STR("user"), user);
+    return true;
+}
+
+static void put_tags(struct cli *cli, struct json_writer *w)
+{
+    struct str_list tags = args_list(&cli->args, "tags", cli->arena);
+
+    json_field_str_list(w, STR("aclTags"), &tags);
+}
+
+/* "1h" from now, an hour when not said. */
+static bool put_expiration(struct cli *cli, struct json_writer *w)
+{
+    struct str text = args_get(&cli->args, "expiration");
+    int64_t ms = 3600 * 1000;
+
+    if (text.len > 0 && !clock_parse_duration(text, &ms)) {
+        (void)cli_fail(cli, "--expiration wants a duration such as 30m, 24h or 90d, not \"%.*s\"",
+                       STR_ARG(text));
+        return false;
+    }
+    json_field_time(w, STR("expiration"), clock_unix_ms() + ms);
+    return true;
+}
+
+/* Makes a key; the answer's preAuthKey object, or NULL after printing. */
+static const struct json_value *create_key(struct cli *cli, struct str user)
+{
+    struct buf body = BUF(65536);
+    struct json_writer w = JSON_WRITER(&body);
+    const struct json_value *answer = NULL;
+
+    json_begin_object(&w);
+    bool ok = put_owner(cli, &w, user) && put_expiration(cli, &w);
+
+    if (ok) {
+        json_field_bool(&w, STR("reusable"), args_has(&cli->args, "reusable"));
+        json_field_bool(&w, STR("ephemeral"), args_has(&cli->args, "ephemeral"));
+        put_tags(cli, &w);
+        json_end_object(&w);
+        ok = cli_call(cli, "creating auth key", "POST", STR("/api/v1/preauthkey"), &body, &answer);
+    }
+    buf_fini(&body);
+    return ok ? json_get(answer, "preAuthKey") : NULL;
+}
+
+int cmd_keys_create(struct cli *cli)
+{
+    const struct json_value *key = create_key(cli, args_get(&cli->args, "user"));
+
+    if (!key)
+        return 1;
+    struct str text = arena_copy(cli->arena, json_get_str(key, "key"));
+    return cli_show(cli, key, text.ptr);
+}
+
+static struct str owner_of(struct cli *cli, const struct json_value *key)
+{
+    const struct json_value *tags = json_get_array(key, "aclTags");
+    struct str text = STR_NONE;
+
+    JSON_EACH(tag, tags)
+    {
+        text = arena_printf(cli->arena, "%.*s%s%.*s", STR_ARG(text), text.len ? "\n" : "",
+                            STR_ARG(json_as_str(tag, STR_NONE)));
+    }
+    if (text.len > 0)
+        return text;
+    text = json_get_str(json_get_object(key, "user"), "name");
+    return text.len > 0 ? text : STR("-");
+}
+
+int cmd_keys_list(struct cli *cli)
+{
+    static const char *const columns[] = {"ID",         "Key/Prefix", "Reusable", "Ephemeral", "Used",
+                                          "Expiration", "Created",    "Owner",    NULL};
+    const struct json_value *answer = NULL;
+
+    if (!cli_call(cli, "listing auth keys", "GET", STR("/api/v1/preauthkey"), NULL, &answer))
+        return 1;
+    const struct json_value *keys = json_get_array(answer, "preAuthKeys");
+    if (!cli_is_human(cli))
+        return cli_show(cli, keys, "");
+    struct table *t = table_new(cli, columns);
+
+    JSON_EACH(key, keys)
+    {
+        table_row(t);
+        table_cell_id(t, key, "id");
+        table_cell(t, json_get_str(key, "key"));
+        table_cell(t, json_get_raw(key, "reusable"));
+        table_cell(t, json_get_raw(key, "ephemeral"));
+        table_cell(t, json_get_raw(key, "used"));
+        table_cell_time(t, key, "expiration", "never");
+        table_cell_time(t, key, "createdAt", "");
+        table_cell(t, owner_of(cli, key));
+    }
+    table_print(t);
+    return 0;
+}
+
+int cmd_keys_expire(struct cli *cli)
+{
+    struct buf body = BUF(4096);
+    struct json_writer w = JSON_WRITER(&body);
+    const struct json_value *answer = NULL;
+    uint64_t id = 0;
+
+    if (!args_has(&cli->args, "id"))
+        return cli_fail(cli, "missing --id parameter");
+    if (!cli_id(cli, "id", &id))
+        return 1;
+    json_begin_object(&w);
+    json_field_u64(&w, STR("id"), id);
+    json_end_object(&w);
+    bool ok = cli_call(cli, "expiring auth key", "POST", STR("/api/v1/preauthkey/expire"), &body,
+                       &answer);
+
+    buf_fini(&body);
+    return ok ? cli_show(cli, answer, "Key expired") : 1;
+}
+
+int cmd_keys_delete(struct cli *cli)
+{
+    const struct json_value *answer = NULL;
+    uint64_t id = 0;
+
+    if (!args_has(&cli->args, "id"))
+        return cli_fail(cli, "missing --id parameter");
+    if (!cli_id(cli, "id", &id))
+        return 1;
+    struct str path =
+        arena_printf(cli->arena, "/api/v1/preauthkey?id=%llu", (unsigned long long)id);
+    if (!cli_call(cli, "deleting auth key", "DELETE", path, NULL, &answer))
+        return 1;
+    return cli_show(cli, answer, "Key deleted");
+}
+
+/* ---- Pending registrations ---- */
+
+static int register_node(struct cli *cli, struct str auth_id, struct str user)
+{
+    struct buf body = BUF(16384);
+    struct json_writer w = JSON_WRITER(&body);
+    const struct json_value *answer = NULL;
+
+    json_begin_object(&w);
+    json_field_str(&w, STR("user"), user);
+    json_field_str(&w, STR("authId"), auth_id);
+    json_end_object(&w);
+    bool ok =
+        cli_call(cli, "registering node", "POST", STR("/api/v1/auth/register"), &body, &answer);
+
+    buf_fini(&body);
+    if (!ok)
+        return 1;
+    const struct json_value *node = json_get(answer, "node");
+    struct str said = arena_printf(cli->arena, "Node %.*s registered",
+                                   STR_ARG(json_get_str(node, "givenName")));
+    return cli_show(cli, node, said.ptr);
+}
+
+int cmd_auth_register(struct cli *cli)
+{
+    return register_node(cli, args_get(&cli->args, "auth-id"), args_get(&cli->args, "user"));
+}
+
+int cmd_nodes_register(struct cli *cli)
+{
+    return register_node(cli, args_get(&cli->args, "key"), args_get(&cli->args, "user"));
+}
+
+int cmd_auth_reject(struct cli *cli)
+{
+    struct buf body = BUF(16384);
+    struct json_writer w = JSON_WRITER(&body);
+    const struct json_value *answer = NULL;
+
+    json_begin_object(&w);
+    json_field_str(&w, STR("authId"), args_get(&cli->args, "auth-id"));
+    json_end_object(&w);
+    bool ok =
+        cli_call(cli, "rejecting auth request", "POST", STR("/api/v1/auth/reject"), &body, &answer);
+
+    buf_fini(&body);
+    return ok ? cli_show(cli, answer, "Auth request rejected") : 1;
+}
+
+/* ---- The first machine ---- */
+
+static const struct json_value *user_or_new(struct cli *cli, struct str name)
+{
+    const struct json_value *answer = NULL;
+    struct str path =
+        arena_printf(cli->arena, "/api/v1/user?name=%.*s", STR_ARG(cli_escape(cli, name)));
+
+    if (!cli_call(cli, "listing users", "GET", path, NULL, &answer))
+        return NULL;
+    if (json_len(json_get_array(answer, "users")) > 0)
+        return json_first(json_get_array(answer, "users"));
+    struct buf body = BUF(16384);
+    struct json_writer w = JSON_WRITER(&body);
+
+    json_begin_object(&w);
+    json_field_str(&w, STR("name"), name);
+    json_end_object(&w);
+    bool ok = cli_call(cli, "creating user", "POST", STR("/api/v1/user"), &body, &answer);
+
+    buf_fini(&body);
+    return ok ? json_get(answer, "user") : NULL;
+}
+
+int cmd_quickstart(struct cli *cli)
+{
+    struct str name = args_get(&cli->args, "user");
+    const struct json_value *user = user_or_new(cli, name.len ? name : STR("admin"));
+    const struct json_value *key = user ? create_key(cli, json_get_str(user, "id")) : NULL;
+
+    if (!key)
+        return 1;
+    printf("\nHatsize is running. On a machine with Tailscale installed, join with:\n\n"
+           "  tailscale up --login-server=%.*s --auth-key=%.*s\n\n"
+           "The key is good for one machine, for an hour; `hatsize preauthkeys create` makes more.\n"
+           "State lives in %.*s\n\n",
+           STR_ARG(cli->config->server_url), STR_ARG(json_get_str(key, "key")),
+           STR_ARG(cli->config->data_dir));
+    return 0;
+}

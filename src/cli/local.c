@@ -1,0 +1,65 @@
+/* What runs without a server, or is one: serve, configtest, health, version, private-key. */
+
+#include "cli/cli_internal.h"
+#include "crypto/keys.h"
+
+int cmd_serve(struct cli *cli)
+{
+    if (!cli_load_config(cli, true))
+        return 1;
+    log_init(cli->config->log_level, cli->config->log_format, -1);
+    return cli->serve(cli->config);
+}
+
+int cmd_configtest(struct cli *cli)
+{
+    return cli_load_config(cli, true) ? 0 : 1;
+}
+
+int cmd_health(struct cli *cli)
+{
+    const struct json_value *answer = NULL;
+
+    if (!cli_call(cli, "asking for health", "GET", STR("/api/v1/health"), NULL, &answer))
+        return 1;
+    return cli_show(cli, answer, "healthy");
+}
+
+/* A JSON object of one string member, parsed back for showing. */
+static const struct json_value *one_member(struct cli *cli, struct str name, struct str value)
+{
+    struct buf json = BUF(4096);
+    struct json_writer w = JSON_WRITER(&json);
+    struct json_value *v = NULL;
+
+    json_begin_object(&w);
+    json_field_str(&w, name, value);
+    json_end_object(&w);
+    struct str copy = arena_copy(cli->arena, buf_str(&json));
+
+    buf_fini(&json);
+    ASSERT(json_parse(cli->arena, copy, NULL, &v, NULL));
+    return v;
+}
+
+int cmd_version(struct cli *cli)
+{
+    return cli_show(cli, one_member(cli, STR("version"), STR(HATSIZE_VERSION)),
+                    "hatsize version " HATSIZE_VERSION);
+}
+
+int cmd_private_key(struct cli *cli)
+{
+    struct machine_private key;
+    struct buf text = BUF(256);
+
+    machine_private_generate(&key);
+    machine_private_put(&text, &key);
+    struct str copy = arena_copy(cli->arena, buf_str(&text));
+    int status = cli_show(cli, one_member(cli, STR("private_key"), copy), copy.ptr);
+
+    mem_wipe(text.ptr, text.cap);
+    buf_fini(&text);
+    machine_private_fini(&key);
+    return status;
+}

@@ -1,0 +1,219 @@
+/* nodes … */
+
+#include "cli/cli_internal.h"
+#include "core/clock.h"
+
+static const struct json_value *list_nodes(struct cli *cli)
+{
+    const struct json_value *answer = NULL;
+    struct str user = args_get(&cli->args, "user");
+    struct str path = arena_printf(cli->arena, "/api/v1/node%s%.*s", user.len ? "?user=" : "",
+                                   STR_ARG(cli_escape(cli, user)));
+
+    return cli_call(cli, "listing nodes", "GET", path, NULL, &answer)
+               ? json_get_array(answer, "nodes")
+               : NULL;
+}
+
+/* "[" and five base64 characters "]": how Tailscale's own tools shorten a key. */
+static struct str short_key(struct cli *cli, struct str text)
+{
+    uint8_t raw[32];
+    struct str hex = STR_NONE, prefix;
+    struct buf out = BUF(128);
+
+    if (!str_split(text, ':', &prefix, &hex) || !hex_decode(hex, raw, sizeof(raw)))
+        return STR("-");
+    buf_put_base64(&out, str_bytes(raw, sizeof(raw)));
+    struct str s = arena_printf(cli->arena, "[%.5s]", out.ptr);
+    buf_fini(&out);
+    return s;
+}
+
+int cmd_nodes_list(struct cli *cli)
+{
+    static const char *const columns[] = {
+        "ID",           "Hostname",  "Name",      "MachineKey", "NodeKey",   "User",    "Tags",
+        "IP addresses", "Ephemeral", "Last seen", "Expiration", "Connected", "Expired", NULL};
+    const struct json_value *nodes = list_nodes(cli);
+
+    if (!nodes)
+        return 1;
+    if (!cli_is_human(cli))
+        return cli_show(cli, nodes, "");
+    struct table *t = table_new(cli, columns);
+
+    JSON_EACH(node, nodes)
+    {
+        table_row(t);
+        table_cell_id(t, node, "id");
+        table_cell(t, json_get_str(node, "name"));
+        table_cell(t, json_get_str(node, "givenName"));
+        table_cell(t, short_key(cli, json_get_str(node, "machineKey")));
+        table_cell(t, short_key(cli, json_get_str(node, "nodeKey")));
+        table_cell(t, json_get_str(json_get_object(node, "user"), "name"));
+        table_cell_list(t, json_get_array(node, "tags"));
+        table_cell_list(t, json_get_array(node, "ipAddresses"));
+        table_cell(t, json_get_raw(node, "ephemeral"));
+        table_cell_time(t, node, "lastSeen", "N/A");
+        table_cell_time(t, node, "expiry", "N/A");
+        table_cell(t, json_get_bool(node, "online", false) ? STR("online") : STR("offline"));
+        table_cell(t, json_get_bool(node, "expired", false) ? STR("yes") : STR("no"));
+    }
+    table_print(t);
+    return 0;
+}
+
+static bool has_routes(const struct json_value *node)
+{
+    return json_len(json_get_array(node, "approvedRoutes")) > 0 ||
+           json_len(json_get_array(node, "availableRoutes")) > 0;
+}
+
+/* The nodes of a list that have routes, as an array of their own in the arena. */
+static const struct json_value *with_routes(struct cli *cli, const struct json_value *nodes,
+                                            struct str id)
+{
+    struct json_value *out = arena_alloc(cli->arena, sizeof(*out));
+    struct json_value **tail = &out->list.first;
+
+    out->type = JSON_ARRAY;
+    JSON_EACH(node, nodes)
+    {
+        if (!has_routes(node) || (id.len > 0 && !str_eq(id, json_get_str(node, "id"))))
+            continue;
+        struct json_value *copy = arena_alloc(cli->arena, sizeof(*copy));
+
+        *copy = *node;
+        copy->next = NULL;
+        *tail = copy;
+        tail = &copy->next;
+        out->list.len++;
+    }
+    return out;
+}
+
+int cmd_nodes_routes(struct cli *cli)
+{
+    static const char *const columns[] = {"ID",        "Hostname",          "Approved",
+                                          "Available", "Serving (Primary)", NULL};
+    const struct json_value *nodes = list_nodes(cli);
+
+    if (!nodes)
+        return 1;
+    nodes = with_routes(cli, nodes, args_get(&cli->args, "identifier"));
+    if (!cli_is_human(cli))
+        return cli_show(cli, nodes, "");
+    struct table *t = table_new(cli, columns);
+
+    JSON_EACH(node, nodes)
+    {
+        table_row(t);
+        table_cell_id(t, node, "id");
+        table_cell(t, json_get_str(node, "givenName"));
+        table_cell_list(t, json_get_array(node, "approvedRoutes"));
+        table_cell_list(t, json_get_array(node, "availableRoutes"));
+        table_cell_list(t, json_get_array(node, "subnetRoutes"));
+    }
+    table_print(t);
+    return 0;
+}
+
+/* Calls POST /api/v1/node/{--identifier}/{what} and shows the node. */
+static int change_node(struct cli *cli, const char *doing, struct str what, const struct buf *body,
+                       const char *said)
+{
+    const struct json_value *answer = NULL;
+    uint64_t id = 0;
+
+    if (!cli_id(cli, "identifier", &id))
+        return 1;
+    struct str path = arena_printf(cli->arena, "/api/v1/node/%llu/%.*s", (unsigned long long)id,
+                                   STR_ARG(what));
+    if (!cli_call(cli, doing, "POST", path, body, &answer))
+        return 1;
+    return cli_show(cli, json_get(answer, "node"), said);
+}
+
+int cmd_nodes_rename(struct cli *cli)
+{
+    if (cli->args.n_operands != 1)
+        return cli_fail(cli, "missing parameters: nodes rename NEW_NAME --identifier ID");
+    struct str what = arena_printf(cli->arena, "rename/%.*s",
+                                   STR_ARG(cli_escape(cli, cli->args.operands[0])));
+    return change_node(cli, "renaming node", what, NULL, "Node renamed");
+}
+
+int cmd_nodes_expire(struct cli *cli)
+{
+    struct buf body = BUF(4096);
+    struct json_writer w = JSON_WRITER(&body);
+    struct str when = args_get(&cli->args, "expiry");
+    bool disable = args_has(&cli->args, "disable");
+    int64_t ms = 0;
+
+    if (when.len > 0 && disable)
+        return cli_fail(cli, "--expiry and --disable exclude each other");
+    if (when.len > 0 && !clock_parse_rfc3339(when, &ms))
+        return cli_fail(cli, "parsing expiry: \"%.*s\" is not a time such as 2027-01-31T00:00:00Z",
+                        STR_ARG(when));
+    json_begin_object(&w);
+    if (when.len > 0)
+        json_field_str(&w, STR("expiry"), when);
+    if (disable)
+        json_field_bool(&w, STR("disableExpiry"), true);
+    json_end_object(&w);
+    int status = change_node(cli, "expiring node", STR("expire"), &body,
+                             disable    ? "Node expiry disabled"
+                             : when.len ? "Node expiration updated"
+                                        : "Node expired");
+
+    buf_fini(&body);
+    return status;
+}
+
+static int change_list(struct cli *cli, const char *flag, const char *doing, struct str what,
+                       struct str member)
+{
+    struct buf body = BUF((size_t)1 << 20);
+    struct json_writer w = JSON_WRITER(&body);
+    struct str_list list = args_list(&cli->args, flag, cli->arena);
+
+    json_begin_object(&w);
+    json_field_str_list(&w, member, &list);
+    json_end_object(&w);
+    int status = change_node(cli, doing, what, &body, "Node updated");
+
+    buf_fini(&body);
+    return status;
+}
+
+int cmd_nodes_tag(struct cli *cli)
+{
+    return change_list(cli, "tags", "tagging node", STR("tags"), STR("tags"));
+}
+
+int cmd_nodes_approve(struct cli *cli)
+{
+    return change_list(cli, "routes", "approving routes", STR("approve_routes"), STR("routes"));
+}
+
+int cmd_nodes_delete(struct cli *cli)
+{
+    const struct json_value *answer = NULL;
+    uint64_t id = 0;
+
+    if (!cli_id(cli, "identifier", &id))
+        return 1;
+    struct str path = arena_printf(cli->arena, "/api/v1/node/%llu", (unsigned long long)id);
+    if (!cli_call(cli, "looking up node", "GET", path, NULL, &answer))
+        return 1;
+    struct str name = json_get_str(json_get_object(answer, "node"), "givenName");
+    struct str question =
+        arena_printf(cli->arena, "Do you want to remove the node %.*s?", STR_ARG(name));
+    if (!cli_confirm(cli, question.ptr))
+        return cli_result(cli, "Node not deleted");
+    if (!cli_call(cli, "deleting node", "DELETE", path, NULL, NULL))
+        return 1;
+    return cli_result(cli, "Node deleted");
+}

@@ -1,0 +1,172 @@
+/* users … and tailnets … */
+
+#include "cli/cli_internal.h"
+
+int cmd_users_create(struct cli *cli)
+{
+    struct buf body = BUF(65536);
+    struct json_writer w = JSON_WRITER(&body);
+    const struct json_value *answer = NULL;
+
+    if (cli->args.n_operands != 1)
+        return cli_fail(cli, "missing parameters: users create NAME");
+    json_begin_object(&w);
+    json_field_str(&w, STR("name"), cli->args.operands[0]);
+    json_field_str(&w, STR("displayName"), args_get(&cli->args, "display-name"));
+    json_field_str(&w, STR("email"), args_get(&cli->args, "email"));
+    json_field_str(&w, STR("pictureUrl"), args_get(&cli->args, "picture-url"));
+    json_end_object(&w);
+    bool ok = cli_call(cli, "creating user", "POST", STR("/api/v1/user"), &body, &answer);
+
+    buf_fini(&body);
+    return ok ? cli_show(cli, json_get(answer, "user"), "User created") : 1;
+}
+
+/* The users that the filters of the command leave. */
+static const struct json_value *list_users(struct cli *cli, struct str id, struct str name,
+                                           struct str email)
+{
+    const struct json_value *answer = NULL;
+    struct str path = arena_printf(
+        cli->arena, "/api/v1/user?id=%.*s&name=%.*s&email=%.*s", STR_ARG(cli_escape(cli, id)),
+        STR_ARG(cli_escape(cli, name)), STR_ARG(cli_escape(cli, email)));
+
+    return cli_call(cli, "listing users", "GET", path, NULL, &answer)
+               ? json_get_array(answer, "users")
+               : NULL;
+}
+
+const struct json_value *cli_find_user(struct cli *cli, struct str id, struct str name)
+{
+    const struct json_value *users = list_users(cli, id, id.len ? STR_NONE : name, STR_NONE);
+
+    if (!users)
+        return NULL;
+    if (json_len(users) == 1)
+        return json_first(users);
+    if (json_len(users) == 0)
+        (void)cli_fail(cli, "no user %.*s; `hatsize users list` shows them all",
+                       STR_ARG(id.len ? id : name));
+    else
+        (void)cli_fail(cli, "multiple users match query, specify an ID");
+    return NULL;
+}
+
+int cmd_users_list(struct cli *cli)
+{
+    static const char *const columns[] = {"ID", "Name", "Username", "Email", "Created", NULL};
+    const struct json_value *users =
+        list_users(cli, args_get(&cli->args, "identifier"), args_get(&cli->args, "name"),
+                   args_get(&cli->args, "email"));
+
+    if (!users)
+        return 1;
+    if (!cli_is_human(cli))
+        return cli_show(cli, users, "");
+    struct table *t = table_new(cli, columns);
+
+    JSON_EACH(user, users)
+    {
+        table_row(t);
+        table_cell_id(t, user, "id");
+        table_cell(t, json_get_str(user, "displayName"));
+        table_cell(t, json_get_str(user, "name"));
+        table_cell(t, json_get_str(user, "email"));
+        table_cell_time(t, user, "createdAt", "");
+    }
+    table_print(t);
+    return 0;
+}
+
+/* The user of --identifier or --name; prints and gives NULL when it is not exactly one. */
+static const struct json_value *named_user(struct cli *cli)
+{
+    struct str id = args_get(&cli->args, "identifier"), name = args_get(&cli->args, "name");
+
+    if (id.len == 0 && name.len == 0 && cli->args.n_operands == 1)
+        name = cli->args.operands[0];
+    if (id.len == 0 && name.len == 0) {
+        (void)cli_fail(cli, "--name or --identifier flag is required");
+        return NULL;
+    }
+    return cli_find_user(cli, id, name);
+}
+
+int cmd_users_destroy(struct cli *cli)
+{
+    const struct json_value *user = named_user(cli), *answer = NULL;
+
+    if (!user)
+        return 1;
+    struct str name = json_get_str(user, "name");
+    struct str question = arena_printf(
+        cli->arena, "Do you want to remove the user \"%.*s\" and their auth keys?", STR_ARG(name));
+
+    if (!cli_confirm(cli, question.ptr))
+        return cli_result(cli, "User not destroyed");
+    struct str path =
+        arena_printf(cli->arena, "/api/v1/user/%.*s", STR_ARG(json_get_str(user, "id")));
+    if (!cli_call(cli, "destroying user", "DELETE", path, NULL, &answer))
+        return 1;
+    return cli_show(cli, answer, "User destroyed");
+}
+
+int cmd_users_rename(struct cli *cli)
+{
+    const struct json_value *user = named_user(cli), *answer = NULL;
+
+    if (!user)
+        return 1;
+    struct str path = arena_printf(cli->arena, "/api/v1/user/%.*s/rename/%.*s",
+                                   STR_ARG(json_get_str(user, "id")),
+                                   STR_ARG(cli_escape(cli, args_get(&cli->args, "new-name"))));
+    if (!cli_call(cli, "renaming user", "POST", path, NULL, &answer))
+        return 1;
+    return cli_show(cli, json_get(answer, "user"), "User renamed");
+}
+
+/* ---- Tailnets ---- */
+
+int cmd_tailnets_list(struct cli *cli)
+{
+    static const char *const columns[] = {"ID", "Name", "Base domain", "Users", "Nodes", "Created",
+                                          NULL};
+    const struct json_value *answer = NULL;
+
+    if (!cli_call(cli, "listing tailnets", "GET", STR("/api/v1/tailnet"), NULL, &answer))
+        return 1;
+    const struct json_value *tailnets = json_get_array(answer, "tailnets");
+    if (!cli_is_human(cli))
+        return cli_show(cli, tailnets, "");
+    struct table *t = table_new(cli, columns);
+
+    JSON_EACH(tailnet, tailnets)
+    {
+        table_row(t);
+        table_cell_id(t, tailnet, "id");
+        table_cell(t, json_get_str(tailnet, "name"));
+        table_cell(t, json_get_str(tailnet, "baseDomain"));
+        table_cell(t, json_get_raw(tailnet, "users"));
+        table_cell(t, json_get_raw(tailnet, "nodes"));
+        table_cell_time(t, tailnet, "createdAt", "");
+    }
+    table_print(t);
+    return 0;
+}
+
+int cmd_tailnets_create(struct cli *cli)
+{
+    struct buf body = BUF(4096);
+    struct json_writer w = JSON_WRITER(&body);
+    const struct json_value *answer = NULL;
+
+    if (cli->args.n_operands != 1)
+        return cli_fail(cli, "missing parameters: tailnets create NAME");
+    json_begin_object(&w);
+    json_field_str(&w, STR("name"), cli->args.operands[0]);
+    json_end_object(&w);
+    bool ok = cli_call(cli, "creating tailnet", "POST", STR("/api/v1/tailnet"), &body, &answer);
+
+    buf_fini(&body);
+    return ok ? cli_show(cli, json_get(answer, "tailnet"), "Tailnet created") : 1;
+}
