@@ -20,8 +20,9 @@
 #define NOISE_RECORD_TYPE 4
 #define NOISE_RECORD_HEADER 3
 #define NOISE_RECORD_MAX 4096
-#define NOISE_RECORD_PLAIN_MAX (NOISE_RECORD_MAX - NOISE_RECORD_HEADER - AEAD_TAG_BYTES) /* 4077 \
-                                                                                          */
+#define NOISE_RECORD_PLAIN_MAX                                        \
+    (NOISE_RECORD_MAX - NOISE_RECORD_HEADER - AEAD_TAG_BYTES) /* 4077 \
+                                                               */
 
 /* One side of an established channel. The two directions share nothing. */
 struct noise_session {
