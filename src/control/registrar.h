@@ -19,6 +19,7 @@
  *      from the store, and every loop gets a reset: map streams end and clients come back.
  */
 
+#include "core/list.h"
 #include "net/loop.h"
 #include "store/store.h"
 #include "tailnet/domain.h"

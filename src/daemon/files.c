@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/mem.h"
 #include "core/rand.h"
 
 #define FILE_MAX ((size_t)1 << 20)
