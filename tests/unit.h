@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "core/defs.h"
+#include "core/mem.h"
 #include "core/str.h"
 
 #define assert_str(got, want)                                                                      \

@@ -1,0 +1,335 @@
+/*
+ * The registrar over a real domain and a real store: ordering, durability before the answer, held follow-ups,
+ * cancelling, and one-off keys under a thousand parallel joins.
+ */
+
+#include "../unit.h"
+
+#include <unistd.h>
+
+#include "control/registrar.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/rand.h"
+
+struct fixture {
+    char path[64];
+    struct loop *loop;
+    struct registrar *registrar;
+    size_t publications;
+    uint64_t revision;
+    bool revisions_fell;
+    size_t done;
+};
+
+static void on_publish(void *user, struct loop *loop, const struct publication *p)
+{
+    struct fixture *f = user;
+
+    (void)loop;
+    f->publications++;
+    f->revisions_fell = f->revisions_fell || view_revision(p->view) < f->revision;
+    f->revision = view_revision(p->view);
+}
+
+static void start(struct fixture *f)
+{
+    const struct store_options options = {.sqlite_path = str_from(f->path), .wal = true};
+    struct store *store;
+    struct domain *domain = domain_new();
+    struct err err = {0};
+
+    assert_int_equal(store_open(&options, &store, &err), 0);
+    assert_int_equal(store_load(store, domain, &err), 0);
+    domain_load_done(domain, clock_unix_ms());
+    const struct registrar_options registrar_options = {.domain = domain,
+                                                        .store = store,
+                                                        .loops = &f->loop,
+                                                        .n_loops = 1,
+                                                        .on_publish = on_publish,
+                                                        .user = f};
+    assert_int_equal(registrar_new(&registrar_options, &f->registrar, &err), 0);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = NEW(struct fixture);
+    struct err err = {0};
+
+    log_init(LOG_OFF, LOG_TEXT, -1);
+    (void)snprintf(f->path, sizeof(f->path), "/tmp/hatsize-registrar-%d-%llx.sqlite", getpid(),
+                   (unsigned long long)rand_u64());
+    assert_int_equal(loop_new("test", &f->loop, &err), 0);
+    start(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char name[96];
+
+    registrar_free(f->registrar);
+    loop_free(f->loop);
+    (void)unlink(f->path);
+    (void)snprintf(name, sizeof(name), "%s-wal", f->path);
+    (void)unlink(name);
+    (void)snprintf(name, sizeof(name), "%s-shm", f->path);
+    (void)unlink(name);
+    mem_free(f);
+    return 0;
+}
+
+struct test_call {
+    struct registrar_call call;
+    struct fixture *fixture;
+    struct register_request reg;
+    uint64_t revision_at_done;
+    bool is_done;
+};
+
+static void on_done(struct registrar_call *call)
+{
+    struct test_call *t = CONTAINER_OF(call, struct test_call, call);
+
+    t->is_done = true;
+    t->revision_at_done = t->fixture->revision;
+    t->fixture->done++;
+}
+
+static void submit(struct fixture *f, struct test_call *t, struct command command)
+{
+    t->fixture = f;
+    t->call.command = command;
+    t->call.command.origin = ORIGIN_SOCKET;
+    t->call.loop = f->loop;
+    t->call.done = on_done;
+    registrar_submit(f->registrar, &t->call);
+}
+
+static void wait_done(struct fixture *f, size_t n)
+{
+    for (int i = 0; i < 2000 && f->done < n; i++)
+        loop_run_once(f->loop, 10);
+    assert_true(f->done >= n);
+}
+
+static void make_tailnet(struct fixture *f)
+{
+    struct tailnet_info *info = tailnet_info_new();
+    struct test_call t = {0};
+
+    info->name = str_copy(STR("default"));
+    info->base_domain = str_copy(STR("example.internal"));
+    info->domain = str_copy(STR("example"));
+    assert_true(ip_prefix_parse(STR("100.64.0.0/10"), &info->prefix_v4));
+    info->magic_dns = true;
+    info->ephemeral_timeout_ms = 120000;
+    submit(f, &t, (struct command){.type = COMMAND_TAILNET_CREATE, .name = STR("default"), .info = info});
+    wait_done(f, f->done + 1);
+    assert_int_equal(t.call.status, 0);
+    command_result_fini(&t.call.result);
+    tailnet_info_unref(info);
+}
+
+static user_id make_user(struct fixture *f, struct str name)
+{
+    struct test_call t = {0};
+
+    submit(f, &t, (struct command){.type = COMMAND_USER_CREATE, .name = name});
+    wait_done(f, f->done + 1);
+    assert_int_equal(t.call.status, 0);
+    user_id id = t.call.result.user->id;
+    command_result_fini(&t.call.result);
+    return id;
+}
+
+static struct str make_key(struct fixture *f, user_id user, bool reusable)
+{
+    struct test_call t = {0};
+
+    submit(f, &t,
+           (struct command){.type = COMMAND_AUTH_KEY_CREATE,
+                            .user = user,
+                            .reusable = reusable,
+                            .expiry_ms = clock_unix_ms() + 3600000});
+    wait_done(f, f->done + 1);
+    assert_int_equal(t.call.status, 0);
+    struct str secret = str_copy(t.call.result.secret);
+    command_result_fini(&t.call.result);
+    return secret;
+}
+
+static void fill_register(struct test_call *t, struct str key)
+{
+    rand_bytes(t->reg.machine.b, sizeof(t->reg.machine.b));
+    rand_bytes(t->reg.key.b, sizeof(t->reg.key.b));
+    t->reg.capver = 142;
+    t->reg.auth_key = key;
+    t->reg.facts = node_facts_new();
+}
+
+static void answers_come_after_their_publication(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call t = {0};
+
+    make_tailnet(f);
+    submit(f, &t, (struct command){.type = COMMAND_USER_CREATE, .name = STR("alice")});
+    wait_done(f, f->done + 1);
+    assert_int_equal(t.call.status, 0);
+    assert_true(t.revision_at_done >= view_revision(t.call.result.view));
+    assert_false(f->revisions_fell);
+    command_result_fini(&t.call.result);
+}
+
+static void what_was_answered_is_there_after_a_crash(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store;
+    struct domain *domain = domain_new();
+    struct err err = {0};
+    size_t n = 0;
+
+    make_tailnet(f);
+    user_id alice = make_user(f, STR("alice"));
+    /* A second reader sees only what is committed: what a process would find after kill -9. */
+    const struct store_options options = {.sqlite_path = str_from(f->path), .wal = true};
+    assert_int_equal(store_open(&options, &store, &err), 0);
+    assert_int_equal(store_load(store, domain, &err), 0);
+    const struct tailnet_view *view = domain_view(domain, 0);
+    assert_non_null(view);
+    assert_non_null(view_user_find(view, alice));
+    (void)view_users(view, &n);
+    assert_int_equal(n, 1);
+    view_unref(view);
+    domain_free(domain);
+    store_close(store);
+}
+
+static void of_a_thousand_joins_with_a_one_off_key_one_wins(void **state)
+{
+    enum { JOINS = 1000 };
+    struct fixture *f = *state;
+    struct test_call *calls = mem_alloc_array(JOINS, sizeof(*calls));
+    size_t won = 0;
+
+    make_tailnet(f);
+    struct str key = make_key(f, make_user(f, STR("alice")), false);
+    size_t before = f->done;
+    for (size_t i = 0; i < JOINS; i++) {
+        fill_register(&calls[i], key);
+        submit(f, &calls[i], (struct command){.type = COMMAND_REGISTER, .reg = &calls[i].reg});
+    }
+    wait_done(f, before + JOINS);
+    for (size_t i = 0; i < JOINS; i++) {
+        assert_int_equal(calls[i].call.status, 0);
+        if (calls[i].call.result.outcome == REGISTER_DONE)
+            won++;
+        else
+            assert_string_equal(calls[i].call.result.text, "authkey already used");
+        command_result_fini(&calls[i].call.result);
+        node_facts_unref(calls[i].reg.facts);
+    }
+    assert_int_equal(won, 1);
+    str_free(&key);
+    mem_free(calls);
+}
+
+static void a_follow_up_is_held_until_it_is_decided(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call first = {0}, follow = {0}, approve = {0};
+
+    make_tailnet(f);
+    (void)make_user(f, STR("alice"));
+    fill_register(&first, STR_NONE);
+    submit(f, &first, (struct command){.type = COMMAND_REGISTER, .reg = &first.reg});
+    wait_done(f, f->done + 1);
+    assert_int_equal(first.call.result.outcome, REGISTER_PENDING);
+
+    follow.reg = first.reg;
+    follow.reg.followup = str_from(first.call.result.auth_id);
+    follow.call.hold = true;
+    submit(f, &follow, (struct command){.type = COMMAND_REGISTER, .reg = &follow.reg});
+    for (int i = 0; i < 20; i++)
+        loop_run_once(f->loop, 5);
+    assert_false(follow.is_done);
+
+    submit(f, &approve,
+           (struct command){.type = COMMAND_REGISTER_APPROVE,
+                            .name = str_from(first.call.result.auth_id),
+                            .user_name = STR("alice")});
+    wait_done(f, f->done + 2);
+    assert_int_equal(approve.call.status, 0);
+    assert_true(follow.is_done);
+    assert_int_equal(follow.call.result.outcome, REGISTER_DONE);
+    assert_int_equal(follow.call.result.node->id, approve.call.result.node->id);
+    node_facts_unref(first.reg.facts);
+    command_result_fini(&first.call.result);
+    command_result_fini(&follow.call.result);
+    command_result_fini(&approve.call.result);
+}
+
+static void a_held_follow_up_can_be_cancelled(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call first = {0}, follow = {0};
+
+    make_tailnet(f);
+    fill_register(&first, STR_NONE);
+    submit(f, &first, (struct command){.type = COMMAND_REGISTER, .reg = &first.reg});
+    wait_done(f, f->done + 1);
+    follow.reg = first.reg;
+    follow.reg.followup = str_from(first.call.result.auth_id);
+    follow.call.hold = true;
+    submit(f, &follow, (struct command){.type = COMMAND_REGISTER, .reg = &follow.reg});
+    for (int i = 0; i < 20; i++)
+        loop_run_once(f->loop, 5);
+    registrar_cancel(f->registrar, follow.call.ticket);
+    wait_done(f, f->done + 1);
+    assert_int_equal(follow.call.status, -ERR_NOT_FOUND);
+    node_facts_unref(first.reg.facts);
+    command_result_fini(&first.call.result);
+    command_result_fini(&follow.call.result);
+}
+
+static void what_still_waits_at_the_end_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call first = {0}, follow = {0};
+
+    make_tailnet(f);
+    fill_register(&first, STR_NONE);
+    submit(f, &first, (struct command){.type = COMMAND_REGISTER, .reg = &first.reg});
+    wait_done(f, f->done + 1);
+    follow.reg = first.reg;
+    follow.reg.followup = str_from(first.call.result.auth_id);
+    follow.call.hold = true;
+    submit(f, &follow, (struct command){.type = COMMAND_REGISTER, .reg = &follow.reg});
+    for (int i = 0; i < 20; i++)
+        loop_run_once(f->loop, 5);
+    registrar_free(f->registrar);
+    f->registrar = NULL;
+    wait_done(f, f->done + 1);
+    assert_int_equal(follow.call.status, -ERR_IO);
+    node_facts_unref(first.reg.facts);
+    command_result_fini(&first.call.result);
+    command_result_fini(&follow.call.result);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(answers_come_after_their_publication),
+        TEST(what_was_answered_is_there_after_a_crash),
+        TEST(of_a_thousand_joins_with_a_one_off_key_one_wins),
+        TEST(a_follow_up_is_held_until_it_is_decided),
+        TEST(a_held_follow_up_can_be_cancelled),
+        TEST(what_still_waits_at_the_end_is_answered),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
