@@ -346,7 +346,8 @@ void exchange_each_header(const struct http_exchange *x, const char *content_typ
 
 static bool can_answer(const struct http_exchange *x, enum answer_state want)
 {
-    return !x->over && !x->aborted && x->answer == want && x->conn->stream != NULL;
+    return !x->over && !x->aborted && x->answer == want && x->conn->stream != NULL &&
+           !x->conn->closing;
 }
 
 static bool is_h2(const struct http_exchange *x)
@@ -431,7 +432,7 @@ void http_add_header(struct http_exchange *x, struct str name, struct str value)
 void http_respond(struct http_exchange *x, int status, const char *content_type, struct str body)
 {
     if (!can_answer(x, ANSWER_NONE)) {
-        if (x->answer != ANSWER_NONE && !x->over)
+        if (x->answer != ANSWER_NONE && !x->over && !x->aborted)
             log_event(LOG_ERROR, "a request was answered twice", LOG_STR("path", x->req.path));
         return;
     }

@@ -78,6 +78,7 @@ static int on_message_begin(llhttp_t *p)
 
     h->x = exchange_new(h->conn);
     h->in_trailers = false;
+    h->body_comes = false;
     h->in_value = false;
     return 0;
 }
@@ -177,6 +178,7 @@ static int on_headers_complete(llhttp_t *p)
     bool has_body = (p->flags & F_CHUNKED) != 0 || p->content_length > 0;
 
     x->minor = p->http_minor;
+    h->body_comes = has_body;
     if (p->http_major != 1 || p->http_minor > 1)
         return stop(h, 505);
     finish_header(h);
@@ -236,7 +238,6 @@ static const llhttp_settings_t *parser_settings(void)
 static void refuse(struct http1 *h, int status)
 {
     struct http_exchange *x = h->x;
-    bool body_comes = h->state == HTTP1_BODY || status == 413 || (x && x->refusal == status);
 
     h->keep_alive = false;
     if (!x) {
@@ -244,7 +245,7 @@ static void refuse(struct http1 *h, int status)
         return;
     }
     x->refusal = status;
-    http1_set_state(h, body_comes ? HTTP1_LINGER : HTTP1_ANSWER);
+    http1_set_state(h, h->body_comes ? HTTP1_LINGER : HTTP1_ANSWER);
     exchange_dispatch(x);
 }
 
@@ -311,8 +312,10 @@ static void work(struct http_conn *c)
     int budget = REQUESTS_PER_ROUND;
 
     h->working = true;
-    while (budget-- > 0 && may_parse(h))
+    while (budget-- > 0 && may_parse(h)) {
         parse(h);
+        conn_end_exchanges(c); /* one is told of its end before the next begins */
+    }
     h->working = false;
     if (c->kind != CONN_HTTP1)
         return; /* http_upgrade() took the rest along */
@@ -346,6 +349,7 @@ void http1_resume(struct http_conn *c)
 
     if (!has_more(h))
         return;
+    conn_end_exchanges(c);
     h->rest = buf_str(&h->in);
     h->rest_in_in = true;
     work(c);

@@ -87,7 +87,7 @@ void http1_finish(struct http_conn *c)
     struct http_exchange *x = TAKE(h->x);
 
     exchange_over(x, false);
-    if (h->state == HTTP1_LINGER)
+    if (h->state >= HTTP1_LINGER)
         return; /* the deadline or the peer ends it */
     http1_set_state(h, h->keep_alive ? HTTP1_IDLE : HTTP1_CLOSING);
 }

@@ -34,6 +34,7 @@ struct http1 {
     struct http_exchange *x; /* being received or answered, else NULL */
     int64_t deadline_ms;
     bool keep_alive;
+    bool body_comes; /* the request being received has a body */
     bool in_trailers;
     bool in_value;   /* of the header being received, the name is complete */
     int refusal;     /* why the parser was stopped, 0: its own error */

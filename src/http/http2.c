@@ -15,6 +15,7 @@
  * Floods: streams are capped by SETTINGS and by the exchanges alive; resets by nghttp2's bucket;
  * frames that cost the peer nothing (PING, SETTINGS, PRIORITY, empty DATA, WINDOW_UPDATE, what is
  * invalid) by a bucket of our own, which answering refills, so that fast readers never meet it.
+ * Frames of unknown types are skipped, and do not keep an idle connection alive.
  */
 
 #include <nghttp2/nghttp2.h>
@@ -276,16 +277,15 @@ static void on_complete(struct http_exchange *x)
     exchange_dispatch(x);
 }
 
-static bool is_cheap(const nghttp2_frame *frame)
+/* Every frame of a type that HTTP/2 knows passes here first. */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
 {
-    switch (frame->hd.type) {
-    case NGHTTP2_HEADERS:
-        return false;
-    case NGHTTP2_DATA:
-        return frame->hd.length == 0 && !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
-    default:
-        return true;
-    }
+    (void)session;
+    if (hd->type == NGHTTP2_HEADERS)
+        return 0;
+    if (hd->type == NGHTTP2_DATA && (hd->length > 0 || (hd->flags & NGHTTP2_FLAG_END_STREAM)))
+        return 0;
+    return spend_credit(user);
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -294,8 +294,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     bool is_end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
 
     h->greeting_due_ms = HTTP_NEVER;
-    if (is_cheap(frame))
-        return spend_credit(h);
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
+        return 0;
     struct http_exchange *x = exchange_of(session, frame->hd.stream_id);
 
     if (!x || x->over)
@@ -408,7 +408,10 @@ void http2_answer_start(struct http_exchange *x, const char *content_type, int64
     struct nv_list list = {.arena = arena_new()};
     const nghttp2_data_provider provider = {.source.ptr = x, .read_callback = read_answer};
     bool has_body = !x->no_body && length != 0;
+    /* Without this one large answer would go out whole before the next begins. */
+    const nghttp2_extpri in_turn = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
 
+    (void)nghttp2_session_change_extpri_stream_priority(h->session, x->stream_id, &in_turn, 1);
     put_nv(&list, STR(":status"), arena_printf(list.arena, "%d", x->status));
     exchange_each_header(x, content_type, x->status == 204 || x->status == 304 ? -1 : length,
                          put_nv, &list);
@@ -507,6 +510,7 @@ static nghttp2_session *session_new(struct http2 *h)
     nghttp2_session_callbacks_set_send_callback(callbacks, on_send);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);

@@ -103,6 +103,8 @@ struct http_conn {
 /* Around every callback of the loop. conn_leave may free the connection. */
 void conn_enter(struct http_conn *c);
 void conn_leave(struct http_conn *c);
+/* Calls on_end of what is over; from a callback of the loop. */
+void conn_end_exchanges(struct http_conn *c);
 /* Something awaits conn_settle: runs it soon unless a callback is on the stack anyway. */
 void conn_wake(struct http_conn *c);
 /* Writes out what is queued, then closes; open exchanges end as aborted with on_close. */

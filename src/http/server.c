@@ -171,6 +171,13 @@ void conn_enter(struct http_conn *c)
     c->depth++;
 }
 
+void conn_end_exchanges(struct http_conn *c)
+{
+    ASSERT(c->depth > 0);
+    for (struct list_node *n; (n = list_pop_front(&c->ended)) != NULL;)
+        exchange_end(CONTAINER_OF(n, struct http_exchange, conn_link));
+}
+
 /* Calls out until nothing is owed. What is called may owe more, to a bound: then `later` goes on.
  */
 static void conn_settle(struct http_conn *c)
