@@ -1,0 +1,257 @@
+/*
+ * Batches: what a list of changes means for the tables, one operation per object.
+ *
+ * Objects are immutable, so an operation holds a reference to what the object had become and the
+ * row is made by whoever commits. A later change of an object replaces its operation. An object
+ * that is not in the view any more is deleted, whatever the change said of it: a node may come and
+ * go within one list.
+ */
+
+#include "core/map.h"
+#include "store/store_internal.h"
+
+/* What an operation is about; with an id, its place in by_object. */
+enum object_kind { OBJECT_TAILNET, OBJECT_USER, OBJECT_AUTH_KEY, OBJECT_NODE, OBJECT_NONE };
+
+static enum object_kind object_of(enum store_op_kind kind)
+{
+    switch (kind) {
+    case STORE_PUT_INFO:
+    case STORE_DELETE_TAILNET:
+        return OBJECT_TAILNET;
+    case STORE_PUT_USER:
+    case STORE_DELETE_USER:
+        return OBJECT_USER;
+    case STORE_PUT_AUTH_KEY:
+    case STORE_DELETE_AUTH_KEY:
+        return OBJECT_AUTH_KEY;
+    case STORE_PUT_NODE:
+    case STORE_DELETE_NODE:
+        return OBJECT_NODE;
+    }
+    return OBJECT_NONE;
+}
+
+static void op_unref(struct store_op *op)
+{
+    switch (op->kind) {
+    case STORE_PUT_INFO:
+        tailnet_info_unref(op->object);
+        break;
+    case STORE_PUT_USER:
+        user_unref(op->object);
+        break;
+    case STORE_PUT_AUTH_KEY:
+        auth_key_unref(op->object);
+        break;
+    case STORE_PUT_NODE:
+        node_unref(op->object);
+        break;
+    case STORE_DELETE_TAILNET:
+    case STORE_DELETE_USER:
+    case STORE_DELETE_AUTH_KEY:
+    case STORE_DELETE_NODE:
+        break;
+    }
+    op->object = NULL;
+}
+
+struct store_batch *store_batch_new(void)
+{
+    struct store_batch *b = NEW(struct store_batch);
+
+    b->by_object = map_new();
+    return b;
+}
+
+void store_batch_free(struct store_batch *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->len; i++)
+        if (!b->ops[i].dropped)
+            op_unref(&b->ops[i]);
+    map_free(b->by_object);
+    mem_free(b->ops);
+    mem_free(b->revisions);
+    mem_free(b);
+}
+
+size_t store_batch_len(const struct store_batch *b)
+{
+    return b->len - b->dropped;
+}
+
+/* Ids are below 2^53, so three bits are free. */
+static uint64_t place_of(const struct store_op *op)
+{
+    return op->id << 3 | (uint64_t)object_of(op->kind);
+}
+
+/* Takes op.object. */
+static void keep(struct store_batch *b, struct store_op op)
+{
+    /* The map's values are index + 1, dressed as pointers. */
+    uintptr_t place = (uintptr_t)map_find_u64(b->by_object, place_of(&op));
+
+    if (place > 0) {
+        op_unref(&b->ops[place - 1]);
+        b->ops[place - 1] = op;
+        return;
+    }
+    if (b->len == b->cap) {
+        b->cap = b->cap ? b->cap * 2 : 16;
+        b->ops = mem_realloc_array(b->ops, b->cap, sizeof(*b->ops));
+    }
+    b->ops[b->len++] = op;
+    map_put_u64(b->by_object, place_of(&op), (void *)(uintptr_t)b->len);
+}
+
+/* Nothing may be written for a tailnet that is gone; its rows go with it. */
+static void drop_tailnet(struct store_batch *b, tailnet_id tailnet)
+{
+    for (size_t i = 0; i < b->len; i++) {
+        struct store_op *op = &b->ops[i];
+
+        if (op->tailnet != tailnet || op->dropped)
+            continue;
+        map_remove_u64(b->by_object, place_of(op));
+        op_unref(op);
+        op->dropped = true;
+        b->dropped++;
+    }
+    for (size_t i = 0; i < b->n_revisions; i++)
+        if (b->revisions[i].tailnet == tailnet)
+            b->revisions[i--] = b->revisions[--b->n_revisions];
+}
+
+static void keep_revision(struct store_batch *b, tailnet_id tailnet, uint64_t revision)
+{
+    for (size_t i = 0; i < b->n_revisions; i++) {
+        if (b->revisions[i].tailnet != tailnet)
+            continue;
+        b->revisions[i].revision = MAX(b->revisions[i].revision, revision);
+        return;
+    }
+    if (b->n_revisions == b->cap_revisions) {
+        b->cap_revisions = b->cap_revisions ? b->cap_revisions * 2 : 4;
+        b->revisions = mem_realloc_array(b->revisions, b->cap_revisions, sizeof(*b->revisions));
+    }
+    b->revisions[b->n_revisions++] = (struct store_revision){tailnet, revision};
+}
+
+static const struct auth_key *find_auth_key(const struct tailnet_view *view, auth_key_id id)
+{
+    size_t n = 0;
+    const struct auth_key *const *keys = view_auth_keys(view, &n);
+    size_t lo = 0, hi = n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (keys[mid]->id == id)
+            return keys[mid];
+        if (keys[mid]->id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
+}
+
+static void add_node(struct store_batch *b, const struct tailnet_view *view, const struct change *c)
+{
+    const struct node *node = view ? view_node_find(view, c->id) : NULL;
+
+    if (node)
+        keep(b, (struct store_op){STORE_PUT_NODE, false, c->tailnet, c->id, node_ref(node)});
+    else
+        keep(b, (struct store_op){STORE_DELETE_NODE, false, c->tailnet, c->id, NULL});
+}
+
+static void add_user(struct store_batch *b, const struct tailnet_view *view, const struct change *c)
+{
+    const struct user *user = view ? view_user_find(view, c->id) : NULL;
+
+    if (user)
+        keep(b, (struct store_op){STORE_PUT_USER, false, c->tailnet, c->id, user_ref(user)});
+    else
+        keep(b, (struct store_op){STORE_DELETE_USER, false, c->tailnet, c->id, NULL});
+}
+
+static void add_auth_key(struct store_batch *b, const struct tailnet_view *view,
+                         const struct change *c)
+{
+    const struct auth_key *key = view ? find_auth_key(view, c->id) : NULL;
+
+    if (key)
+        keep(b, (struct store_op){STORE_PUT_AUTH_KEY, false, c->tailnet, c->id, auth_key_ref(key)});
+    else
+        keep(b, (struct store_op){STORE_DELETE_AUTH_KEY, false, c->tailnet, c->id, NULL});
+}
+
+/* False: the change leaves nothing in the tables. */
+static bool add_change(struct store_batch *b, const struct tailnet_view *view,
+                       const struct change *c)
+{
+    switch (c->kind) {
+    case CHANGE_NODE:
+    case CHANGE_NODE_REMOVED:
+        add_node(b, view, c);
+        return true;
+    case CHANGE_USER:
+    case CHANGE_USER_REMOVED:
+        add_user(b, view, c);
+        return true;
+    case CHANGE_AUTH_KEY:
+    case CHANGE_AUTH_KEY_REMOVED:
+        add_auth_key(b, view, c);
+        return true;
+    case CHANGE_INFO:
+        if (!view)
+            return false;
+        keep(b, (struct store_op){STORE_PUT_INFO, false, c->tailnet, c->tailnet,
+                                  tailnet_info_ref(view_info(view))});
+        return true;
+    case CHANGE_TAILNET_REMOVED:
+        drop_tailnet(b, c->tailnet);
+        keep(b, (struct store_op){STORE_DELETE_TAILNET, false, c->tailnet, c->tailnet, NULL});
+        return false;
+    case CHANGE_STREAM_END:
+    case CHANGE_PENDING:
+        return false;
+    }
+    return false;
+}
+
+static bool is_removed(const struct store_batch *b, tailnet_id tailnet)
+{
+    struct store_op op = {.kind = STORE_DELETE_TAILNET, .id = tailnet};
+    uintptr_t place = (uintptr_t)map_find_u64(b->by_object, place_of(&op));
+
+    return place > 0 && b->ops[place - 1].kind == STORE_DELETE_TAILNET;
+}
+
+void store_batch_add(struct store_batch *b, const struct tailnet_view *view,
+                     const struct change *changes, size_t n, bool *durable)
+{
+    bool must = false;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct change *c = &changes[i];
+
+        must |= change_is_durable(c);
+        /* Ids are never used again, so what is gone stays gone. */
+        if (is_removed(b, c->tailnet))
+            continue;
+        if (add_change(b, view, c))
+            keep_revision(b, c->tailnet, c->revision);
+    }
+    *durable = must;
+}
+
+void store_batch_set_counters(struct store_batch *b, const struct domain_counters *next)
+{
+    b->counters = *next;
+    b->has_counters = true;
+}

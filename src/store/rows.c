@@ -1,0 +1,489 @@
+/*
+ * Objects to rows and back.
+ *
+ * A row is read through a cursor whose first complaint sticks: the readers below it then give zero
+ * values, and the whole row is refused once, at its end, naming table, id and column. The order of
+ * the columns is the order of the names in schema.c.
+ */
+
+#include "core/num.h"
+#include "store/store_internal.h"
+
+/* ---- to rows ---- */
+
+struct row_writer {
+    struct db_value *args;
+    size_t n;
+};
+
+static void put(struct row_writer *w, struct db_value v)
+{
+    ASSERT(w->n < DB_COLUMNS_MAX);
+    w->args[w->n++] = v;
+}
+
+static void put_u64(struct row_writer *w, uint64_t v)
+{
+    put(w, DB_INT_OF(v));
+}
+
+static void put_i64(struct row_writer *w, int64_t v)
+{
+    put(w, DB_INT_OF(v));
+}
+
+/* 0 means none, and is NULL so that foreign keys let it pass. */
+static void put_id_or_null(struct row_writer *w, uint64_t id)
+{
+    put(w, id != 0 ? DB_INT_OF(id) : DB_NULL_OF);
+}
+
+static void put_bool(struct row_writer *w, bool v)
+{
+    put(w, DB_INT_OF(v ? 1 : 0));
+}
+
+static void put_text(struct row_writer *w, struct str s)
+{
+    put(w, DB_TEXT_OF(s));
+}
+
+static void put_blob(struct row_writer *w, const void *bytes, size_t n)
+{
+    put(w, DB_BLOB_OF(str_bytes(bytes, n)));
+}
+
+/* Borrows from *addr. */
+static void put_addr(struct row_writer *w, const struct ip_addr *addr)
+{
+    put(w, ip_addr_is_set(*addr) ? DB_BLOB_OF(ip_addr_bytes(addr)) : DB_NULL_OF);
+}
+
+static void put_prefix(struct row_writer *w, struct arena *arena, const struct ip_prefix *p)
+{
+    struct str addr = ip_addr_bytes(&p->addr);
+    uint8_t *bytes;
+
+    if (!ip_prefix_is_set(*p)) {
+        put(w, DB_NULL_OF);
+        return;
+    }
+    bytes = arena_alloc(arena, addr.len + 1);
+    memcpy(bytes, addr.ptr, addr.len);
+    bytes[addr.len] = p->bits;
+    put_blob(w, bytes, addr.len + 1);
+}
+
+size_t row_from_info(const struct tailnet_info *info, uint64_t revision, struct arena *arena,
+                     struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    put_u64(&w, info->id);
+    put_u64(&w, revision);
+    put_text(&w, info->name);
+    put_text(&w, info->base_domain);
+    put_text(&w, info->domain);
+    put_i64(&w, info->created_ms);
+    put_prefix(&w, arena, &info->prefix_v4);
+    put_prefix(&w, arena, &info->prefix_v6);
+    put_u64(&w, info->allocation);
+    put_i64(&w, info->node_expiry_ms);
+    put_i64(&w, info->ephemeral_timeout_ms);
+    put_bool(&w, info->taildrop);
+    put_bool(&w, info->logtail);
+    put_bool(&w, info->auto_update);
+    put_bool(&w, info->randomize_client_port);
+    put_text(&w, list_from_dns(arena, info));
+    put_text(&w, list_from_regions(arena, info->regions, info->n_regions));
+    return w.n;
+}
+
+size_t row_from_user(const struct user *u, struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    put_u64(&w, u->id);
+    put_u64(&w, u->tailnet);
+    put_text(&w, u->name);
+    put_text(&w, u->display_name);
+    put_text(&w, u->email);
+    put_text(&w, u->picture_url);
+    put_text(&w, u->provider);
+    put_text(&w, u->provider_id);
+    put_u64(&w, u->role);
+    put_i64(&w, u->created_ms);
+    return w.n;
+}
+
+size_t row_from_auth_key(const struct auth_key *k, struct arena *arena,
+                         struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    put_u64(&w, k->id);
+    put_u64(&w, k->tailnet);
+    put_id_or_null(&w, k->user);
+    put_text(&w, list_from_strings(arena, &k->tags));
+    put_text(&w, k->prefix);
+    put_blob(&w, k->hash, sizeof(k->hash));
+    put_text(&w, k->legacy);
+    put_bool(&w, k->reusable);
+    put_bool(&w, k->ephemeral);
+    put_bool(&w, k->used);
+    put_i64(&w, k->created_ms);
+    put_i64(&w, k->expiry_ms);
+    return w.n;
+}
+
+static void put_facts(struct row_writer *w, const struct node_facts *f, struct arena *arena)
+{
+    put_text(w, f->hostname);
+    put_text(w, f->os);
+    put_text(w, f->ipn_version);
+    put_text(w, list_from_prefixes(arena, f->routes, f->n_routes));
+    put_text(w, list_from_strings(arena, &f->request_tags));
+    put_text(w, f->hostinfo);
+    put_text(w, f->hostinfo_peer);
+}
+
+size_t row_from_node(const struct node *node, struct arena *arena,
+                     struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    put_u64(&w, node->id);
+    put_u64(&w, node->tailnet);
+    put_text(&w, node->stable_id);
+    put_id_or_null(&w, node->user);
+    put_text(&w, list_from_strings(arena, &node->tags));
+    put_u64(&w, node->method);
+    put_id_or_null(&w, node->auth_key);
+    put_bool(&w, node->ephemeral);
+    put_blob(&w, &node->machine, sizeof(node->machine));
+    put_blob(&w, &node->key, sizeof(node->key));
+    put_blob(&w, &node->disco, sizeof(node->disco));
+    put_blob(&w, &node->nl, sizeof(node->nl));
+    put_text(&w, node->given_name);
+    put_bool(&w, node->name_is_auto);
+    put_text(&w, node->fqdn);
+    put_addr(&w, &node->v4);
+    put_addr(&w, &node->v6);
+    put_i64(&w, node->created_ms);
+    put_i64(&w, node->expiry_ms);
+    put_i64(&w, node->last_seen_ms);
+    put_u64(&w, node->capver);
+    put_u64(&w, node->home_derp);
+    put_text(&w,
+             list_from_endpoints(arena, node->endpoints, node->endpoint_types, node->n_endpoints));
+    put_text(&w, list_from_prefixes(arena, node->approved, node->n_approved));
+    put_text(&w, list_from_prefixes(arena, node->serving, node->n_serving));
+    put_bool(&w, node->exit_node);
+    put_facts(&w, node->facts, arena);
+    return w.n;
+}
+
+/* ---- from rows ---- */
+
+struct row_reader {
+    const char *table;
+    const struct db_value *columns;
+    size_t n;
+    size_t at;
+    int64_t id;
+    int status; /* the first complaint */
+    struct err *err;
+};
+
+static struct row_reader reader_of(const char *table, const struct db_value *columns, size_t n,
+                                   struct err *err)
+{
+    struct row_reader r = {.table = table, .columns = columns, .n = n, .err = err};
+
+    if (n > 0 && columns[0].type == DB_INT)
+        r.id = columns[0].i;
+    return r;
+}
+
+static void complain(struct row_reader *r, const char *column, const char *what)
+{
+    if (r->status == 0)
+        r->status = err_set(r->err, ERR_INVALID, "%s row %lld: %s %s", r->table, (long long)r->id,
+                            column, what);
+}
+
+static struct db_value get(struct row_reader *r, const char *column, enum db_type type)
+{
+    struct db_value empty = {.type = type};
+
+    if (r->at >= r->n) {
+        complain(r, column, "is missing");
+        return empty;
+    }
+    if (r->columns[r->at].type != type) {
+        complain(r, column, "is of another type");
+        r->at++;
+        return empty;
+    }
+    return r->columns[r->at++];
+}
+
+static int64_t get_range(struct row_reader *r, const char *column, int64_t lo, int64_t hi)
+{
+    int64_t v = get(r, column, DB_INT).i;
+
+    if (v < lo || v > hi) {
+        complain(r, column, "is out of range");
+        return lo;
+    }
+    return v;
+}
+
+static int64_t get_i64(struct row_reader *r, const char *column)
+{
+    return get_range(r, column, INT64_MIN, INT64_MAX);
+}
+
+static uint64_t get_id(struct row_reader *r, const char *column)
+{
+    return (uint64_t)get_range(r, column, 1, (int64_t)NUM_JSON_MAX - 1);
+}
+
+static uint64_t get_id_or_null(struct row_reader *r, const char *column)
+{
+    if (r->at < r->n && r->columns[r->at].type == DB_NULL) {
+        r->at++;
+        return 0;
+    }
+    return get_id(r, column);
+}
+
+static bool get_bool(struct row_reader *r, const char *column)
+{
+    return get_range(r, column, 0, 1) == 1;
+}
+
+static struct str get_text(struct row_reader *r, const char *column)
+{
+    return str_copy(get(r, column, DB_TEXT).s);
+}
+
+static void get_bytes(struct row_reader *r, const char *column, void *out, size_t n)
+{
+    struct str bytes = get(r, column, DB_BLOB).s;
+
+    if (bytes.len != n)
+        complain(r, column, "has the wrong length");
+    else
+        memcpy(out, bytes.ptr, n);
+}
+
+static struct ip_addr get_addr(struct row_reader *r, const char *column, uint8_t family)
+{
+    struct ip_addr addr = {0};
+
+    if (r->at < r->n && r->columns[r->at].type == DB_NULL) {
+        r->at++;
+        return addr;
+    }
+    if (!ip_addr_from_bytes(get(r, column, DB_BLOB).s, &addr) || addr.family != family)
+        complain(r, column, "is no address of its family");
+    return addr;
+}
+
+static struct ip_prefix get_prefix(struct row_reader *r, const char *column, uint8_t family)
+{
+    struct ip_prefix p = {0};
+    struct str bytes;
+
+    if (r->at < r->n && r->columns[r->at].type == DB_NULL) {
+        r->at++;
+        return p;
+    }
+    bytes = get(r, column, DB_BLOB).s;
+    if (bytes.len == 0 || !ip_addr_from_bytes(str_sub(bytes, 0, bytes.len - 1), &p.addr) ||
+        p.addr.family != family || (uint8_t)bytes.ptr[bytes.len - 1] > ip_addr_width(p.addr)) {
+        complain(r, column, "is no prefix of its family");
+        return (struct ip_prefix){0};
+    }
+    p.bits = (uint8_t)bytes.ptr[bytes.len - 1];
+    return p;
+}
+
+static void get_strings(struct row_reader *r, const char *column, struct str_list *out)
+{
+    if (!list_to_strings(get(r, column, DB_TEXT).s, out))
+        complain(r, column, "is no list of texts");
+}
+
+static void get_prefixes(struct row_reader *r, const char *column, struct ip_prefix **items,
+                         size_t *n)
+{
+    if (!list_to_prefixes(get(r, column, DB_TEXT).s, items, n))
+        complain(r, column, "is no list of prefixes");
+}
+
+/* After the last column. */
+static int finish(struct row_reader *r)
+{
+    if (r->status == 0 && r->at != r->n)
+        complain(r, "the row", "has too many columns");
+    return r->status;
+}
+
+int row_to_info(const struct db_value *columns, size_t n, struct tailnet_info **out,
+                uint64_t *revision, struct err *err)
+{
+    struct row_reader r = reader_of("tailnets", columns, n, err);
+    struct tailnet_info *info = tailnet_info_new();
+    uint64_t reached;
+
+    info->id = get_id(&r, "id");
+    reached = (uint64_t)get_range(&r, "revision", 0, INT64_MAX);
+    info->name = get_text(&r, "name");
+    info->base_domain = get_text(&r, "base_domain");
+    info->domain = get_text(&r, "domain");
+    info->created_ms = get_i64(&r, "created_ms");
+    info->prefix_v4 = get_prefix(&r, "prefix_v4", IP_V4);
+    info->prefix_v6 = get_prefix(&r, "prefix_v6", IP_V6);
+    info->allocation =
+        (enum address_allocation)get_range(&r, "allocation", ADDRESS_SEQUENTIAL, ADDRESS_RANDOM);
+    info->node_expiry_ms = get_i64(&r, "node_expiry_ms");
+    info->ephemeral_timeout_ms = get_i64(&r, "ephemeral_timeout_ms");
+    info->taildrop = get_bool(&r, "taildrop");
+    info->logtail = get_bool(&r, "logtail");
+    info->auto_update = get_bool(&r, "auto_update");
+    info->randomize_client_port = get_bool(&r, "randomize_client_port");
+    if (!list_to_dns(get(&r, "dns", DB_TEXT).s, info))
+        complain(&r, "dns", "is damaged");
+    if (!list_to_regions(get(&r, "regions", DB_TEXT).s, &info->regions, &info->n_regions))
+        complain(&r, "regions", "is damaged");
+    if (finish(&r) < 0) {
+        tailnet_info_unref(info);
+        return r.status;
+    }
+    *out = info;
+    *revision = reached;
+    return 0;
+}
+
+int row_to_user(const struct db_value *columns, size_t n, struct user **out, struct err *err)
+{
+    struct row_reader r = reader_of("users", columns, n, err);
+    struct user *u = user_new();
+
+    u->id = get_id(&r, "id");
+    u->tailnet = get_id(&r, "tailnet");
+    u->name = get_text(&r, "name");
+    u->display_name = get_text(&r, "display_name");
+    u->email = get_text(&r, "email");
+    u->picture_url = get_text(&r, "picture_url");
+    u->provider = get_text(&r, "provider");
+    u->provider_id = get_text(&r, "provider_id");
+    u->role = (enum user_role)get_range(&r, "role", ROLE_MEMBER, ROLE_AUDITOR);
+    u->created_ms = get_i64(&r, "created_ms");
+    if (finish(&r) < 0) {
+        user_unref(u);
+        return r.status;
+    }
+    *out = u;
+    return 0;
+}
+
+int row_to_auth_key(const struct db_value *columns, size_t n, struct auth_key **out,
+                    struct err *err)
+{
+    struct row_reader r = reader_of("auth_keys", columns, n, err);
+    struct auth_key *k = auth_key_new();
+
+    k->id = get_id(&r, "id");
+    k->tailnet = get_id(&r, "tailnet");
+    k->user = get_id_or_null(&r, "user_id");
+    get_strings(&r, "tags", &k->tags);
+    k->prefix = get_text(&r, "prefix");
+    get_bytes(&r, "hash", k->hash, sizeof(k->hash));
+    k->legacy = get_text(&r, "legacy");
+    k->reusable = get_bool(&r, "reusable");
+    k->ephemeral = get_bool(&r, "ephemeral");
+    k->used = get_bool(&r, "used");
+    k->created_ms = get_i64(&r, "created_ms");
+    k->expiry_ms = get_i64(&r, "expiry_ms");
+    if (finish(&r) < 0) {
+        auth_key_unref(k);
+        return r.status;
+    }
+    *out = k;
+    return 0;
+}
+
+static struct node_facts *get_facts(struct row_reader *r)
+{
+    struct node_facts *f = node_facts_new();
+
+    /* Their defaults give way. */
+    str_free(&f->hostname);
+    f->hostname = get_text(r, "hostname");
+    str_free(&f->os);
+    f->os = get_text(r, "os");
+    str_free(&f->ipn_version);
+    f->ipn_version = get_text(r, "ipn_version");
+    get_prefixes(r, "routes", &f->routes, &f->n_routes);
+    get_strings(r, "request_tags", &f->request_tags);
+    str_free(&f->hostinfo);
+    f->hostinfo = get_text(r, "hostinfo");
+    str_free(&f->hostinfo_peer);
+    f->hostinfo_peer = get_text(r, "hostinfo_peer");
+    return f;
+}
+
+/* Who it is and what it is called. */
+static void get_identity(struct row_reader *r, struct node *node)
+{
+    node->id = get_id(r, "id");
+    node->tailnet = get_id(r, "tailnet");
+    node->stable_id = get_text(r, "stable_id");
+    node->user = get_id_or_null(r, "user_id");
+    get_strings(r, "tags", &node->tags);
+    if ((node->user == 0) != (node->tags.len > 0))
+        complain(r, "tags", "and user_id do not fit: exactly one of them owns a node");
+    node->method =
+        (enum register_method)get_range(r, "method", REGISTER_UNSPECIFIED, REGISTER_OIDC);
+    node->auth_key = get_id_or_null(r, "auth_key");
+    node->ephemeral = get_bool(r, "ephemeral");
+    get_bytes(r, "machine_key", &node->machine, sizeof(node->machine));
+    get_bytes(r, "node_key", &node->key, sizeof(node->key));
+    get_bytes(r, "disco_key", &node->disco, sizeof(node->disco));
+    get_bytes(r, "nl_key", &node->nl, sizeof(node->nl));
+    node->given_name = get_text(r, "given_name");
+    node->name_is_auto = get_bool(r, "name_is_auto");
+    node->fqdn = get_text(r, "fqdn");
+    node->v4 = get_addr(r, "v4", IP_V4);
+    node->v6 = get_addr(r, "v6", IP_V6);
+}
+
+int row_to_node(const struct db_value *columns, size_t n, struct node **out, struct err *err)
+{
+    struct row_reader r = reader_of("nodes", columns, n, err);
+    struct node *node = NEW(struct node);
+
+    ref_init(&node->ref);
+    get_identity(&r, node);
+    node->created_ms = get_i64(&r, "created_ms");
+    node->expiry_ms = get_i64(&r, "expiry_ms");
+    node->last_seen_ms = get_i64(&r, "last_seen_ms");
+    node->capver = (uint32_t)get_range(&r, "capver", 0, UINT32_MAX);
+    node->home_derp = (uint32_t)get_range(&r, "home_derp", 0, UINT32_MAX);
+    if (!list_to_endpoints(get(&r, "endpoints", DB_TEXT).s, &node->endpoints, &node->endpoint_types,
+                           &node->n_endpoints))
+        complain(&r, "endpoints", "is no list of endpoints");
+    get_prefixes(&r, "approved", &node->approved, &node->n_approved);
+    get_prefixes(&r, "serving", &node->serving, &node->n_serving);
+    node->exit_node = get_bool(&r, "exit_node");
+    node->facts = get_facts(&r);
+    if (finish(&r) < 0) {
+        node_unref(node);
+        return r.status;
+    }
+    *out = node;
+    return 0;
+}

@@ -1,0 +1,201 @@
+/*
+ * All SQL: the migrations and the statements.
+ *
+ * Stored forms: times are integers (ms since 1970, 0 as the field says), keys and hashes 32-byte
+ * blobs, addresses their 4 or 16 bytes (NULL: none), a prefix its address's bytes and one byte for
+ * the bits, booleans 0 and 1, lists JSON text, host facts the JSON text the client sent.
+ *
+ * Foreign keys are checked at the commit: a batch may name things in any order. Uniqueness of
+ * names, addresses and node keys is the domain's business (a batch may swap two names, which no
+ * immediate constraint survives); domain_load_... checks it again at the next start.
+ *
+ * nodes.auth_key is no foreign key: a node outlives the key it was registered with.
+ */
+
+#include "store/store_internal.h"
+
+static const char migration_1[] =
+    "CREATE TABLE tailnets ("
+    "  id INTEGER PRIMARY KEY,"
+    "  revision INTEGER NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  base_domain TEXT NOT NULL,"
+    "  domain TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  prefix_v4 BLOB,"
+    "  prefix_v6 BLOB,"
+    "  allocation INTEGER NOT NULL,"
+    "  node_expiry_ms INTEGER NOT NULL,"
+    "  ephemeral_timeout_ms INTEGER NOT NULL,"
+    "  taildrop INTEGER NOT NULL,"
+    "  logtail INTEGER NOT NULL,"
+    "  auto_update INTEGER NOT NULL,"
+    "  randomize_client_port INTEGER NOT NULL,"
+    "  dns TEXT NOT NULL,"
+    "  regions TEXT NOT NULL"
+    ") STRICT;"
+
+    "CREATE TABLE users ("
+    "  id INTEGER PRIMARY KEY,"
+    "  tailnet INTEGER NOT NULL REFERENCES tailnets (id) ON DELETE CASCADE"
+    "    DEFERRABLE INITIALLY DEFERRED,"
+    "  name TEXT NOT NULL,"
+    "  display_name TEXT NOT NULL,"
+    "  email TEXT NOT NULL,"
+    "  picture_url TEXT NOT NULL,"
+    "  provider TEXT NOT NULL,"
+    "  provider_id TEXT NOT NULL,"
+    "  role INTEGER NOT NULL,"
+    "  created_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX users_by_tailnet ON users (tailnet);"
+
+    "CREATE TABLE auth_keys ("
+    "  id INTEGER PRIMARY KEY,"
+    "  tailnet INTEGER NOT NULL REFERENCES tailnets (id) ON DELETE CASCADE"
+    "    DEFERRABLE INITIALLY DEFERRED,"
+    "  user_id INTEGER REFERENCES users (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,"
+    "  tags TEXT NOT NULL,"
+    "  prefix TEXT NOT NULL,"
+    "  hash BLOB NOT NULL,"
+    "  legacy TEXT NOT NULL,"
+    "  reusable INTEGER NOT NULL,"
+    "  ephemeral INTEGER NOT NULL,"
+    "  used INTEGER NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  expiry_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX auth_keys_by_tailnet ON auth_keys (tailnet);"
+    "CREATE INDEX auth_keys_by_user ON auth_keys (user_id);"
+
+    "CREATE TABLE nodes ("
+    "  id INTEGER PRIMARY KEY,"
+    "  tailnet INTEGER NOT NULL REFERENCES tailnets (id) ON DELETE CASCADE"
+    "    DEFERRABLE INITIALLY DEFERRED,"
+    "  stable_id TEXT NOT NULL,"
+    "  user_id INTEGER REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED,"
+    "  tags TEXT NOT NULL,"
+    "  method INTEGER NOT NULL,"
+    "  auth_key INTEGER,"
+    "  ephemeral INTEGER NOT NULL,"
+    "  machine_key BLOB NOT NULL,"
+    "  node_key BLOB NOT NULL,"
+    "  disco_key BLOB NOT NULL,"
+    "  nl_key BLOB NOT NULL,"
+    "  given_name TEXT NOT NULL,"
+    "  name_is_auto INTEGER NOT NULL,"
+    "  fqdn TEXT NOT NULL,"
+    "  v4 BLOB,"
+    "  v6 BLOB,"
+    "  created_ms INTEGER NOT NULL,"
+    "  expiry_ms INTEGER NOT NULL,"
+    "  last_seen_ms INTEGER NOT NULL,"
+    "  capver INTEGER NOT NULL,"
+    "  home_derp INTEGER NOT NULL,"
+    "  endpoints TEXT NOT NULL,"
+    "  approved TEXT NOT NULL,"
+    "  serving TEXT NOT NULL,"
+    "  exit_node INTEGER NOT NULL,"
+    "  hostname TEXT NOT NULL,"
+    "  os TEXT NOT NULL,"
+    "  ipn_version TEXT NOT NULL,"
+    "  routes TEXT NOT NULL,"
+    "  request_tags TEXT NOT NULL,"
+    "  hostinfo TEXT NOT NULL,"
+    "  hostinfo_peer TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX nodes_by_tailnet ON nodes (tailnet);"
+    "CREATE INDEX nodes_by_user ON nodes (user_id);"
+
+    /* The smallest ids not used before, by kind. */
+    "CREATE TABLE counters ("
+    "  name TEXT PRIMARY KEY,"
+    "  next INTEGER NOT NULL"
+    ") STRICT;"
+
+    "CREATE TABLE server_values ("
+    "  name TEXT PRIMARY KEY,"
+    "  value BLOB NOT NULL"
+    ") STRICT;";
+
+const char *db_migration(int version)
+{
+    static const char *const all[DB_VERSION + 1] = {[1] = migration_1};
+
+    ASSERT(version >= 1 && version <= DB_VERSION);
+    return all[version];
+}
+
+#define INFO_COLUMNS                                                                          \
+    "id, revision, name, base_domain, domain, created_ms, prefix_v4, prefix_v6, allocation, " \
+    "node_expiry_ms, ephemeral_timeout_ms, taildrop, logtail, auto_update, "                  \
+    "randomize_client_port, dns, regions"
+#define USER_COLUMNS \
+    "id, tailnet, name, display_name, email, picture_url, provider, provider_id, role, created_ms"
+#define AUTH_KEY_COLUMNS                                                                        \
+    "id, tailnet, user_id, tags, prefix, hash, legacy, reusable, ephemeral, used, created_ms, " \
+    "expiry_ms"
+#define NODE_COLUMNS                                                                              \
+    "id, tailnet, stable_id, user_id, tags, method, auth_key, ephemeral, machine_key, node_key, " \
+    "disco_key, nl_key, given_name, name_is_auto, fqdn, v4, v6, created_ms, expiry_ms, "          \
+    "last_seen_ms, capver, home_derp, endpoints, approved, serving, exit_node, hostname, os, "    \
+    "ipn_version, routes, request_tags, hostinfo, hostinfo_peer"
+
+static const char *const statements[SQL_STATEMENTS] = {
+    [SQL_INFO_PUT] =
+        "INSERT INTO tailnets (" INFO_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+        " $11, $12, $13, $14, $15, $16, $17)"
+        " ON CONFLICT (id) DO UPDATE SET revision = $2, name = $3, base_domain = $4, domain = $5,"
+        " created_ms = $6, prefix_v4 = $7, prefix_v6 = $8, allocation = $9, node_expiry_ms = $10,"
+        " ephemeral_timeout_ms = $11, taildrop = $12, logtail = $13, auto_update = $14,"
+        " randomize_client_port = $15, dns = $16, regions = $17",
+    [SQL_REVISION_PUT] = "UPDATE tailnets SET revision = $2 WHERE id = $1",
+    [SQL_USER_PUT] =
+        "INSERT INTO users (" USER_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        " ON CONFLICT (id) DO UPDATE SET tailnet = $2, name = $3, display_name = $4, email = $5,"
+        " picture_url = $6, provider = $7, provider_id = $8, role = $9, created_ms = $10",
+    [SQL_AUTH_KEY_PUT] =
+        "INSERT INTO auth_keys (" AUTH_KEY_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
+        " $10, $11, $12)"
+        " ON CONFLICT (id) DO UPDATE SET tailnet = $2, user_id = $3, tags = $4, prefix = $5,"
+        " hash = $6, legacy = $7, reusable = $8, ephemeral = $9, used = $10, created_ms = $11,"
+        " expiry_ms = $12",
+    [SQL_NODE_PUT] =
+        "INSERT INTO nodes (" NODE_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+        " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27,"
+        " $28, $29, $30, $31, $32, $33)"
+        " ON CONFLICT (id) DO UPDATE SET tailnet = $2, stable_id = $3, user_id = $4, tags = $5,"
+        " method = $6, auth_key = $7, ephemeral = $8, machine_key = $9, node_key = $10,"
+        " disco_key = $11, nl_key = $12, given_name = $13, name_is_auto = $14, fqdn = $15,"
+        " v4 = $16, v6 = $17, created_ms = $18, expiry_ms = $19, last_seen_ms = $20,"
+        " capver = $21, home_derp = $22, endpoints = $23, approved = $24, serving = $25,"
+        " exit_node = $26, hostname = $27, os = $28, ipn_version = $29, routes = $30,"
+        " request_tags = $31, hostinfo = $32, hostinfo_peer = $33",
+    [SQL_TAILNET_DELETE] = "DELETE FROM tailnets WHERE id = $1",
+    [SQL_USER_DELETE] = "DELETE FROM users WHERE id = $1",
+    [SQL_AUTH_KEY_DELETE] = "DELETE FROM auth_keys WHERE id = $1",
+    [SQL_NODE_DELETE] = "DELETE FROM nodes WHERE id = $1",
+    /* A counter never goes back, whatever is asked. */
+    [SQL_COUNTER_PUT] = "INSERT INTO counters (name, next) VALUES ($1, $2)"
+                        " ON CONFLICT (name) DO UPDATE SET next = $2 WHERE counters.next < $2",
+    [SQL_VALUE_PUT] = "INSERT INTO server_values (name, value) VALUES ($1, $2)"
+                      " ON CONFLICT (name) DO UPDATE SET value = $2",
+    [SQL_VALUE_GET] = "SELECT value FROM server_values WHERE name = $1",
+    /* What the rows use counts too, so that a lost counter cannot bring an id back. */
+    [SQL_COUNTERS_ALL] = "SELECT 'tailnet', coalesce(max(id), 0) + 1 FROM tailnets"
+                         " UNION ALL SELECT 'user', coalesce(max(id), 0) + 1 FROM users"
+                         " UNION ALL SELECT 'auth_key', coalesce(max(id), 0) + 1 FROM auth_keys"
+                         " UNION ALL SELECT 'node', coalesce(max(id), 0) + 1 FROM nodes"
+                         " UNION ALL SELECT name, next FROM counters",
+    [SQL_INFOS_ALL] = "SELECT " INFO_COLUMNS " FROM tailnets ORDER BY id",
+    [SQL_USERS_ALL] = "SELECT " USER_COLUMNS " FROM users ORDER BY id",
+    [SQL_AUTH_KEYS_ALL] = "SELECT " AUTH_KEY_COLUMNS " FROM auth_keys ORDER BY id",
+    [SQL_NODES_ALL] = "SELECT " NODE_COLUMNS " FROM nodes ORDER BY id",
+    [SQL_CHECK] = "SELECT count(*) FROM counters",
+};
+
+const char *db_sql(enum db_statement id)
+{
+    ASSERT(id < SQL_STATEMENTS && statements[id]);
+    return statements[id];
+}

@@ -1,0 +1,321 @@
+/*
+ * The store: open, load whole, commit batches.
+ *
+ *   batch: BEGIN  puts  deletions  revisions  counters  COMMIT   (any failure: ROLLBACK, nothing)
+ *
+ * The order inside a batch does not matter to the database: foreign keys are checked at COMMIT.
+ */
+
+#include "core/map.h"
+#include "core/num.h"
+#include "store/store_internal.h"
+
+int store_open(const struct store_options *options, struct store **out, struct err *err)
+{
+    struct db *db = NULL;
+    int status = db_sqlite_open(options, &db, err);
+
+    if (status < 0)
+        return err_wrap(err, "opening the database");
+    status = db_sqlite_migrate(db, err);
+    if (status < 0) {
+        db->ops->close(db);
+        return err_wrap(err, "opening the database");
+    }
+
+    struct store *s = NEW(struct store);
+
+    s->db = db;
+    *out = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    s->db->ops->close(s->db);
+    mem_free(s);
+}
+
+static int run(struct store *s, enum db_statement id, const struct db_value *args, size_t n,
+               struct err *err)
+{
+    return s->db->ops->run(s->db, id, args, n, NULL, NULL, err);
+}
+
+/* ---- load ---- */
+
+struct loading {
+    struct domain *domain;
+    struct domain_counters counters;
+    struct map *auth_keys; /* ids that exist */
+};
+
+static int load_info(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct loading *l = user;
+    struct tailnet_info *info = NULL;
+    uint64_t revision = 0;
+    int status = row_to_info(columns, n, &info, &revision, err);
+
+    if (status < 0)
+        return status;
+    if (domain_load_tailnet(l->domain, info, revision, err) < 0)
+        return err_wrap(err, "tailnets row %lld", (long long)columns[0].i);
+    return 0;
+}
+
+static int load_user(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct loading *l = user;
+    struct user *u = NULL;
+    int status = row_to_user(columns, n, &u, err);
+
+    if (status < 0)
+        return status;
+    if (domain_load_user(l->domain, u, err) < 0)
+        return err_wrap(err, "users row %lld", (long long)columns[0].i);
+    return 0;
+}
+
+static int load_auth_key(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct loading *l = user;
+    struct auth_key *k = NULL;
+    int status = row_to_auth_key(columns, n, &k, err);
+
+    if (status < 0)
+        return status;
+    map_put_u64(l->auth_keys, k->id, l);
+    if (domain_load_auth_key(l->domain, k, err) < 0)
+        return err_wrap(err, "auth_keys row %lld", (long long)columns[0].i);
+    return 0;
+}
+
+static int load_node(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct loading *l = user;
+    struct node *node = NULL;
+    int status = row_to_node(columns, n, &node, err);
+
+    if (status < 0)
+        return status;
+    /* The key it came with may have been deleted since. */
+    if (node->auth_key != 0 && !map_find_u64(l->auth_keys, node->auth_key))
+        node->auth_key = 0;
+    if (domain_load_node(l->domain, node, err) < 0)
+        return err_wrap(err, "nodes row %lld", (long long)columns[0].i);
+    return 0;
+}
+
+static const struct {
+    struct str name;
+    size_t at;
+} counter_fields[] = {
+    {STR_INIT("tailnet"), offsetof(struct domain_counters, tailnet)},
+    {STR_INIT("user"), offsetof(struct domain_counters, user)},
+    {STR_INIT("auth_key"), offsetof(struct domain_counters, auth_key)},
+    {STR_INIT("node"), offsetof(struct domain_counters, node)},
+};
+
+static uint64_t *counter_at(struct domain_counters *c, size_t i)
+{
+    return (uint64_t *)(void *)((char *)c + counter_fields[i].at);
+}
+
+static int load_counter(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct loading *l = user;
+
+    if (n != 2 || columns[0].type != DB_TEXT || columns[1].type != DB_INT || columns[1].i < 1 ||
+        columns[1].i > (int64_t)NUM_JSON_MAX)
+        return err_set(err, ERR_INVALID, "a row of counters is damaged");
+    for (size_t i = 0; i < ARRAY_LEN(counter_fields); i++) {
+        uint64_t *counter = counter_at(&l->counters, i);
+
+        if (str_eq(columns[0].s, counter_fields[i].name))
+            *counter = MAX(*counter, (uint64_t)columns[1].i);
+    }
+    return 0;
+}
+
+int store_load(struct store *s, struct domain *d, struct err *err)
+{
+    static const struct {
+        enum db_statement id;
+        db_row_fn *on_row;
+    } steps[] = {
+        {SQL_INFOS_ALL, load_info},         {SQL_USERS_ALL, load_user},
+        {SQL_AUTH_KEYS_ALL, load_auth_key}, {SQL_NODES_ALL, load_node},
+        {SQL_COUNTERS_ALL, load_counter},
+    };
+    struct loading l = {.domain = d, .counters = {1, 1, 1, 1}, .auth_keys = map_new()};
+    int status = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(steps) && status == 0; i++)
+        status = s->db->ops->run(s->db, steps[i].id, NULL, 0, steps[i].on_row, &l, err);
+    map_free(l.auth_keys);
+    if (status < 0)
+        return err_wrap(err, "reading the database");
+    domain_load_counters(d, &l.counters);
+    return 0;
+}
+
+int store_check(struct store *s, struct err *err)
+{
+    if (run(s, SQL_CHECK, NULL, 0, err) < 0)
+        return err_wrap(err, "asking the database");
+    return 0;
+}
+
+/* ---- values of the server ---- */
+
+struct value_read {
+    struct buf *value;
+    bool found;
+};
+
+static int read_value(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct value_read *r = user;
+
+    if (n != 1 || columns[0].type != DB_BLOB)
+        return err_set(err, ERR_INVALID, "a row of server_values is damaged");
+    r->found = true;
+    buf_put(r->value, columns[0].s);
+    return buf_is_full(r->value) ? err_set(err, ERR_LIMIT, "a server value is too long") : 0;
+}
+
+int store_value_get(struct store *s, struct str name, struct buf *value, bool *found,
+                    struct err *err)
+{
+    struct db_value args[] = {DB_TEXT_OF(name)};
+    struct value_read r = {.value = value};
+
+    buf_clear(value);
+    if (s->db->ops->run(s->db, SQL_VALUE_GET, args, ARRAY_LEN(args), read_value, &r, err) < 0)
+        return err_wrap(err, "reading \"%.*s\"", STR_ARG(name));
+    *found = r.found;
+    return 0;
+}
+
+int store_value_put(struct store *s, struct str name, struct str value, struct err *err)
+{
+    struct db_value args[] = {DB_TEXT_OF(name), DB_BLOB_OF(value)};
+
+    /* A statement by itself is a transaction by itself. */
+    if (run(s, SQL_VALUE_PUT, args, ARRAY_LEN(args), err) < 0)
+        return err_wrap(err, "writing \"%.*s\"", STR_ARG(name));
+    return 0;
+}
+
+/* ---- commit ---- */
+
+static uint64_t revision_of(const struct store_batch *b, tailnet_id tailnet)
+{
+    for (size_t i = 0; i < b->n_revisions; i++)
+        if (b->revisions[i].tailnet == tailnet)
+            return b->revisions[i].revision;
+    return 0;
+}
+
+static int commit_delete(struct store *s, enum db_statement id, const struct store_op *op,
+                         struct err *err)
+{
+    struct db_value args[] = {DB_INT_OF(op->id)};
+
+    return run(s, id, args, ARRAY_LEN(args), err);
+}
+
+static int commit_op(struct store *s, const struct store_batch *b, const struct store_op *op,
+                     struct arena *arena, struct err *err)
+{
+    struct db_value args[DB_COLUMNS_MAX];
+
+    switch (op->kind) {
+    case STORE_PUT_INFO:
+        return run(s, SQL_INFO_PUT, args,
+                   row_from_info(op->object, revision_of(b, op->tailnet), arena, args), err);
+    case STORE_PUT_USER:
+        return run(s, SQL_USER_PUT, args, row_from_user(op->object, args), err);
+    case STORE_PUT_AUTH_KEY:
+        return run(s, SQL_AUTH_KEY_PUT, args, row_from_auth_key(op->object, arena, args), err);
+    case STORE_PUT_NODE:
+        return run(s, SQL_NODE_PUT, args, row_from_node(op->object, arena, args), err);
+    case STORE_DELETE_TAILNET:
+        return commit_delete(s, SQL_TAILNET_DELETE, op, err);
+    case STORE_DELETE_USER:
+        return commit_delete(s, SQL_USER_DELETE, op, err);
+    case STORE_DELETE_AUTH_KEY:
+        return commit_delete(s, SQL_AUTH_KEY_DELETE, op, err);
+    case STORE_DELETE_NODE:
+        return commit_delete(s, SQL_NODE_DELETE, op, err);
+    }
+    return err_set(err, ERR_INTERNAL, "an unknown operation");
+}
+
+static int commit_ops(struct store *s, const struct store_batch *b, struct err *err)
+{
+    int status = 0;
+
+    for (size_t i = 0; i < b->len && status == 0; i++) {
+        if (b->ops[i].dropped)
+            continue;
+
+        /* One arena an operation: what it holds is as large as one row. */
+        AUTO(arena_free) struct arena *arena = arena_new();
+
+        status = commit_op(s, b, &b->ops[i], arena, err);
+    }
+    return status;
+}
+
+static int commit_revisions(struct store *s, const struct store_batch *b, struct err *err)
+{
+    int status = 0;
+
+    for (size_t i = 0; i < b->n_revisions && status == 0; i++) {
+        struct db_value args[] = {DB_INT_OF(b->revisions[i].tailnet),
+                                  DB_INT_OF(b->revisions[i].revision)};
+
+        status = run(s, SQL_REVISION_PUT, args, ARRAY_LEN(args), err);
+    }
+    return status;
+}
+
+static int commit_counters(struct store *s, const struct store_batch *b, struct err *err)
+{
+    struct domain_counters counters = b->counters;
+    int status = 0;
+
+    for (size_t i = 0; b->has_counters && i < ARRAY_LEN(counter_fields) && status == 0; i++) {
+        struct db_value args[] = {DB_TEXT_OF(counter_fields[i].name),
+                                  DB_INT_OF(*counter_at(&counters, i))};
+
+        status = run(s, SQL_COUNTER_PUT, args, ARRAY_LEN(args), err);
+    }
+    return status;
+}
+
+int store_commit(struct store *s, const struct store_batch *b, struct err *err)
+{
+    int status;
+
+    if (store_batch_len(b) == 0 && !b->has_counters)
+        return 0;
+    if (s->db->ops->begin(s->db, err) < 0)
+        return err_wrap(err, "committing");
+    status = commit_ops(s, b, err);
+    if (status == 0)
+        status = commit_revisions(s, b, err);
+    if (status == 0)
+        status = commit_counters(s, b, err);
+    if (status < 0) {
+        s->db->ops->rollback(s->db);
+        return err_wrap(err, "committing");
+    }
+    if (s->db->ops->commit(s->db, err) < 0)
+        return err_wrap(err, "committing");
+    return 0;
+}
