@@ -115,7 +115,8 @@ bool secret_bcrypt_matches(struct str secret, struct str hash)
     memcpy(setting, hash.ptr, BCRYPT_CHARS);
 
     struct crypt_data *data = NEW(struct crypt_data);
-    const char *got = crypt_r(phrase, setting, data);
+    /* Not crypt_r: the address sanitizer has one of its own, and the linker then drops libcrypt. */
+    const char *got = crypt_rn(phrase, setting, data, (int)sizeof(*data));
     bool matches = got && str_eq_secret(str_from(got), hash);
     mem_wipe(data, sizeof(*data));
     mem_free(data);

@@ -48,6 +48,7 @@ MUST_USE bool secret_hash_matches(struct str secret, const uint8_t hash[SECRET_H
 bool secret_is_bcrypt(struct str hash);
 /*
  * False also for a text that is no such hash, and for secrets with NUL or over 72 bytes (where
- * bcrypt stops reading). Costs 50 ms and more: run it on a worker, never on a loop.
+ * bcrypt stops reading). Costs 50 ms and more at the usual cost of 10: run it on a worker, never on
+ * a loop.
  */
 MUST_USE bool secret_bcrypt_matches(struct str secret, struct str hash);
