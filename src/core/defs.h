@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/param.h> /* has a MIN and MAX of its own, which evaluate twice */
+
 #include "core/banned.h"
 
 #define MUST_USE __attribute__((warn_unused_result))
@@ -22,6 +24,8 @@
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define BIT(n) (1u << (n))
 /* Each use names its temporaries anew, so that they nest without shadowing. */
+#undef MIN
+#undef MAX
 #define MIN(a, b) PICK_(<, a, b, __COUNTER__)
 #define MAX(a, b) PICK_(>, a, b, __COUNTER__)
 #define PICK_(op, a, b, n) PICK_NAMED_(op, a, b, n)
@@ -34,6 +38,9 @@
 
 /* The struct that holds `member` at `ptr`. */
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+#define CONTAINER_OF_CONST(ptr, type, member)                                                      \
+    ((const type *)(const void *)((const char *)(ptr)-offsetof(type, member)))
 
 /* Yields `p` and leaves NULL: ownership goes to whoever gets the value. */
 #define TAKE(p)                  \

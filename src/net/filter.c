@@ -1,0 +1,80 @@
+/* Filters: a codec between a stream and its consumer. */
+
+#include "net/layer_internal.h"
+
+struct filter {
+    struct layer layer;
+    const struct stream_filter_ops *ops;
+    void *codec;
+    struct buf in; /* undecoded */
+};
+
+static void on_data(struct layer *l, struct str data)
+{
+    struct filter *f = CONTAINER_OF(l, struct filter, layer);
+    struct buf plain = {0};
+    struct err err = {0};
+
+    buf_put(&f->in, data);
+    if (buf_is_full(&f->in)) {
+        (void)err_set(&err, ERR_LIMIT, "the peer sent a unit that is too large");
+        stream_fail(&l->stream, &err);
+        return;
+    }
+    int status = f->ops->decode(f->codec, &f->in, &plain, &err);
+
+    if (f->in.len == 0) {
+        size_t limit = f->in.limit;
+
+        buf_fini(&f->in);
+        f->in = BUF(limit);
+    }
+    /* What was whole before the broken part is still the consumer's. */
+    stream_deliver(&l->stream, buf_str(&plain));
+    buf_fini(&plain);
+    if (status < 0)
+        stream_fail(&l->stream, &err);
+}
+
+static void filter_write(struct stream *s, struct str data)
+{
+    struct filter *f = CONTAINER_OF(s, struct filter, layer.stream);
+    struct buf out = {0};
+    struct err err = {0};
+
+    if (!f->layer.below)
+        return;
+    if (f->ops->encode(f->codec, data, &out, &err) < 0)
+        stream_fail(s, &err);
+    else
+        stream_write(f->layer.below, buf_str(&out));
+    buf_fini(&out);
+}
+
+static void filter_free(struct stream *s)
+{
+    struct filter *f = CONTAINER_OF(s, struct filter, layer.stream);
+
+    f->ops->free(f->codec);
+    buf_fini(&f->in);
+    mem_free(f);
+}
+
+static const struct stream_ops filter_ops = {.write = filter_write,
+                                             .pending = layer_pending,
+                                             .update_reading = layer_update_reading,
+                                             .close = layer_close,
+                                             .abort = layer_abort,
+                                             .free = filter_free};
+
+struct stream *stream_filter(struct stream *below, const struct stream_filter_ops *ops, void *codec)
+{
+    struct filter *f = NEW(struct filter);
+
+    f->ops = ops;
+    f->codec = codec;
+    /* One read's worth may come on top of the unit that is not whole yet. */
+    f->in = BUF(ops->in_limit + READ_BUFFER);
+    layer_init(&f->layer, below, &filter_ops, on_data);
+    return &f->layer.stream;
+}

@@ -1,0 +1,269 @@
+/*
+ * Listeners: accepting within limits, counted per peer address.
+ *
+ * The counts outlive the listener as long as its streams do, so they are an object of their own.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/map.h"
+#include "core/metric.h"
+#include "net/tcp_internal.h"
+
+#define BACKLOG 1024
+#define EMFILE_PAUSE_MS 200
+
+static struct metric accepted =
+    METRIC_COUNTER("hatsize_streams_accepted_total", "Connections accepted.");
+static struct metric over_limit =
+    METRIC_COUNTER("hatsize_streams_refused_total", "Connections closed because of a limit.");
+
+struct counts {
+    size_t refs; /* the listener and each stream; one loop's thread */
+    size_t open;
+    struct map *by_address; /* address -> number, as a pointer */
+};
+
+struct listener {
+    struct loop *loop;
+    struct listener_options options;
+    char *unix_path;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
+    struct timer pause;
+    struct counts *counts;
+};
+
+static void counts_unref(struct counts *c)
+{
+    if (--c->refs > 0)
+        return;
+    map_free(c->by_address);
+    mem_free(c);
+}
+
+/* An IPv6 peer may have a whole /64 to itself. */
+static struct str address_key(const struct ip_addrport *peer)
+{
+    return str_bytes(peer->addr.bytes, peer->addr.family == IP_V6 ? 8 : 4);
+}
+
+static size_t count_of(const struct counts *c, const struct ip_addrport *peer)
+{
+    return (size_t)(uintptr_t)map_find(c->by_address, address_key(peer));
+}
+
+static void count_add(struct counts *c, const struct ip_addrport *peer, bool up)
+{
+    size_t n = up ? count_of(c, peer) + 1 : count_of(c, peer) - 1;
+
+    c->open = up ? c->open + 1 : c->open - 1;
+    if (!ip_addr_is_set(peer->addr))
+        return;
+    if (n == 0)
+        (void)map_remove(c->by_address, address_key(peer));
+    else
+        (void)map_put(c->by_address, address_key(peer), (void *)(uintptr_t)n);
+}
+
+static void on_stream_closed(void *user, const struct ip_addrport *peer)
+{
+    struct counts *c = user;
+
+    count_add(c, peer, false);
+    counts_unref(c);
+}
+
+static bool is_over_limit(const struct listener *l, const struct ip_addrport *peer)
+{
+    size_t total = l->options.max_streams ? l->options.max_streams : 65536;
+
+    if (l->counts->open >= total)
+        return true;
+    return l->options.max_per_address > 0 && ip_addr_is_set(peer->addr) &&
+           count_of(l->counts, peer) >= l->options.max_per_address;
+}
+
+static void on_connection(uv_stream_t *server, int status);
+
+static void on_pause_over(void *user)
+{
+    struct listener *l = user;
+
+    on_connection(&l->uv.stream, 0);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct listener *l = server->data;
+    struct tcp *t;
+
+    if (status < 0) {
+        log_event(LOG_WARN, "cannot accept a connection", LOG_TXT("error", uv_strerror(status)));
+        return;
+    }
+    t = tcp_new(l->loop, l->options.unix_path.len > 0);
+    status = uv_accept(server, &t->uv.stream);
+    if (status < 0) {
+        stream_abort(&t->stream);
+        /* Out of descriptors: libuv asks again when we accept; not at once, that would spin. */
+        if (status == UV_EMFILE || status == UV_ENFILE)
+            timer_start(&l->pause, EMFILE_PAUSE_MS);
+        return;
+    }
+    tcp_opened(t);
+    metric_add(&accepted, 1);
+    if (is_over_limit(l, &t->stream.peer)) {
+        metric_add(&over_limit, 1);
+        stream_abort(&t->stream);
+        return;
+    }
+    count_add(l->counts, &t->stream.peer, true);
+    l->counts->refs++;
+    t->on_closed = on_stream_closed;
+    t->on_closed_user = l->counts;
+    l->options.on_accept(l->options.user, &t->stream);
+}
+
+static int fail(struct err *err, int status, const char *doing)
+{
+    return err_set(err, ERR_IO, "%s: %s", doing, uv_strerror(status));
+}
+
+/* The socket is made by hand: libuv 1.44 knows no SO_REUSEPORT. */
+static int open_tcp(struct listener *l, struct err *err)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = addrport_to_sockaddr(l->options.addr, &sa);
+    int on = 1, off = 0;
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    (void)uv_tcp_init(&l->loop->uv, &l->uv.tcp);
+    l->uv.handle.data = l;
+    if (fd < 0)
+        return err_sys(err, errno, "making a socket");
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    if (sa.ss_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    if (bind(fd, (struct sockaddr *)&sa, len) < 0) {
+        int status = err_sys(err, errno, "binding");
+
+        (void)close(fd);
+        return status;
+    }
+    int status = uv_tcp_open(&l->uv.tcp, fd);
+    if (status < 0) {
+        (void)close(fd);
+        return fail(err, status, "opening the socket");
+    }
+    status = uv_listen(&l->uv.stream, BACKLOG, on_connection);
+    return status < 0 ? fail(err, status, "listening") : 0;
+}
+
+/* A socket file that nobody answers on is left over; one that answers is somebody's. */
+static int remove_stale(const char *path, struct err *err)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (strlen(path) >= sizeof(sun.sun_path))
+        return err_set(err, ERR_INVALID, "the socket's path is longer than %zu bytes",
+                       sizeof(sun.sun_path) - 1);
+    memcpy(sun.sun_path, path, strlen(path) + 1);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_sys(err, errno, "making a socket");
+    bool answers = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0;
+    bool is_stale = !answers && errno == ECONNREFUSED;
+
+    (void)close(fd);
+    if (answers)
+        return err_set(err, ERR_CONFLICT, "another server answers on this socket");
+    if (is_stale)
+        (void)unlink(path);
+    return 0;
+}
+
+static int open_unix(struct listener *l, struct err *err)
+{
+    mode_t before;
+    int status;
+
+    (void)uv_pipe_init(&l->loop->uv, &l->uv.pipe, 0);
+    l->uv.handle.data = l;
+    l->unix_path = str_dup(l->options.unix_path);
+    status = remove_stale(l->unix_path, err);
+    if (status < 0)
+        return status;
+    /* Nobody else from the first moment; then what was asked for. */
+    before = umask(0177);
+    status = uv_pipe_bind(&l->uv.pipe, l->unix_path);
+    (void)umask(before);
+    if (status < 0)
+        return fail(err, status, "binding");
+    (void)chmod(l->unix_path, l->options.unix_mode ? l->options.unix_mode : 0700);
+    status = uv_listen(&l->uv.stream, BACKLOG, on_connection);
+    return status < 0 ? fail(err, status, "listening") : 0;
+}
+
+int listener_open(struct loop *loop, const struct listener_options *options, struct listener **out,
+                  struct err *err)
+{
+    struct listener *l = NEW(struct listener);
+
+    l->loop = loop;
+    l->options = *options;
+    l->counts = NEW(struct counts);
+    l->counts->refs = 1;
+    l->counts->by_address = map_new();
+    timer_init(&l->pause, loop, on_pause_over, l);
+    int status = options->unix_path.len > 0 ? open_unix(l, err) : open_tcp(l, err);
+
+    if (status < 0) {
+        listener_close(l);
+        return status;
+    }
+    *out = l;
+    return 0;
+}
+
+struct ip_addrport listener_addr(const struct listener *l)
+{
+    struct sockaddr_storage sa;
+    int len = sizeof(sa);
+
+    if (l->options.unix_path.len > 0 ||
+        uv_tcp_getsockname(&l->uv.tcp, (struct sockaddr *)&sa, &len) < 0)
+        return (struct ip_addrport){0};
+    struct ip_addrport addr = addrport_from_sockaddr((struct sockaddr *)&sa);
+
+    addr.addr = l->options.addr.addr; /* as asked for, not unmapped */
+    return addr;
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct listener *l = handle->data;
+
+    counts_unref(l->counts);
+    mem_free(l->unix_path);
+    mem_free(l);
+}
+
+void listener_close(struct listener *l)
+{
+    if (!l || uv_is_closing(&l->uv.handle))
+        return;
+    timer_stop(&l->pause);
+    uv_close(&l->uv.handle, on_listener_closed); /* libuv unlinks the socket file */
+}

@@ -1,0 +1,107 @@
+#pragma once
+
+/*
+ * What the files of this room share: the loop's inside, deferred work, and how a stream is implemented.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "core/buf.h"
+#include "core/list.h"
+#include "core/mem.h"
+#include "net/loop.h"
+#include "net/stream.h"
+
+#define READ_BUFFER ((size_t)64 << 10)
+#define WRITE_LIMIT_DEFAULT ((size_t)16 << 20)
+#define CLOSE_GRACE_MS 10000
+#define HANDSHAKE_MS 10000
+
+/* Work for the end of this round of the loop; queued at most once. */
+struct deferred {
+    void (*run)(struct deferred *d);
+    struct list_node link;
+};
+
+struct loop_signal {
+    uv_signal_t uv;
+    void (*fn)(void *user, int signo);
+    void *user;
+    struct list_node link;
+};
+
+struct loop {
+    uv_loop_t uv;
+    char name[16];
+    uv_async_t wakeup;
+    uv_timer_t uv_timer;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_idle_t idle;
+    _Atomic(struct loop_message *) mailbox;
+    _Atomic(bool) stopping;
+    pthread_t thread;
+    bool has_thread;
+    int64_t now_ms;
+    struct timer **timers;
+    size_t n_timers, cap_timers;
+    bool in_timers;
+    struct list deferred;
+    struct list streams; /* every stream, so that loop_free can end them */
+    struct list signals;
+    char *read_buffer; /* shared by all streams: data is consumed before the next read */
+};
+
+void loop_defer(struct loop *loop, struct deferred *d);
+/* Takes a deferred back out if it is queued; for memory that goes. */
+void loop_undefer(struct deferred *d);
+/* Aborts every stream; stream.c. */
+void loop_close_all(struct loop *loop);
+
+/* ---- Streams ---- */
+
+struct stream_ops {
+    void (*write)(struct stream *s, struct str data);
+    size_t (*pending)(const struct stream *s);
+    /* s->read_stopped has changed. */
+    void (*update_reading)(struct stream *s);
+    /* End after what is queued is written / now. stream_gone must follow, from the loop. */
+    void (*close)(struct stream *s);
+    void (*abort)(struct stream *s);
+    void (*free)(struct stream *s);
+};
+
+enum stream_state { STREAM_OPEN, STREAM_CLOSING, STREAM_GONE };
+
+/* First member of every implementation. */
+struct stream {
+    const struct stream_ops *ops;
+    struct loop *loop;
+    const struct stream_events *events;
+    void *user;
+    enum stream_state state;
+    bool read_stopped;
+    bool has_why;
+    bool is_tls;
+    bool is_unix;
+    bool wants_writable; /* something was queued since on_writable was last told */
+    size_t write_limit;
+    struct ip_addrport peer;
+    struct ip_addrport local;
+    struct err why;
+    struct buf unread; /* to be delivered before anything else */
+    struct deferred deliver_unread;
+    struct list_node loop_link;
+};
+
+void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *ops);
+/* Data came: to the consumer, or kept while it does not read. May end the stream; check the state after. */
+void stream_deliver(struct stream *s, struct str data);
+/* The queue is empty. */
+void stream_drained(struct stream *s);
+/* Peer gone or broken: begins the end. err NULL: in order. */
+void stream_fail(struct stream *s, const struct err *err);
+/* The last step: tells the consumer and frees. Only from the loop. */
+void stream_gone(struct stream *s);

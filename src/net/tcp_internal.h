@@ -1,0 +1,30 @@
+#pragma once
+
+/* What tcp.c and listener.c share. */
+
+#include <sys/socket.h>
+
+#include "net/net_internal.h"
+
+struct tcp {
+    struct stream stream;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
+    struct buf out;       /* written this round */
+    struct buf in_flight; /* libuv has it */
+    uv_write_t write_req;
+    struct deferred flush;
+    struct timer grace;
+    void (*on_closed)(void *user, const struct ip_addrport *peer); /* the listener's count */
+    void *on_closed_user;
+};
+
+struct tcp *tcp_new(struct loop *loop, bool is_unix);
+/* The socket is connected: learns its addresses and begins to read. */
+void tcp_opened(struct tcp *t);
+struct ip_addrport addrport_from_sockaddr(const struct sockaddr *sa);
+socklen_t addrport_to_sockaddr(struct ip_addrport ap, struct sockaddr_storage *out);

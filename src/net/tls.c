@@ -1,0 +1,458 @@
+/*
+ * TLS as a layer, over OpenSSL with memory BIOs.
+ *
+ *   below --bytes--> BIO in --> SSL --> plain --> consumer
+ *   below <--bytes-- BIO out <- SSL <-- plain <-- consumer
+ *
+ * Plain text written before the handshake is done waits in `early`.
+ */
+
+#include "net/tls.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+#include "core/metric.h"
+#include "net/layer_internal.h"
+#include "net/tls_internal.h"
+
+static struct metric handshakes =
+    METRIC_COUNTER("hatsize_tls_handshakes_total", "TLS handshakes done as a server.");
+static struct metric failed =
+    METRIC_COUNTER("hatsize_tls_handshakes_failed_total", "TLS handshakes that failed as a server.");
+
+struct tls_server {
+    struct ref ref;
+    SSL_CTX *ctx;
+};
+
+struct tls {
+    struct layer layer;
+    SSL *ssl;
+    struct tls_server *server; /* NULL for clients */
+    struct buf early;
+    struct timer limit;
+    struct deferred pump;
+    bool is_ready;
+    bool is_pumping;
+    void (*on_ready)(void *user);
+    void *ready_user;
+    bool has_pin;
+    uint8_t pin[32];
+};
+
+int tls_fail(struct err *err, const char *doing)
+{
+    unsigned long code = ERR_get_error();
+    const char *reason = code ? ERR_reason_error_string(code) : NULL;
+
+    ERR_clear_error();
+    return err_set(err, ERR_IO, "%s: %s", doing, reason ? reason : "failed");
+}
+
+/* ---- Moving bytes ---- */
+
+static void send_out(struct tls *t)
+{
+    BIO *bio = SSL_get_wbio(t->ssl);
+    char *data = NULL;
+    long n = BIO_get_mem_data(bio, &data);
+
+    if (n <= 0)
+        return;
+    if (t->layer.below)
+        stream_write(t->layer.below, str_bytes(data, (size_t)n));
+    (void)BIO_reset(bio);
+}
+
+static void broken(struct tls *t, const char *doing)
+{
+    struct err err = {0};
+
+    if (!t->is_ready && t->server)
+        metric_add(&failed, 1);
+    (void)tls_fail(&err, doing);
+    send_out(t); /* the alert */
+    stream_fail(&t->layer.stream, &err);
+}
+
+static bool pin_is_right(const struct tls *t)
+{
+    X509 *cert = SSL_get1_peer_certificate(t->ssl);
+    uint8_t hash[32];
+    unsigned n = sizeof(hash);
+    bool same = cert && X509_digest(cert, EVP_sha256(), hash, &n) == 1 && n == sizeof(hash) &&
+                str_eq_secret(str_bytes(hash, sizeof(hash)), str_bytes(t->pin, sizeof(t->pin)));
+
+    X509_free(cert);
+    return same;
+}
+
+static void write_plain(struct tls *t, struct str data)
+{
+    size_t wrote = 0;
+
+    ERR_clear_error();
+    while (data.len > 0) {
+        if (SSL_write_ex(t->ssl, data.ptr, data.len, &wrote) != 1) {
+            broken(t, "writing TLS");
+            return;
+        }
+        data = str_from_index(data, wrote);
+    }
+    send_out(t);
+}
+
+static void become_ready(struct tls *t)
+{
+    struct buf early = t->early;
+
+    if (t->has_pin && !pin_is_right(t)) {
+        struct err err = {0};
+
+        (void)err_set(&err, ERR_DENIED, "the certificate is not the pinned one");
+        stream_fail(&t->layer.stream, &err);
+        return;
+    }
+    t->is_ready = true;
+    timer_stop(&t->limit);
+    if (t->server)
+        metric_add(&handshakes, 1);
+    t->early = (struct buf){0};
+    if (early.len > 0)
+        write_plain(t, buf_str(&early));
+    buf_fini(&early);
+    if (t->on_ready)
+        t->on_ready(t->ready_user);
+}
+
+static bool handshake(struct tls *t)
+{
+    ERR_clear_error();
+    int status = SSL_do_handshake(t->ssl);
+
+    if (status != 1 && SSL_get_error(t->ssl, status) != SSL_ERROR_WANT_READ) {
+        broken(t, "TLS handshake");
+        return false;
+    }
+    send_out(t);
+    if (status == 1)
+        become_ready(t);
+    return t->is_ready && t->layer.stream.state == STREAM_OPEN;
+}
+
+/* Everything that can be decrypted now, a read buffer at a time. */
+static void read_plain(struct tls *t)
+{
+    struct stream *s = &t->layer.stream;
+    char *plain = mem_alloc(READ_BUFFER);
+
+    while (s->state == STREAM_OPEN && !s->read_stopped) {
+        size_t n = 0, filled = 0;
+        int status = 1;
+
+        ERR_clear_error();
+        /* Several records go to the consumer as one piece. */
+        while (filled < READ_BUFFER &&
+               (status = SSL_read_ex(t->ssl, plain + filled, READ_BUFFER - filled, &n)) == 1)
+            filled += n;
+        int why = status == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, status);
+
+        if (filled > 0)
+            stream_deliver(s, str_bytes(plain, filled));
+        if (s->state != STREAM_OPEN || why == SSL_ERROR_WANT_READ)
+            break;
+        if (why == SSL_ERROR_ZERO_RETURN) {
+            stream_fail(s, NULL);
+            break;
+        }
+        if (why != SSL_ERROR_NONE) {
+            broken(t, "reading TLS");
+            break;
+        }
+    }
+    mem_free(plain);
+    if (s->state == STREAM_OPEN)
+        send_out(t);
+}
+
+static void on_data(struct layer *l, struct str data)
+{
+    struct tls *t = CONTAINER_OF(l, struct tls, layer);
+
+    if (BIO_write(SSL_get_rbio(t->ssl), data.ptr, (int)data.len) != (int)data.len) {
+        broken(t, "buffering TLS");
+        return;
+    }
+    if (t->is_ready || handshake(t))
+        read_plain(t);
+}
+
+static void tls_write(struct stream *s, struct str data)
+{
+    struct tls *t = CONTAINER_OF(s, struct tls, layer.stream);
+
+    if (t->is_ready)
+        write_plain(t, data);
+    else
+        buf_put(&t->early, data);
+}
+
+static size_t tls_pending(const struct stream *s)
+{
+    return layer_pending(s) + CONTAINER_OF_CONST(s, struct tls, layer.stream)->early.len;
+}
+
+static void on_pump(struct deferred *d)
+{
+    struct tls *t = CONTAINER_OF(d, struct tls, pump);
+
+    if (t->is_ready && t->layer.stream.state == STREAM_OPEN)
+        read_plain(t);
+}
+
+/* Reading again: there may be records that were left undecrypted. */
+static void tls_update_reading(struct stream *s)
+{
+    struct tls *t = CONTAINER_OF(s, struct tls, layer.stream);
+
+    layer_update_reading(s);
+    if (!s->read_stopped)
+        loop_defer(s->loop, &t->pump);
+}
+
+static void tls_close(struct stream *s)
+{
+    struct tls *t = CONTAINER_OF(s, struct tls, layer.stream);
+
+    timer_stop(&t->limit);
+    if (t->is_ready) {
+        (void)SSL_shutdown(t->ssl);
+        send_out(t);
+    }
+    layer_close(s);
+}
+
+static void tls_abort(struct stream *s)
+{
+    struct tls *t = CONTAINER_OF(s, struct tls, layer.stream);
+
+    timer_stop(&t->limit);
+    layer_abort(s);
+}
+
+static void tls_free(struct stream *s)
+{
+    struct tls *t = CONTAINER_OF(s, struct tls, layer.stream);
+
+    timer_stop(&t->limit);
+    loop_undefer(&t->pump);
+    SSL_free(t->ssl);
+    tls_server_unref(t->server);
+    if (t->early.ptr)
+        mem_wipe(t->early.ptr, t->early.cap);
+    buf_fini(&t->early);
+    mem_free(t);
+}
+
+static const struct stream_ops tls_ops = {.write = tls_write,
+                                          .pending = tls_pending,
+                                          .update_reading = tls_update_reading,
+                                          .close = tls_close,
+                                          .abort = tls_abort,
+                                          .free = tls_free};
+
+static void on_limit(void *user)
+{
+    struct tls *t = user;
+    struct err err = {0};
+
+    if (t->server)
+        metric_add(&failed, 1);
+    (void)err_set(&err, ERR_IO, "TLS handshake: no end in time");
+    stream_fail(&t->layer.stream, &err);
+}
+
+static struct tls *tls_new(SSL *ssl, struct stream *below)
+{
+    struct tls *t = NEW(struct tls);
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+
+    ASSERT(in && out);
+    (void)BIO_set_mem_eof_return(in, -1);
+    (void)BIO_set_mem_eof_return(out, -1);
+    SSL_set_bio(ssl, in, out);
+    t->ssl = ssl;
+    t->pump.run = on_pump;
+    layer_init(&t->layer, below, &tls_ops, on_data);
+    t->layer.stream.is_tls = true;
+    timer_init(&t->limit, below->loop, on_limit, t);
+    timer_start(&t->limit, HANDSHAKE_MS);
+    return t;
+}
+
+/* ---- Server ---- */
+
+static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                       const unsigned char *in, unsigned in_len, void *arg)
+{
+    static const unsigned char http1[] = "\x08http/1.1";
+
+    (void)ssl;
+    (void)arg;
+    /* Upgrades need HTTP/1.1, so nothing else is ever agreed. */
+    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_len, http1, sizeof(http1) - 1,
+                              in, in_len) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_NOACK;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int use_cert(SSL_CTX *ctx, struct str pem, struct err *err)
+{
+    BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    int status = 0;
+
+    if (!cert || SSL_CTX_use_certificate(ctx, cert) != 1)
+        status = tls_fail(err, "reading the certificate");
+    X509_free(cert);
+    while (status == 0 && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
+        if (SSL_CTX_add0_chain_cert(ctx, cert) != 1)
+            status = tls_fail(err, "reading the certificate's chain");
+    ERR_clear_error(); /* the end of the text */
+    BIO_free(bio);
+    return status;
+}
+
+static int use_key(SSL_CTX *ctx, struct str pem, struct err *err)
+{
+    BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    int status = 0;
+
+    if (!key || SSL_CTX_use_PrivateKey(ctx, key) != 1)
+        status = tls_fail(err, "reading the certificate's key");
+    else if (SSL_CTX_check_private_key(ctx) != 1)
+        status = tls_fail(err, "the key is not the certificate's");
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    return status;
+}
+
+static int use_extra(SSL_CTX *ctx, struct str der, struct err *err)
+{
+    const unsigned char *at = (const unsigned char *)der.ptr;
+    X509 *cert = d2i_X509(NULL, &at, (long)der.len);
+
+    if (cert && SSL_CTX_add0_chain_cert(ctx, cert) == 1)
+        return 0;
+    X509_free(cert);
+    return tls_fail(err, "adding a certificate");
+}
+
+int tls_server_new(const struct tls_server_options *options, struct tls_server **out,
+                   struct err *err)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    int status = ctx ? 0 : tls_fail(err, "setting up TLS");
+
+    if (status == 0) {
+        (void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+        (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+        (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+        SSL_CTX_set_security_level(ctx, 1); /* the meta certificate is not ours to judge */
+        SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+        status = use_cert(ctx, options->cert_pem, err);
+    }
+    if (status == 0)
+        status = use_key(ctx, options->key_pem, err);
+    if (status == 0 && options->extra_der.len > 0)
+        status = use_extra(ctx, options->extra_der, err);
+    if (status < 0) {
+        SSL_CTX_free(ctx);
+        return status;
+    }
+    *out = NEW(struct tls_server);
+    ref_init(&(*out)->ref);
+    (*out)->ctx = ctx;
+    return 0;
+}
+
+struct tls_server *tls_server_ref(struct tls_server *t)
+{
+    ref_take(&t->ref);
+    return t;
+}
+
+void tls_server_unref(struct tls_server *t)
+{
+    if (!t || !ref_drop(&t->ref))
+        return;
+    SSL_CTX_free(t->ctx);
+    mem_free(t);
+}
+
+struct stream *tls_accept(struct tls_server *server, struct stream *below)
+{
+    SSL *ssl = SSL_new(server->ctx);
+
+    ASSERT(ssl);
+    SSL_set_accept_state(ssl);
+    struct tls *t = tls_new(ssl, below);
+
+    t->server = tls_server_ref(server);
+    return &t->layer.stream;
+}
+
+/* ---- Client ---- */
+
+static int set_peer_name(SSL *ssl, const struct tls_client_options *o, struct err *err)
+{
+    struct ip_addr literal;
+    char *name = str_dup(o->server_name);
+    int ok = 1;
+
+    if (ip_addr_parse(o->server_name, &literal))
+        ok = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name);
+    else
+        ok = SSL_set_tlsext_host_name(ssl, name) == 1 && SSL_set1_host(ssl, name) == 1;
+    mem_free(name);
+    return ok == 1 ? 0 : tls_fail(err, "setting the server's name");
+}
+
+int tls_connect(const struct tls_client_options *options, struct stream *below, struct stream **out,
+                struct err *err)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = ctx ? SSL_new(ctx) : NULL;
+    int status = ssl ? 0 : tls_fail(err, "setting up TLS");
+
+    if (status == 0) {
+        (void)SSL_set_min_proto_version(ssl, TLS1_2_VERSION);
+        (void)SSL_CTX_set_default_verify_paths(ctx);
+        /* A pin stands for the chain. */
+        SSL_set_verify(ssl, options->insecure || options->has_pin ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
+                       NULL);
+        SSL_set_connect_state(ssl);
+        if (options->server_name.len > 0)
+            status = set_peer_name(ssl, options, err);
+    }
+    SSL_CTX_free(ctx);
+    if (status < 0) {
+        SSL_free(ssl);
+        stream_abort(below);
+        return status;
+    }
+    struct tls *t = tls_new(ssl, below);
+
+    t->on_ready = options->on_ready;
+    t->ready_user = options->user;
+    t->has_pin = options->has_pin;
+    memcpy(t->pin, options->pin_sha256, sizeof(t->pin));
+    (void)handshake(t);
+    *out = &t->layer.stream;
+    return 0;
+}
