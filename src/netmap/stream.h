@@ -7,18 +7,21 @@
  *                        ^ pulled by
  *   struct netmap_stream: "sent every change up to `revision`"
  *
- * The registrar publishes; each loop keeps a feed per tailnet it serves; a stream remembers only the
- * revision it has been sent and pulls what it lacks when its connection can take more. A slow client
- * costs its position, never a queue; one that has fallen off the journal's window gets a full map.
+ * The registrar publishes; each loop keeps a feed per tailnet it serves; a stream remembers only
+ * the revision it has been sent and pulls what it lacks when its connection can take more. A slow
+ * client costs its position, never a queue; one that has fallen off the journal's window gets a
+ * full map.
  *
- * Law: a client that applied the messages of a stream holds what a fresh full map at the same revision would give it.
+ * Law: a client that applied the messages of a stream holds what a fresh full map at the same
+ * revision would give it.
  *
- * A feed and its streams belong to one loop's thread. Encodings of nodes are made once, kept in the node's
- * slots and shared by all loops.
+ * A feed and its streams belong to one loop's thread. Encodings of nodes are made once, kept in the
+ * node's slots and shared by all loops.
  */
 
 #include "core/buf.h"
 #include "crypto/keys.h"
+#include "policy/policy.h"
 #include "tailnet/change.h"
 #include "tailnet/view.h"
 
@@ -29,11 +32,16 @@ struct netmap_feed;
 
 MUST_USE struct netmap_feed *netmap_feed_new(const struct tailnet_view *view);
 void netmap_feed_free(struct netmap_feed *f);
-/* A newer view of the tailnet and the changes that led to it (all of its revisions since the last one). */
+/* A newer view of the tailnet and the changes that led to it (all of its revisions since the last
+ * one). */
 void netmap_feed_publish(struct netmap_feed *f, const struct tailnet_view *view,
                          const struct change *changes, size_t n);
-/* The changes that led here are unknown: the journal is emptied, streams get a full map at their next pull. */
+/* The changes that led here are unknown: the journal is emptied, streams get a full map at their
+ * next pull. */
 void netmap_feed_reset(struct netmap_feed *f, const struct tailnet_view *view);
+/* From now on this policy decides who sees whom; a feed begins with policy_allow_all. Streams are
+ * behind until they have pulled. */
+void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy);
 const struct tailnet_view *netmap_feed_view(const struct netmap_feed *f); /* borrowed */
 
 struct netmap_stream;
@@ -42,8 +50,8 @@ struct netmap_stream_options {
     node_id viewer;
     uint32_t capver;
     bool zstd;
-    bool omit_peers;      /* one message with the self node only */
-    struct str health;    /* a warning for the client's user; empty: none. Borrowed */
+    bool omit_peers;   /* one message with the self node only */
+    struct str health; /* a warning for the client's user; empty: none. Borrowed */
 };
 /* The feed must outlive the stream. */
 MUST_USE struct netmap_stream *netmap_stream_new(struct netmap_feed *f,
@@ -51,13 +59,14 @@ MUST_USE struct netmap_stream *netmap_stream_new(struct netmap_feed *f,
 void netmap_stream_free(struct netmap_stream *s);
 
 enum netmap_pull {
-    NETMAP_PULL_SENT,  /* a message was appended to `out` */
-    NETMAP_PULL_NONE,  /* nothing this viewer must hear of */
-    NETMAP_PULL_GONE,  /* the viewer is not in the tailnet any more: end the stream */
+    NETMAP_PULL_SENT, /* a message was appended to `out` */
+    NETMAP_PULL_NONE, /* nothing this viewer must hear of */
+    NETMAP_PULL_GONE, /* the viewer is not in the tailnet any more: end the stream */
 };
 /*
- * Appends the next message (framed, compressed if wanted), bringing the stream up to the feed's view: the full
- * map the first time, one delta with everything missed after that. now_ms (unix) is for ControlTime.
+ * Appends the next message (framed, compressed if wanted), bringing the stream up to the feed's
+ * view: the full map the first time, one delta with everything missed after that. now_ms (unix) is
+ * for ControlTime.
  */
 MUST_USE enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
                                              struct buf *out);

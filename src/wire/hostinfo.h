@@ -24,6 +24,7 @@ struct wire_hostinfo {
     uint32_t preferred_derp; /* NetInfo.PreferredDERP, 0: not said */
 };
 
-/* `value` is the object or null/absent (then everything is empty, raw "{}"). Bounded by the caller's input limit. */
+/* `value` is the object or null/absent (then everything is empty, raw "{}"). Bounded by the
+ * caller's input limit. */
 MUST_USE int wire_hostinfo_decode(struct arena *a, const struct json_value *value,
                                   struct wire_hostinfo *out, struct err *err);

@@ -1,8 +1,9 @@
 #pragma once
 
 /*
- * What clients ask inside Noise, decoded: register and map requests (protocol.md 5.1, 6.1). Everything
- * borrows from the body or the arena. Unknown members are ignored; member names match in any case.
+ * What clients ask inside Noise, decoded: register and map requests (protocol.md 5.1, 6.1).
+ * Everything borrows from the body or the arena. Unknown members are ignored; member names match in
+ * any case.
  */
 
 #include "crypto/keys.h"
@@ -16,7 +17,7 @@ struct wire_register_request {
     struct nl_key nl;
     struct str auth_key;
     bool has_expiry;
-    int64_t expiry_ms; /* unix */
+    int64_t expiry_ms;   /* unix */
     struct str followup; /* the URL as the client repeats it */
     bool ephemeral;
     struct str tailnet;
@@ -41,8 +42,8 @@ struct wire_map_request {
     const uint8_t *endpoint_types; /* parallel; 0 where not said */
     size_t n_endpoints;
 };
-MUST_USE int wire_map_request_decode(struct arena *a, struct str body,
-                                     struct wire_map_request *out, struct err *err);
+MUST_USE int wire_map_request_decode(struct arena *a, struct str body, struct wire_map_request *out,
+                                     struct err *err);
 
 /* Encoders of the same, for simulated nodes. */
 struct wire_register_encode {

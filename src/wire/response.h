@@ -1,8 +1,9 @@
 #pragma once
 
 /*
- * Answers inside Noise: RegisterResponse, /key, early payload, and the map stream's frames (protocol.md
- * 1.2, 5.2, 6.2): u32 little-endian length, then zstd of one JSON MapResponse, or the bare JSON.
+ * Answers inside Noise: RegisterResponse, /key, early payload, and the map stream's frames
+ * (protocol.md 1.2, 5.2, 6.2): u32 little-endian length, then zstd of one JSON MapResponse, or the
+ * bare JSON.
  */
 
 #include "core/buf.h"
@@ -29,7 +30,8 @@ void wire_register_response_encode(const struct wire_register_response *r, struc
 /* {"legacyPublicKey":"mkey:000…","publicKey":"mkey:…"} */
 void wire_key_response_encode(const struct machine_key *key, struct buf *out);
 
-/* Appends one frame holding `json`, compressed when `zstd` (level 1, no checksum, content size in the frame). */
+/* Appends one frame holding `json`, compressed when `zstd` (level 1, no checksum, content size in
+ * the frame). */
 void wire_frame_put(struct buf *out, struct str json, bool zstd);
 /* Appends the frame of the bytes as they are (already compressed by wire_compress). */
 void wire_frame_put_ready(struct buf *out, struct str payload);
@@ -43,5 +45,6 @@ enum wire_frame { WIRE_FRAME_OK, WIRE_FRAME_MORE, WIRE_FRAME_TOO_LONG };
 MUST_USE enum wire_frame wire_frame_decode(struct str in, size_t limit, struct str *payload,
                                            size_t *used);
 
-/* The keep-alive message's JSON: spelled so that no client takes its short cut (protocol.md 6.3). */
+/* The keep-alive message's JSON: spelled so that no client takes its short cut (protocol.md 6.3).
+ */
 #define WIRE_KEEP_ALIVE "{\"KeepAlive\": true}"
