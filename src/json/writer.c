@@ -31,6 +31,11 @@ static void before_value(struct json_writer *w)
     w->after_key = false;
 }
 
+void json_value_follows(struct json_writer *w)
+{
+    before_value(w);
+}
+
 static void begin(struct json_writer *w, char bracket)
 {
     before_value(w);

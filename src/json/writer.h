@@ -50,6 +50,8 @@ void json_double(struct json_writer *w, double v);
 /* Text that is one JSON value already; put as it is, also when pretty. Empty: null. */
 void json_raw(struct json_writer *w, struct str json);
 void json_str_list(struct json_writer *w, const struct str_list *list);    /* empty is "[]" */
+/* The next value is put into w->out by the caller, who has another writer of it: comma and all. */
+void json_value_follows(struct json_writer *w);
 void json_base64(struct json_writer *w, struct str bytes);                 /* as Go writes []byte */
 void json_hex(struct json_writer *w, struct str prefix, struct str bytes); /* "nodekey:0a1b..." */
 void json_time(struct json_writer *w, int64_t unix_ms); /* RFC 3339, as Go writes time.Time */
