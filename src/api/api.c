@@ -95,8 +95,8 @@ struct asked *api_ask(struct api *api, struct http_exchange *x, const struct htt
         return NULL;
     struct asked *a = asked_new(api, control_registrar(api->control), x, req);
     if (req->body.len > 0 && !json_parse(a->arena, req->body, NULL, &value, &error)) {
-        struct str text = arena_printf(a->arena, "line %u, column %u: %s", error.line, error.col,
-                                       error.text);
+        struct str text =
+            arena_printf(a->arena, "line %u, column %u: %s", error.line, error.col, error.text);
 
         api_problem(x, 400, "the body is not JSON", text.ptr);
         asked_free(a);

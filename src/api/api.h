@@ -1,13 +1,15 @@
 #pragma once
 
 /*
- * The REST API v1 in headscale's shapes, as the CLI speaks it over the Unix socket. Reads come from this loop's
- * newest view, writes are commands to the registrar.
+ * The REST API v1 in headscale's shapes, as the CLI speaks it over the Unix socket. Reads come from
+ * this loop's newest view, writes are commands to the registrar.
  *
- * Every call may name a tailnet with the query parameter `tailnet`; without it the first one is meant.
- * Errors are problem+json: {"title","status","detail","errors"}, and "message" for older clients.
+ * Every call may name a tailnet with the query parameter `tailnet`; without it the first one is
+ * meant. Errors are problem+json: {"title","status","detail","errors"}, and "message" for older
+ * clients.
  *
- * Access: only mounted on the Unix socket now, whose file mode is the lock. Source: headscale.md 3.1 to 3.3.
+ * Access: only mounted on the Unix socket now, whose file mode is the lock. Source:
+ * headscale.md 3.1 to 3.3.
  */
 
 #include "control/control.h"

@@ -28,8 +28,8 @@ void api_respond_empty(struct http_exchange *x); /* {} */
 const struct tailnet_view *api_view(struct api *api, struct http_exchange *x,
                                     const struct http_request *req);
 /*
- * A command about the request's tailnet, ready to be filled in; NULL after answering. With `with_body` the body
- * is parsed into *body (NULL when empty).
+ * A command about the request's tailnet, ready to be filled in; NULL after answering. With
+ * `with_body` the body is parsed into *body (NULL when empty).
  */
 struct asked *api_ask(struct api *api, struct http_exchange *x, const struct http_request *req,
                       enum command_type type, const struct json_value **body);

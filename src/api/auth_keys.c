@@ -52,8 +52,7 @@ static bool read_tags(struct asked *a, const struct json_value *array, struct st
     if (n > NODE_TAGS_MAX)
         return false;
     tags->items = arena_alloc(a->arena, (n + 1) * sizeof(*tags->items));
-    JSON_EACH(tag, json_is(array, JSON_ARRAY) ? array : NULL)
-    {
+    JSON_EACH(tag, json_is(array, JSON_ARRAY) ? array : NULL) {
         if (!json_is(tag, JSON_STRING))
             return false;
         tags->items[tags->len++] = json_as_str(tag, STR_NONE);
@@ -77,7 +76,8 @@ void api_auth_keys_create(void *owner, struct http_exchange *x, const struct htt
     if (!a)
         return;
     struct command *c = &a->call.command;
-    /* An hour, as the command line gives, where headscale's API would make a key that is dead at birth. */
+    /* An hour, as the command line gives, where headscale's API would make a key that is dead at
+     * birth. */
     c->expiry_ms = clock_unix_ms() + 3600 * 1000;
     c->reusable = json_as_bool(json_get_nocase(body, "reusable"), false);
     c->ephemeral = json_as_bool(json_get_nocase(body, "ephemeral"), false);

@@ -160,8 +160,7 @@ void api_nodes_tags(void *owner, struct http_exchange *x, const struct http_requ
     }
     struct str_list *list = &a->call.command.tags;
     list->items = arena_alloc(a->arena, (n + 1) * sizeof(*list->items));
-    JSON_EACH(tag, tags)
-    {
+    JSON_EACH(tag, tags) {
         list->items[list->len++] = json_as_str(tag, STR_NONE);
     }
     asked_submit(a, done_node);
@@ -182,8 +181,7 @@ void api_nodes_approve_routes(void *owner, struct http_exchange *x, const struct
         return;
     }
     struct ip_prefix *prefixes = arena_alloc(a->arena, (n + 1) * sizeof(*prefixes));
-    JSON_EACH(route, routes)
-    {
+    JSON_EACH(route, routes) {
         struct str text = json_as_str(route, STR_NONE);
 
         if (!ip_prefix_parse(text, &prefixes[i])) {

@@ -1,4 +1,5 @@
-/* Users, nodes and auth keys as REST v1 shows them: no member is ever left out (headscale.md 3.2). */
+/* Users, nodes and auth keys as REST v1 shows them: no member is ever left out (headscale.md 3.2).
+ */
 
 #include "api/api_internal.h"
 
@@ -43,9 +44,9 @@ void api_put_user(struct json_writer *w, const struct user *u)
     json_begin_object(w);
     field_id(w, STR("id"), u ? u->id : USER_TAGGED_DEVICES);
     json_field_str(w, STR("name"),
-                   !u              ? STR("tagged-devices")
-                   : u->name.len   ? u->name
-                                   : user_login_name(u, &name));
+                   !u            ? STR("tagged-devices")
+                   : u->name.len ? u->name
+                                 : user_login_name(u, &name));
     if (u)
         json_field_time(w, STR("createdAt"), u->created_ms);
     else

@@ -147,7 +147,8 @@ static void done_tailnet(struct registrar_call *call)
     asked_free(a);
 }
 
-/* A further tailnet takes its settings from the first; its machines live under a label of its own. */
+/* A further tailnet takes its settings from the first; its machines live under a label of its own.
+ */
 void api_tailnets_create(void *owner, struct http_exchange *x, const struct http_request *req)
 {
     const struct json_value *body = NULL;
@@ -155,8 +156,8 @@ void api_tailnets_create(void *owner, struct http_exchange *x, const struct http
 
     if (!a)
         return;
-    const struct tailnet_view *first = hub_view(
-        control_hub(((struct api *)owner)->control, req->loop), 0);
+    const struct tailnet_view *first =
+        hub_view(control_hub(((struct api *)owner)->control, req->loop), 0);
     struct str name = json_as_str(json_get_nocase(body, "name"), STR_NONE);
     struct tailnet_info *info = tailnet_info_clone(view_info(first));
 
@@ -164,8 +165,8 @@ void api_tailnets_create(void *owner, struct http_exchange *x, const struct http
     str_free(&info->name);
     info->name = str_copy(name);
     str_free(&info->base_domain);
-    info->base_domain = str_printf("%.*s.%.*s", STR_ARG(name),
-                                   STR_ARG(view_info(first)->base_domain));
+    info->base_domain =
+        str_printf("%.*s.%.*s", STR_ARG(name), STR_ARG(view_info(first)->base_domain));
     a->call.command.name = name;
     a->call.command.info = info;
     a->more = info;

@@ -23,7 +23,8 @@ static bool is_name(const struct command_spec *c, struct str word)
     return str_eq(word, str_from(c->name)) || word_in(word, c->name_aliases);
 }
 
-static const struct flag_spec *find_flag(const struct flag_spec *flags, struct str name, char letter)
+static const struct flag_spec *find_flag(const struct flag_spec *flags, struct str name,
+                                         char letter)
 {
     for (const struct flag_spec *f = flags; f && f->name; f++)
         if (letter ? f->letter == letter : str_eq(name, str_from(f->name)))

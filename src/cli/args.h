@@ -1,8 +1,8 @@
 #pragma once
 
 /*
- * Arguments: which command, its flags, what is left. Flags may stand anywhere behind or before the command's
- * words: --name VALUE, --name=VALUE, -n VALUE, -nVALUE; "--" ends them.
+ * Arguments: which command, its flags, what is left. Flags may stand anywhere behind or before the
+ * command's words: --name VALUE, --name=VALUE, -n VALUE, -nVALUE; "--" ends them.
  */
 
 #include "core/arena.h"

@@ -131,10 +131,11 @@ bool cli_call(struct cli *cli, const char *doing, const char *method, struct str
                                                .max_body = ANSWER_MAX};
 
     if (http_fetch(&options, &status, &got, &err) < 0) {
-        (void)cli_fail(cli,
-                       "%s: no answer on %s: %s\nIs the server running? Start it with `hatsize serve` "
-                       "and name it as it was started (--config, --data-dir).",
-                       doing, socket.ptr, err.text);
+        (void)cli_fail(
+            cli,
+            "%s: no answer on %s: %s\nIs the server running? Start it with `hatsize serve` "
+            "and name it as it was started (--config, --data-dir).",
+            doing, socket.ptr, err.text);
         buf_fini(&got);
         return false;
     }
@@ -144,10 +145,10 @@ bool cli_call(struct cli *cli, const char *doing, const char *method, struct str
         print_refusal(cli, doing, status, text);
         return false;
     }
-    if (answer && !json_parse(cli->arena, text,
-                              &(struct json_options){.max_nodes = (size_t)1 << 26,
-                                                     .max_bytes = ANSWER_MAX},
-                              &value, NULL)) {
+    if (answer &&
+        !json_parse(cli->arena, text,
+                    &(struct json_options){.max_nodes = (size_t)1 << 26, .max_bytes = ANSWER_MAX},
+                    &value, NULL)) {
         (void)cli_fail(cli, "%s: the server's answer is not JSON", doing);
         return false;
     }

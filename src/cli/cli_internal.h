@@ -18,13 +18,14 @@ struct cli {
 };
 
 /* Prints "Error: …" (or {"error": …} in the output format) to stderr; returns 1. */
-MUST_USE PRINTF_LIKE(2, 3) int cli_fail(const struct cli *cli, const char *fmt, ...);
+PRINTF_LIKE(2, 3) int cli_fail(const struct cli *cli, const char *fmt, ...);
 /* The configuration, loaded once; prints what is wrong with it. False: printed. */
 MUST_USE bool cli_load_config(struct cli *cli, bool with_notices);
 
 /*
- * Asks the server. `path` begins with /api/v1; the tailnet of --tailnet is added. `body` may be NULL. False: the
- * refusal was printed, prefixed by `doing`. *answer (may be NULL) lives in the arena.
+ * Asks the server. `path` begins with /api/v1; the tailnet of --tailnet is added. `body` may be
+ * NULL. False: the refusal was printed, prefixed by `doing`. *answer (may be NULL) lives in the
+ * arena.
  */
 MUST_USE bool cli_call(struct cli *cli, const char *doing, const char *method, struct str path,
                        const struct buf *body, const struct json_value **answer);
@@ -73,7 +74,8 @@ int cmd_serve(struct cli *), cmd_configtest(struct cli *), cmd_health(struct cli
     cmd_version(struct cli *), cmd_private_key(struct cli *), cmd_quickstart(struct cli *),
     cmd_help(struct cli *);
 
-/* Finds a user by --identifier or --name, or an email filter; prints and returns NULL if not exactly one. */
+/* Finds a user by --identifier or --name, or an email filter; prints and returns NULL if not
+ * exactly one. */
 const struct json_value *cli_find_user(struct cli *cli, struct str id, struct str name);
 /* Prints the overview, a group's commands or a command's flags. */
 void cli_usage(const struct args *args);

@@ -79,8 +79,7 @@ static struct str owner_of(struct cli *cli, const struct json_value *key)
     const struct json_value *tags = json_get_array(key, "aclTags");
     struct str text = STR_NONE;
 
-    JSON_EACH(tag, tags)
-    {
+    JSON_EACH(tag, tags) {
         text = arena_printf(cli->arena, "%.*s%s%.*s", STR_ARG(text), text.len ? "\n" : "",
                             STR_ARG(json_as_str(tag, STR_NONE)));
     }
@@ -92,8 +91,9 @@ static struct str owner_of(struct cli *cli, const struct json_value *key)
 
 int cmd_keys_list(struct cli *cli)
 {
-    static const char *const columns[] = {"ID",         "Key/Prefix", "Reusable", "Ephemeral", "Used",
-                                          "Expiration", "Created",    "Owner",    NULL};
+    static const char *const columns[] = {"ID",        "Key/Prefix", "Reusable",
+                                          "Ephemeral", "Used",       "Expiration",
+                                          "Created",   "Owner",      NULL};
     const struct json_value *answer = NULL;
 
     if (!cli_call(cli, "listing auth keys", "GET", STR("/api/v1/preauthkey"), NULL, &answer))
@@ -103,8 +103,7 @@ int cmd_keys_list(struct cli *cli)
         return cli_show(cli, keys, "");
     struct table *t = table_new(cli, columns);
 
-    JSON_EACH(key, keys)
-    {
+    JSON_EACH(key, keys) {
         table_row(t);
         table_cell_id(t, key, "id");
         table_cell(t, json_get_str(key, "key"));
@@ -175,8 +174,8 @@ static int register_node(struct cli *cli, struct str auth_id, struct str user)
     if (!ok)
         return 1;
     const struct json_value *node = json_get(answer, "node");
-    struct str said = arena_printf(cli->arena, "Node %.*s registered",
-                                   STR_ARG(json_get_str(node, "givenName")));
+    struct str said =
+        arena_printf(cli->arena, "Node %.*s registered", STR_ARG(json_get_str(node, "givenName")));
     return cli_show(cli, node, said.ptr);
 }
 
@@ -238,11 +237,12 @@ int cmd_quickstart(struct cli *cli)
 
     if (!key)
         return 1;
-    printf("\nHatsize is running. On a machine with Tailscale installed, join with:\n\n"
-           "  tailscale up --login-server=%.*s --auth-key=%.*s\n\n"
-           "The key is good for one machine, for an hour; `hatsize preauthkeys create` makes more.\n"
-           "State lives in %.*s\n\n",
-           STR_ARG(cli->config->server_url), STR_ARG(json_get_str(key, "key")),
-           STR_ARG(cli->config->data_dir));
+    printf(
+        "\nHatsize is running. On a machine with Tailscale installed, join with:\n\n"
+        "  tailscale up --login-server=%.*s --auth-key=%.*s\n\n"
+        "The key is good for one machine, for an hour; `hatsize preauthkeys create` makes more.\n"
+        "State lives in %.*s\n\n",
+        STR_ARG(cli->config->server_url), STR_ARG(json_get_str(key, "key")),
+        STR_ARG(cli->config->data_dir));
     return 0;
 }

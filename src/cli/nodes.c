@@ -43,8 +43,7 @@ int cmd_nodes_list(struct cli *cli)
         return cli_show(cli, nodes, "");
     struct table *t = table_new(cli, columns);
 
-    JSON_EACH(node, nodes)
-    {
+    JSON_EACH(node, nodes) {
         table_row(t);
         table_cell_id(t, node, "id");
         table_cell(t, json_get_str(node, "name"));
@@ -78,8 +77,7 @@ static const struct json_value *with_routes(struct cli *cli, const struct json_v
     struct json_value **tail = &out->list.first;
 
     out->type = JSON_ARRAY;
-    JSON_EACH(node, nodes)
-    {
+    JSON_EACH(node, nodes) {
         if (!has_routes(node) || (id.len > 0 && !str_eq(id, json_get_str(node, "id"))))
             continue;
         struct json_value *copy = arena_alloc(cli->arena, sizeof(*copy));
@@ -106,8 +104,7 @@ int cmd_nodes_routes(struct cli *cli)
         return cli_show(cli, nodes, "");
     struct table *t = table_new(cli, columns);
 
-    JSON_EACH(node, nodes)
-    {
+    JSON_EACH(node, nodes) {
         table_row(t);
         table_cell_id(t, node, "id");
         table_cell(t, json_get_str(node, "givenName"));
@@ -128,8 +125,8 @@ static int change_node(struct cli *cli, const char *doing, struct str what, cons
 
     if (!cli_id(cli, "identifier", &id))
         return 1;
-    struct str path = arena_printf(cli->arena, "/api/v1/node/%llu/%.*s", (unsigned long long)id,
-                                   STR_ARG(what));
+    struct str path =
+        arena_printf(cli->arena, "/api/v1/node/%llu/%.*s", (unsigned long long)id, STR_ARG(what));
     if (!cli_call(cli, doing, "POST", path, body, &answer))
         return 1;
     return cli_show(cli, json_get(answer, "node"), said);
@@ -139,8 +136,8 @@ int cmd_nodes_rename(struct cli *cli)
 {
     if (cli->args.n_operands != 1)
         return cli_fail(cli, "missing parameters: nodes rename NEW_NAME --identifier ID");
-    struct str what = arena_printf(cli->arena, "rename/%.*s",
-                                   STR_ARG(cli_escape(cli, cli->args.operands[0])));
+    struct str what =
+        arena_printf(cli->arena, "rename/%.*s", STR_ARG(cli_escape(cli, cli->args.operands[0])));
     return change_node(cli, "renaming node", what, NULL, "Node renamed");
 }
 

@@ -33,8 +33,7 @@ static void yaml_indent(struct buf *out, int depth)
 
 static void yaml_list(struct buf *out, const struct json_value *v, int depth)
 {
-    JSON_EACH(item, v)
-    {
+    JSON_EACH(item, v) {
         yaml_indent(out, depth);
         buf_put(out, STR("- "));
         yaml_value(out, item, depth + 1, true);
@@ -45,8 +44,7 @@ static void yaml_object(struct buf *out, const struct json_value *v, int depth, 
 {
     bool first = after_dash;
 
-    JSON_EACH(member, v)
-    {
+    JSON_EACH(member, v) {
         bool nested = json_len(member) > 0;
 
         if (!first)
@@ -77,8 +75,7 @@ static void yaml_value(struct buf *out, const struct json_value *v, int depth, b
 int cli_show(struct cli *cli, const struct json_value *value, const char *human)
 {
     struct buf out = BUF(OUTPUT_MAX);
-    struct json_writer w =
-        cli->format == CLI_JSON ? JSON_WRITER_PRETTY(&out) : JSON_WRITER(&out);
+    struct json_writer w = cli->format == CLI_JSON ? JSON_WRITER_PRETTY(&out) : JSON_WRITER(&out);
 
     if (cli->format == CLI_HUMAN) {
         puts(human);
@@ -182,8 +179,7 @@ void table_cell_list(struct table *t, const struct json_value *list)
 {
     struct str text = STR_NONE;
 
-    JSON_EACH(item, list)
-    {
+    JSON_EACH(item, list) {
         text = arena_printf(t->cli->arena, "%.*s%s%.*s", STR_ARG(text), text.len ? "\n" : "",
                             STR_ARG(json_as_str(item, STR_NONE)));
     }

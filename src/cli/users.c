@@ -27,9 +27,9 @@ static const struct json_value *list_users(struct cli *cli, struct str id, struc
                                            struct str email)
 {
     const struct json_value *answer = NULL;
-    struct str path = arena_printf(
-        cli->arena, "/api/v1/user?id=%.*s&name=%.*s&email=%.*s", STR_ARG(cli_escape(cli, id)),
-        STR_ARG(cli_escape(cli, name)), STR_ARG(cli_escape(cli, email)));
+    struct str path = arena_printf(cli->arena, "/api/v1/user?id=%.*s&name=%.*s&email=%.*s",
+                                   STR_ARG(cli_escape(cli, id)), STR_ARG(cli_escape(cli, name)),
+                                   STR_ARG(cli_escape(cli, email)));
 
     return cli_call(cli, "listing users", "GET", path, NULL, &answer)
                ? json_get_array(answer, "users")
@@ -65,8 +65,7 @@ int cmd_users_list(struct cli *cli)
         return cli_show(cli, users, "");
     struct table *t = table_new(cli, columns);
 
-    JSON_EACH(user, users)
-    {
+    JSON_EACH(user, users) {
         table_row(t);
         table_cell_id(t, user, "id");
         table_cell(t, json_get_str(user, "displayName"));
@@ -117,9 +116,9 @@ int cmd_users_rename(struct cli *cli)
 
     if (!user)
         return 1;
-    struct str path = arena_printf(cli->arena, "/api/v1/user/%.*s/rename/%.*s",
-                                   STR_ARG(json_get_str(user, "id")),
-                                   STR_ARG(cli_escape(cli, args_get(&cli->args, "new-name"))));
+    struct str path =
+        arena_printf(cli->arena, "/api/v1/user/%.*s/rename/%.*s", STR_ARG(json_get_str(user, "id")),
+                     STR_ARG(cli_escape(cli, args_get(&cli->args, "new-name"))));
     if (!cli_call(cli, "renaming user", "POST", path, NULL, &answer))
         return 1;
     return cli_show(cli, json_get(answer, "user"), "User renamed");
@@ -129,8 +128,8 @@ int cmd_users_rename(struct cli *cli)
 
 int cmd_tailnets_list(struct cli *cli)
 {
-    static const char *const columns[] = {"ID", "Name", "Base domain", "Users", "Nodes", "Created",
-                                          NULL};
+    static const char *const columns[] = {"ID",    "Name",    "Base domain", "Users",
+                                          "Nodes", "Created", NULL};
     const struct json_value *answer = NULL;
 
     if (!cli_call(cli, "listing tailnets", "GET", STR("/api/v1/tailnet"), NULL, &answer))
@@ -140,8 +139,7 @@ int cmd_tailnets_list(struct cli *cli)
         return cli_show(cli, tailnets, "");
     struct table *t = table_new(cli, columns);
 
-    JSON_EACH(tailnet, tailnets)
-    {
+    JSON_EACH(tailnet, tailnets) {
         table_row(t);
         table_cell_id(t, tailnet, "id");
         table_cell(t, json_get_str(tailnet, "name"));

@@ -1,4 +1,5 @@
-/* Requests that wait for the registrar: one block of memory each, alive until the answer came back. */
+/* Requests that wait for the registrar: one block of memory each, alive until the answer came back.
+ */
 
 #include "control/asked.h"
 

@@ -1,8 +1,9 @@
 #pragma once
 
 /*
- * A request that waits for the registrar: the exchange, an arena for what the command borrows, and the call,
- * in one block that lives until the answer came back, whether or not the client is still there.
+ * A request that waits for the registrar: the exchange, an arena for what the command borrows, and
+ * the call, in one block that lives until the answer came back, whether or not the client is still
+ * there.
  *
  *   struct asked *a = asked_new(owner, registrar, x, req);
  *   a->call.command = …;                 (strings in a->arena or the request)

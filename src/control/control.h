@@ -1,13 +1,14 @@
 #pragma once
 
 /*
- * The client protocol: the outer door (GET /key, /ts2021), the Noise channel, and what clients ask inside it.
+ * The client protocol: the outer door (GET /key, /ts2021), the Noise channel, and what clients ask
+ * inside it.
  *
  *   /ts2021 --upgrade--> Noise handshake --> channel (machine key) --HTTP/2--> register, map, …
  *
  * Rules
- *   1. The machine key of the channel is the only thing believed; every node key in a body is a claim that
- *      the domain checks against it.
+ *   1. The machine key of the channel is the only thing believed; every node key in a body is a
+ * claim that the domain checks against it.
  *   2. What is not there answers 501 with a text, never hangs.
  *   3. A refusal tells the client's user what is wrong, and a stranger nothing.
  *
@@ -28,7 +29,8 @@ struct control_options {
     struct str server_url; /* http(s)://host[:port], no path, no slash at the end */
     struct store *store;   /* taken */
     struct domain *domain; /* taken; loaded */
-    /* A node's key is no longer good (deleted, expired, rotated); on any loop's thread. May be NULL. */
+    /* A node's key is no longer good (deleted, expired, rotated); on any loop's thread. May be
+     * NULL. */
     void (*on_key_gone)(void *user, const struct node_key *key);
     void *user;
 };
@@ -55,8 +57,8 @@ void control_on_register_page(struct control *c, struct http_exchange *x,
 void control_on_verify(struct control *c, struct http_exchange *x, const struct http_request *req);
 
 /*
- * Whether a node key belongs to a node; for the embedded relay. `done` is called once on `loop`, not from
- * inside.
+ * Whether a node key belongs to a node; for the embedded relay. `done` is called once on `loop`,
+ * not from inside.
  */
 void control_admit(struct control *c, struct loop *loop, const struct node_key *key,
                    void (*done)(void *user, bool known), void *user);

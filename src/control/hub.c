@@ -1,7 +1,8 @@
 /*
  * Feeds and map sessions of one loop. See hub.h.
  *
- *   session: OPEN --client gone, replaced, node gone, tailnet reset--> on_end --> STREAM_CLOSE, freed
+ *   session: OPEN --client gone, replaced, node gone, tailnet reset--> on_end --> STREAM_CLOSE,
+ * freed
  *
  * Invariants
  *   1. A session is in exactly one feed's list from its start to its on_end.
@@ -80,8 +81,7 @@ void hub_free(struct hub *h)
 {
     if (!h)
         return;
-    LIST_FOR_EACH(t, &h->tailnets, struct hub_tailnet, tailnets_link)
-    {
+    LIST_FOR_EACH(t, &h->tailnets, struct hub_tailnet, tailnets_link) {
         timer_stop(&t->flush);
         netmap_feed_free(t->feed);
         mem_free(t);
@@ -104,8 +104,7 @@ const struct tailnet_view *hub_view(const struct hub *h, tailnet_id id)
 
 const struct tailnet_view *hub_view_by_name(const struct hub *h, struct str name)
 {
-    LIST_FOR_EACH(t, &h->tailnets, struct hub_tailnet, tailnets_link)
-    {
+    LIST_FOR_EACH(t, &h->tailnets, struct hub_tailnet, tailnets_link) {
         const struct tailnet_view *view = netmap_feed_view(t->feed);
 
         if (str_eq(view_info(view)->name, name))
@@ -116,8 +115,7 @@ const struct tailnet_view *hub_view_by_name(const struct hub *h, struct str name
 
 const struct tailnet_view *hub_view_at(const struct hub *h, size_t i)
 {
-    LIST_FOR_EACH(t, &h->tailnets, struct hub_tailnet, tailnets_link)
-    {
+    LIST_FOR_EACH(t, &h->tailnets, struct hub_tailnet, tailnets_link) {
         if (i-- == 0)
             return netmap_feed_view(t->feed);
     }
@@ -143,8 +141,7 @@ static void session_end(struct map_session *s)
 static void session_arm_keep_alive(struct map_session *s)
 {
     if (s->options.stream && s->options.keep_alive)
-        timer_start(&s->keep_alive,
-                    KEEP_ALIVE_MS + (int64_t)rand_below(KEEP_ALIVE_JITTER_MS));
+        timer_start(&s->keep_alive, KEEP_ALIVE_MS + (int64_t)rand_below(KEEP_ALIVE_JITTER_MS));
 }
 
 static void session_write(struct map_session *s)
@@ -292,8 +289,7 @@ void hub_serve_map(struct hub *h, struct http_exchange *x,
 static void tailnet_flush(struct hub_tailnet *t)
 {
     t->flushed_ms = loop_now_ms(t->hub->loop);
-    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link)
-    {
+    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link) {
         session_flush(s);
     }
 }
@@ -333,8 +329,7 @@ static struct hub_tailnet *tailnet_add(struct hub *h, const struct tailnet_view 
 /* Everything told so far may be wrong: clients start over on new streams. */
 static void tailnet_reset(struct hub_tailnet *t, const struct tailnet_view *view)
 {
-    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link)
-    {
+    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link) {
         session_end(s);
     }
     netmap_feed_reset(t->feed, view);
@@ -342,8 +337,7 @@ static void tailnet_reset(struct hub_tailnet *t, const struct tailnet_view *view
 
 static void end_stream(struct hub_tailnet *t, node_id node, uint64_t generation)
 {
-    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link)
-    {
+    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link) {
         if (s->options.node == node && s->options.generation == generation && s->options.stream)
             session_end(s);
     }

@@ -41,7 +41,8 @@ static void on_update_health(void *user, struct http_exchange *x, const struct h
     http_respond(x, 204, NULL, STR_NONE);
 }
 
-/* Anything but 200 makes the client try again for ever or drop the entry; we keep no audit of clients. */
+/* Anything but 200 makes the client try again for ever or drop the entry; we keep no audit of
+ * clients. */
 static void on_audit_log(void *user, struct http_exchange *x, const struct http_request *req)
 {
     (void)user;

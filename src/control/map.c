@@ -1,6 +1,6 @@
 /*
- * POST /machine/map: a lite update is a command and an empty answer; a stream is a command that makes the node
- * online and then a session of the loop's hub (protocol.md 6.1).
+ * POST /machine/map: a lite update is a command and an empty answer; a stream is a command that
+ * makes the node online and then a session of the loop's hub (protocol.md 6.1).
  */
 
 #include "control/control_internal.h"

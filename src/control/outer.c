@@ -1,14 +1,15 @@
 /*
- * The outer door: the server's key, the upgrade to Noise, health, the approval page, relay admission.
+ * The outer door: the server's key, the upgrade to Noise, health, the approval page, relay
+ * admission.
  */
 
 #include "control/control_internal.h"
 #include "core/log.h"
 #include "core/metric.h"
-#include "json/value.h"
 #include "noise/handshake.h"
 #include "noise/record.h"
 #include "wire/response.h"
+#include "json/value.h"
 
 #define INITIATION_BYTES 101
 #define EARLY_CHALLENGE_MIN 49 /* capability version that reads the early payload */
@@ -66,10 +67,8 @@ static void codec_free(void *codec)
     mem_free(n);
 }
 
-static const struct stream_filter_ops noise_filter = {.decode = codec_decode,
-                                                      .encode = codec_encode,
-                                                      .free = codec_free,
-                                                      .in_limit = 64 << 10};
+static const struct stream_filter_ops noise_filter = {
+    .decode = codec_decode, .encode = codec_encode, .free = codec_free, .in_limit = 64 << 10};
 
 static void channel_closed(void *user)
 {
@@ -142,8 +141,7 @@ void control_on_ts2021(struct control *c, struct http_exchange *x, const struct 
     }
     if (websocket)
         (void)http_query_get(x, STR("X-Tailscale-Handshake"), &text);
-    if (text.len > 256 || !base64_decode(text, &initiation) ||
-        initiation.len != INITIATION_BYTES) {
+    if (text.len > 256 || !base64_decode(text, &initiation) || initiation.len != INITIATION_BYTES) {
         buf_fini(&initiation);
         refuse_handshake(x, req, "not an initiation");
         return;

@@ -1,6 +1,6 @@
 /*
- * POST /machine/register: decodes, asks the registrar, tells the client (protocol.md 5). The decisions are
- * the domain's; here is only how they are worded.
+ * POST /machine/register: decodes, asks the registrar, tells the client (protocol.md 5). The
+ * decisions are the domain's; here is only how they are worded.
  */
 
 #include "control/control_internal.h"
@@ -24,9 +24,8 @@ static void respond_registered(struct asked *a)
 {
     const struct command_result *result = &a->call.result;
     struct buf name = BUF(1024), display = BUF(1024);
-    struct wire_login login = {.id = USER_TAGGED_DEVICES,
-                               .login_name = tagged_login,
-                               .display_name = tagged_display};
+    struct wire_login login = {
+        .id = USER_TAGGED_DEVICES, .login_name = tagged_login, .display_name = tagged_display};
 
     if (result->user) {
         login.id = result->user->id;
@@ -54,8 +53,8 @@ static void log_outcome(const struct asked *a)
     const struct node *node = result->node;
 
     log_event(LOG_INFO, words[result->outcome], LOG_U64("node", node ? node->id : 0),
-              LOG_STR("name", node ? node->given_name : facts->hostname),
-              LOG_STR("os", facts->os), LOG_TXT("reason", result->text));
+              LOG_STR("name", node ? node->given_name : facts->hostname), LOG_STR("os", facts->os),
+              LOG_TXT("reason", result->text));
 }
 
 static void registered(struct registrar_call *call)
@@ -68,8 +67,9 @@ static void registered(struct registrar_call *call)
     else
         log_outcome(a);
     if (call->status == 0 && a->x) {
-        struct str url = arena_printf(a->arena, "%.*s/register/%s", STR_ARG(((struct control *)a->owner)->server_url),
-                                      result->auth_id);
+        struct str url =
+            arena_printf(a->arena, "%.*s/register/%s",
+                         STR_ARG(((struct control *)a->owner)->server_url), result->auth_id);
 
         switch (result->outcome) {
         case REGISTER_DONE:
@@ -90,7 +90,8 @@ static void registered(struct registrar_call *call)
     asked_free(a);
 }
 
-/* The auth id out of the URL that we gave out and the client repeats; the empty str for any other. */
+/* The auth id out of the URL that we gave out and the client repeats; the empty str for any other.
+ */
 static struct str followup_id(struct str url)
 {
     ptrdiff_t slash = str_rfind_char(url, '/');
@@ -120,16 +121,16 @@ void on_register(void *user, struct http_exchange *x, const struct http_request 
     }
     a->facts = facts_from_wire(&r->hostinfo);
     *reg = (struct register_request){.machine = channel->machine,
-                                       .key = r->key,
-                                       .old_key = r->old_key,
-                                       .nl = r->nl,
-                                       .capver = channel->version,
-                                       .has_expiry = r->has_expiry,
-                                       .expiry_ms = r->expiry_ms,
-                                       .auth_key = r->auth_key,
-                                       .followup = followup_id(r->followup),
-                                       .ephemeral = r->ephemeral,
-                                       .facts = a->facts};
+                                     .key = r->key,
+                                     .old_key = r->old_key,
+                                     .nl = r->nl,
+                                     .capver = channel->version,
+                                     .has_expiry = r->has_expiry,
+                                     .expiry_ms = r->expiry_ms,
+                                     .auth_key = r->auth_key,
+                                     .followup = followup_id(r->followup),
+                                     .ephemeral = r->ephemeral,
+                                     .facts = a->facts};
     a->call.command = (struct command){
         .type = COMMAND_REGISTER, .origin = ORIGIN_CLIENT, .author = STR("client"), .reg = reg};
     a->call.hold = reg->followup.len > 0;

@@ -225,8 +225,7 @@ static void release_held(struct registrar *r, struct str auth_id)
 
     if (!held)
         return;
-    for (struct list_node *n = list_pop_front(&held->calls); n;
-         n = list_pop_front(&held->calls)) {
+    for (struct list_node *n = list_pop_front(&held->calls); n; n = list_pop_front(&held->calls)) {
         struct registrar_call *call = CONTAINER_OF(n, struct registrar_call, held_link);
 
         command_result_fini(&call->result);
@@ -432,8 +431,7 @@ static void apply_call(struct registrar *r, struct registrar_call *call)
     if (call->command.now_ms == 0)
         call->command.now_ms = clock_unix_ms();
     metric_add(&commands, 1);
-    call->status =
-        domain_apply(r->domain, &call->command, &changes, &call->result, &call->err);
+    call->status = domain_apply(r->domain, &call->command, &changes, &call->result, &call->err);
     if (call->status < 0)
         metric_add(&refused, 1);
     round_add_call(r->open, call);
@@ -499,8 +497,7 @@ struct cancel {
 
 static bool cancel_in(struct held_list *held, uint64_t ticket)
 {
-    LIST_FOR_EACH(call, &held->calls, struct registrar_call, held_link)
-    {
+    LIST_FOR_EACH(call, &held->calls, struct registrar_call, held_link) {
         if (call->ticket != ticket)
             continue;
         list_remove(&call->held_link);
@@ -614,8 +611,7 @@ static void free_held(struct registrar *r)
     for (size_t at = 0; map_next(r->held, &at, &id, &value);) {
         struct held_list *held = value;
 
-        LIST_FOR_EACH(call, &held->calls, struct registrar_call, held_link)
-        {
+        LIST_FOR_EACH(call, &held->calls, struct registrar_call, held_link) {
             list_remove(&call->held_link);
             call->status = err_set(&call->err, ERR_IO, "the server is shutting down");
             answer(call);

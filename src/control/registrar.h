@@ -11,12 +11,12 @@
  *   loops <-- publication (view + changes), then the calls' answers
  *
  * Rules
- *   1. Durable before answered: a round's answers and publications go out after its commit. What is only
- *      written behind (endpoints, online, facts) is told at once and committed within a second.
+ *   1. Durable before answered: a round's answers and publications go out after its commit. What is
+ * only written behind (endpoints, online, facts) is told at once and committed within a second.
  *   2. One round is in flight at a time; what comes meanwhile shares the next commit.
  *   3. A loop gets a publication before the answers of the same round, in the order of revisions.
- *   4. When a commit fails, its calls and those applied on top of them are refused, the domain is read anew
- *      from the store, and every loop gets a reset: map streams end and clients come back.
+ *   4. When a commit fails, its calls and those applied on top of them are refused, the domain is
+ * read anew from the store, and every loop gets a reset: map streams end and clients come back.
  */
 
 #include "core/list.h"
@@ -46,12 +46,13 @@ struct registrar_options {
 /* Starts both threads and publishes every tailnet to every loop. */
 MUST_USE int registrar_new(const struct registrar_options *options, struct registrar **out,
                            struct err *err);
-/* Commits what is open, ends the threads. The loops must have stopped calling; calls still waiting are cancelled. */
+/* Commits what is open, ends the threads. The loops must have stopped calling; calls still waiting
+ * are cancelled. */
 void registrar_free(struct registrar *r);
 
 /*
- * One command on its way: embedded in the caller's own memory, which stays until `done`. Everything the
- * command borrows must live as long.
+ * One command on its way: embedded in the caller's own memory, which stays until `done`. Everything
+ * the command borrows must live as long.
  */
 struct registrar_call {
     struct command command;
@@ -73,7 +74,8 @@ struct registrar_call {
 };
 /* From any thread. NULL, when the server is going down: `done` comes with ERR_IO. */
 void registrar_submit(struct registrar *r, struct registrar_call *call);
-/* Ends a held call early: its done comes with ERR_NOT_FOUND. Without effect if it is not held. From any thread. */
+/* Ends a held call early: its done comes with ERR_NOT_FOUND. Without effect if it is not held. From
+ * any thread. */
 void registrar_cancel(struct registrar *r, uint64_t ticket);
 
 /* A look into the domain on its thread; `run` reads only, then `done` on the loop given. */

@@ -50,7 +50,7 @@ struct registrar {
     bool batch_dirty;          /* holds written-behind changes that were already told */
     struct round *in_flight;   /* waits for the commit under way; NULL for a write-behind */
     bool is_committing;
-    bool is_broken; /* the store cannot even be read */
+    bool is_broken;   /* the store cannot even be read */
     struct map *held; /* auth id -> struct held_list */
     struct timer tick, behind, retry;
     struct loop_message close_message;

@@ -62,6 +62,13 @@
 #define AUTO(fn) __attribute__((cleanup(fn##_auto_)))
 #define AUTO_FINI(fn) __attribute__((cleanup(fn)))
 
+/* For a MUST_USE value that there is really nothing to do with. */
+#define IGNORE(expr)                                                                               \
+    do {                                                                                           \
+        __auto_type ignored_ = (expr);                                                             \
+        (void)ignored_;                                                                            \
+    } while (0)
+
 NO_RETURN void assert_failed(const char *file, int line, const char *text);
 
 #define ASSERT(cond)                                  \

@@ -36,7 +36,8 @@ struct server {
 
 /* tls.c: the certificate of the relay and of TLS on the main port. */
 MUST_USE int server_load_tls(struct server *s, struct err *err);
-/* tailnet.c: opens the store, loads the domain, makes or updates the first tailnet from the configuration. */
+/* tailnet.c: opens the store, loads the domain, makes or updates the first tailnet from the
+ * configuration. */
 MUST_USE int server_load_domain(struct server *s, struct err *err);
 /* outer.c: the router of the main port. */
 MUST_USE struct http_server *outer_server_new(struct server *s);

@@ -115,8 +115,8 @@ static void sync_folder_of(struct str path)
 
 int file_write_secret(struct str path, struct str text, struct err *err)
 {
-    struct str temp = str_printf("%.*s.%08llx.new", STR_ARG(path),
-                                 (unsigned long long)(rand_u64() & 0xffffffff));
+    struct str temp =
+        str_printf("%.*s.%08llx.new", STR_ARG(path), (unsigned long long)(rand_u64() & 0xffffffff));
     char *target = str_dup(path);
     int status = dir_make_for(path, err);
     int fd = status == 0 ? open(temp.ptr, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
@@ -146,7 +146,8 @@ static int check_private(struct str path, struct err *err)
     int status = 0;
 
     if (stat(text, &st) == 0 && (st.st_mode & 077) != 0)
-        status = err_set(err, ERR_DENIED, "%s may be read by others; run: chmod 600 %s", text, text);
+        status =
+            err_set(err, ERR_DENIED, "%s may be read by others; run: chmod 600 %s", text, text);
     mem_free(text);
     return status;
 }
@@ -160,10 +161,11 @@ static int key_file_read(struct str path, struct buf *text, bool *found, struct 
 
 static int key_file_bad(struct str path, struct err *err)
 {
-    return err_set(err, ERR_INVALID,
-                   "%.*s is no key file (\"privkey:\" and 64 hex digits); put back a copy of it, or "
-                   "remove it to get a new key, which every client will refuse until it logs in anew",
-                   STR_ARG(path));
+    return err_set(
+        err, ERR_INVALID,
+        "%.*s is no key file (\"privkey:\" and 64 hex digits); put back a copy of it, or "
+        "remove it to get a new key, which every client will refuse until it logs in anew",
+        STR_ARG(path));
 }
 
 int key_file_machine(struct str path, struct machine_private *out, struct err *err)

@@ -56,16 +56,16 @@ static void on_root(void *user, struct http_exchange *x, const struct http_reque
 }
 
 /* The relay's pages exist only while it is on. */
-#define RELAY_HANDLER(name)                                                                        \
-    static void on_##name(void *user, struct http_exchange *x, const struct http_request *req)     \
-    {                                                                                              \
-        struct server *s = user;                                                                   \
-                                                                                                   \
-        if (s->derp)                                                                               \
-            derp_http_##name(s->derp, x, req);                                                     \
-        else                                                                                       \
-            http_respond_text(x, 404, "404 page not found");                                       \
-    }                                                                                              \
+#define RELAY_HANDLER(name)                                                                    \
+    static void on_##name(void *user, struct http_exchange *x, const struct http_request *req) \
+    {                                                                                          \
+        struct server *s = user;                                                               \
+                                                                                               \
+        if (s->derp)                                                                           \
+            derp_http_##name(s->derp, x, req);                                                 \
+        else                                                                                   \
+            http_respond_text(x, 404, "404 page not found");                                   \
+    }                                                                                          \
     struct relay_handler_##name##_needs_semicolon
 
 RELAY_HANDLER(upgrade);

@@ -1,5 +1,6 @@
 /*
- * Start: configuration, keys, database, certificate, registrar, relay, listeners; stop: the same backwards.
+ * Start: configuration, keys, database, certificate, registrar, relay, listeners; stop: the same
+ * backwards.
  *
  * Everything a stranger can reach is opened last, so whoever connects finds a server that is ready.
  */
@@ -205,8 +206,8 @@ static int start_threads(struct server *s, struct err *err)
 static int start(struct server *s, struct err *err)
 {
     int (*const steps[])(struct server *, struct err *) = {
-        load_keys,    open_store, server_load_tls, server_load_domain, make_loops,   start_control,
-        open_relay,   open_socket, open_listeners, watch_signals,      start_threads,
+        load_keys,  open_store,  server_load_tls, server_load_domain, make_loops,    start_control,
+        open_relay, open_socket, open_listeners,  watch_signals,      start_threads,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -253,8 +254,8 @@ static void announce(const struct server *s)
     log_event(LOG_INFO, "serving", LOG_TXT("version", HATSIZE_VERSION),
               LOG_STR("listen", buf_str(&addr)), LOG_STR("url", s->config->server_url),
               LOG_STR("data_dir", s->config->data_dir),
-              LOG_STR("socket", config_socket_path(s->config)),
-              LOG_BOOL("relay", s->derp != NULL), LOG_U64("loops", s->n_loops));
+              LOG_STR("socket", config_socket_path(s->config)), LOG_BOOL("relay", s->derp != NULL),
+              LOG_U64("loops", s->n_loops));
     buf_fini(&addr);
 }
 

@@ -1,6 +1,6 @@
 /*
- * The first tailnet, as the configuration wants it: made at the first start, brought up to the configuration
- * at every later one. Runs before the registrar has the domain.
+ * The first tailnet, as the configuration wants it: made at the first start, brought up to the
+ * configuration at every later one. Runs before the registrar has the domain.
  */
 
 #include "daemon/daemon_internal.h"
@@ -59,8 +59,8 @@ static int apply_and_commit(struct server *s, const struct command *c, struct er
     if (status == 0 && changes.len > 0) {
         struct store_batch *batch = store_batch_new();
         struct domain_counters next = domain_counters(s->domain);
-        AUTO(view_unref) const struct tailnet_view *view =
-            domain_view(s->domain, changes.items[0].tailnet);
+        AUTO(view_unref)
+        const struct tailnet_view *view = domain_view(s->domain, changes.items[0].tailnet);
 
         store_batch_add(batch, view, changes.items, changes.len, &durable);
         store_batch_set_counters(batch, &next);

@@ -1,6 +1,7 @@
 /*
- * The certificate: the operator's, or one of our own for the relay, pinned in the relay map by its hash. Ours is
- * made anew when the name that clients use has changed, since they check the name too.
+ * The certificate: the operator's, or one of our own for the relay, pinned in the relay map by its
+ * hash. Ours is made anew when the name that clients use has changed, since they check the name
+ * too.
  */
 
 #include "daemon/daemon_internal.h"
@@ -50,7 +51,8 @@ static int load_own(struct server *s, struct buf *cert, struct buf *key, struct 
     bool have_cert = false, have_key = false, fits = false;
 
     if (read_pem(s->config->derp.cert_path, cert, &have_cert, err) < 0 ||
-        read_pem(s->config->derp.key_path, key, &have_key, err) < 0 || is_for_host(s, &fits, err) < 0)
+        read_pem(s->config->derp.key_path, key, &have_key, err) < 0 ||
+        is_for_host(s, &fits, err) < 0)
         return -(int)err->code;
     if ((!have_cert || !have_key || !fits) && make_own(s, cert, key, err) < 0)
         return err_wrap(err, "making the relay's certificate");

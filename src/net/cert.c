@@ -30,7 +30,8 @@ static bool add_extension(X509 *cert, int nid, const char *value)
     return ok;
 }
 
-/* A version 3 certificate without names, valid from `before` seconds ago for `after` seconds from now. */
+/* A version 3 certificate without names, valid from `before` seconds ago for `after` seconds from
+ * now. */
 static X509 *cert_new(EVP_PKEY *key, uint64_t serial, long before, long after)
 {
     X509 *cert = X509_new();

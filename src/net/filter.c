@@ -17,7 +17,7 @@ static void on_data(struct layer *l, struct str data)
 
     buf_put(&f->in, data);
     if (buf_is_full(&f->in)) {
-        (void)err_set(&err, ERR_LIMIT, "the peer sent a unit that is too large");
+        IGNORE(err_set(&err, ERR_LIMIT, "the peer sent a unit that is too large"));
         stream_fail(&l->stream, &err);
         return;
     }

@@ -34,9 +34,8 @@ static void on_below_close(void *user, const struct err *why)
     stream_gone(&l->stream);
 }
 
-static const struct stream_events below_events = {.on_data = on_below_data,
-                                                  .on_writable = on_below_writable,
-                                                  .on_close = on_below_close};
+static const struct stream_events below_events = {
+    .on_data = on_below_data, .on_writable = on_below_writable, .on_close = on_below_close};
 
 size_t layer_pending(const struct stream *s)
 {

@@ -1,8 +1,8 @@
 /*
  * Loops: libuv underneath, a mailbox, a heap of timers, and hooks at the end of each round.
  *
- * The mailbox is a lock-free stack that the loop takes whole and reverses: posting is one exchange, and one
- * wake-up serves all that was posted meanwhile.
+ * The mailbox is a lock-free stack that the loop takes whole and reverses: posting is one exchange,
+ * and one wake-up serves all that was posted meanwhile.
  */
 
 #include "net/net_internal.h"
@@ -267,7 +267,8 @@ static void drain(struct loop *loop)
         loop_close_all(loop);
         run_deferred(loop);
         (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
-        if (list_is_empty(&loop->streams) && list_is_empty(&loop->deferred) && !atomic_load(&loop->mailbox))
+        if (list_is_empty(&loop->streams) && list_is_empty(&loop->deferred) &&
+            !atomic_load(&loop->mailbox))
             return;
     }
 }
@@ -285,8 +286,7 @@ void loop_free(struct loop *loop)
 
     current_loop = loop;
     drain(loop);
-    LIST_FOR_EACH(s, &loop->signals, struct loop_signal, link)
-    {
+    LIST_FOR_EACH(s, &loop->signals, struct loop_signal, link) {
         list_remove(&s->link);
         uv_close((uv_handle_t *)&s->uv, on_signal_closed);
     }

@@ -1,7 +1,8 @@
 #pragma once
 
 /*
- * What the files of this room share: the loop's inside, deferred work, and how a stream is implemented.
+ * What the files of this room share: the loop's inside, deferred work, and how a stream is
+ * implemented.
  */
 
 #include <pthread.h>
@@ -97,7 +98,8 @@ struct stream {
 };
 
 void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *ops);
-/* Data came: to the consumer, or kept while it does not read. May end the stream; check the state after. */
+/* Data came: to the consumer, or kept while it does not read. May end the stream; check the state
+ * after. */
 void stream_deliver(struct stream *s, struct str data);
 /* The queue is empty. */
 void stream_drained(struct stream *s);

@@ -1,4 +1,5 @@
-/* What all streams have in common; see stream.h for the rules and net_internal.h for the two halves. */
+/* What all streams have in common; see stream.h for the rules and net_internal.h for the two
+ * halves. */
 
 #include "net/net_internal.h"
 
@@ -87,7 +88,7 @@ void stream_write(struct stream *s, struct str data)
     if (s->state != STREAM_OPEN || data.len == 0)
         return;
     if (s->ops->pending(s) + data.len > s->write_limit) {
-        (void)err_set(&err, ERR_LIMIT, "the peer does not read what it is sent");
+        IGNORE(err_set(&err, ERR_LIMIT, "the peer does not read what it is sent"));
         stream_fail(s, &err);
         return;
     }
@@ -164,8 +165,7 @@ void loop_close_all(struct loop *loop)
     /* Ending one may end others (layers), so each step looks anew. */
     for (bool again = true; again;) {
         again = false;
-        LIST_FOR_EACH(s, &loop->streams, struct stream, loop_link)
-        {
+        LIST_FOR_EACH(s, &loop->streams, struct stream, loop_link) {
             if (s->state != STREAM_OPEN)
                 continue;
             stream_abort(s);

@@ -14,8 +14,9 @@
  *      stream is gone. It is never called from inside one of the functions below, and always comes,
  *      also after stream_close and stream_abort.
  *   3. Between stream_close / stream_abort and on_close no other event comes.
- *   4. Writes are queued and go out together at the end of the loop's round. Whoever writes much asks
- *      stream_pending() and waits for on_writable; past the stream's limit it is closed with ERR_LIMIT.
+ *   4. Writes are queued and go out together at the end of the loop's round. Whoever writes much
+ * asks stream_pending() and waits for on_writable; past the stream's limit it is closed with
+ * ERR_LIMIT.
  *   5. on_data borrows: keep what you need of it. Data not wanted now: stream_read_stop().
  */
 
@@ -55,14 +56,16 @@ bool stream_is_tls(const struct stream *s);
 bool stream_is_unix(const struct stream *s);
 
 /*
- * Hands `data` to the stream's consumer as if it had just arrived, before anything else, in the next
- * round of the loop. For whoever read too far and passes the stream on (HTTP upgrade, first-byte peek).
+ * Hands `data` to the stream's consumer as if it had just arrived, before anything else, in the
+ * next round of the loop. For whoever read too far and passes the stream on (HTTP upgrade,
+ * first-byte peek).
  */
 void stream_unread(struct stream *s, struct str data);
 
 /* ---- Outgoing ---- */
 
-/* on_done is called once, with a stream or with an error; not from inside the call. Names are not looked up. */
+/* on_done is called once, with a stream or with an error; not from inside the call. Names are not
+ * looked up. */
 typedef void stream_connect_fn(void *user, struct stream *s, const struct err *err);
 void stream_connect_tcp(struct loop *loop, struct ip_addrport to, int64_t timeout_ms,
                         stream_connect_fn *on_done, void *user);
@@ -76,15 +79,17 @@ void stream_pair(struct loop *loop, struct stream *out[2]);
 struct listener;
 
 struct listener_options {
-    struct ip_addrport addr; /* port 0: any free one. Family 6 with the zero address takes IPv4 too. */
-    struct str unix_path;    /* non-empty: a Unix socket instead; a stale file is replaced */
-    unsigned unix_mode;      /* permission bits of the socket file; 0 means 0700 */
-    size_t max_streams;      /* open at a time, 0: 65536; beyond it new ones are closed at once */
-    size_t max_per_address;  /* per peer address (/64 for IPv6), 0: no limit */
+    struct ip_addrport
+        addr;             /* port 0: any free one. Family 6 with the zero address takes IPv4 too. */
+    struct str unix_path; /* non-empty: a Unix socket instead; a stale file is replaced */
+    unsigned unix_mode;   /* permission bits of the socket file; 0 means 0700 */
+    size_t max_streams;   /* open at a time, 0: 65536; beyond it new ones are closed at once */
+    size_t max_per_address; /* per peer address (/64 for IPv6), 0: no limit */
     void (*on_accept)(void *user, struct stream *s); /* set events on `s` before returning */
     void *user;
 };
-/* One listener per loop may share an address (SO_REUSEPORT): the kernel spreads connections over them. */
+/* One listener per loop may share an address (SO_REUSEPORT): the kernel spreads connections over
+ * them. */
 MUST_USE int listener_open(struct loop *loop, const struct listener_options *options,
                            struct listener **out, struct err *err);
 struct ip_addrport listener_addr(const struct listener *l);
@@ -95,8 +100,8 @@ void listener_close(struct listener *l);
 
 struct stream_filter_ops {
     /*
-     * Turns what came from below into what the consumer gets: takes whole units off the front of `in`
-     * (buf_drop) and appends to `plain`. Negative: the peer is broken, the stream is aborted.
+     * Turns what came from below into what the consumer gets: takes whole units off the front of
+     * `in` (buf_drop) and appends to `plain`. Negative: the peer is broken, the stream is aborted.
      */
     int (*decode)(void *codec, struct buf *in, struct buf *plain, struct err *err);
     /* Appends the encoded form of `plain` to `out`. Negative: aborted. */

@@ -1,8 +1,9 @@
 /*
  * TCP and Unix sockets on libuv.
  *
- * Writes gather in `out` during a round; at its end they go to the kernel at once (uv_try_write), and only
- * what it does not take is handed to libuv (`in_flight`). Reads land in the loop's one read buffer.
+ * Writes gather in `out` during a round; at its end they go to the kernel at once (uv_try_write),
+ * and only what it does not take is handed to libuv (`in_flight`). Reads land in the loop's one
+ * read buffer.
  */
 
 #include "net/tcp_internal.h"
@@ -71,7 +72,7 @@ static void tcp_fail(struct tcp *t, int status, const char *doing)
 {
     struct err err = {0};
 
-    (void)err_set(&err, ERR_IO, "%s: %s", doing, uv_strerror(status));
+    IGNORE(err_set(&err, ERR_IO, "%s: %s", doing, uv_strerror(status)));
     stream_fail(&t->stream, &err);
 }
 
@@ -208,13 +209,13 @@ struct ip_addrport addrport_from_sockaddr(const struct sockaddr *sa)
         struct sockaddr_in in;
 
         memcpy(&in, sa, sizeof(in));
-        (void)ip_addr_from_bytes(str_bytes(&in.sin_addr, 4), &out.addr);
+        IGNORE(ip_addr_from_bytes(str_bytes(&in.sin_addr, 4), &out.addr));
         out.port = ntohs(in.sin_port);
     } else if (sa->sa_family == AF_INET6) {
         struct sockaddr_in6 in6;
 
         memcpy(&in6, sa, sizeof(in6));
-        (void)ip_addr_from_bytes(str_bytes(&in6.sin6_addr, 16), &out.addr);
+        IGNORE(ip_addr_from_bytes(str_bytes(&in6.sin6_addr, 16), &out.addr));
         out.addr = ip_addr_unmap(out.addr);
         out.port = ntohs(in6.sin6_port);
     }
@@ -285,7 +286,7 @@ static void connect_closed(void *user, const struct err *why)
 
     (void)why;
     if (!c->failed)
-        (void)err_set(&c->err, ERR_IO, "the loop is closing");
+        IGNORE(err_set(&c->err, ERR_IO, "the loop is closing"));
     timer_stop(&c->limit);
     loop_undefer(&c->refused);
     c->on_done(c->user, NULL, &c->err);
@@ -306,7 +307,7 @@ static void connect_failed(struct connecting *c, const char *text)
     if (c->failed)
         return;
     c->failed = true;
-    (void)err_set(&c->err, ERR_IO, "connecting: %s", text);
+    IGNORE(err_set(&c->err, ERR_IO, "connecting: %s", text));
     stream_abort(&c->tcp->stream);
 }
 
@@ -363,11 +364,10 @@ void stream_connect_tcp(struct loop *loop, struct ip_addrport to, int64_t timeou
     struct sockaddr_storage sa;
 
     (void)addrport_to_sockaddr(to, &sa);
-    int status =
-        uv_tcp_connect(&c->req, &c->tcp->uv.tcp, (struct sockaddr *)&sa, on_uv_connected);
+    int status = uv_tcp_connect(&c->req, &c->tcp->uv.tcp, (struct sockaddr *)&sa, on_uv_connected);
     if (status < 0) {
         c->failed = true;
-        (void)err_set(&c->err, ERR_IO, "connecting: %s", uv_strerror(status));
+        IGNORE(err_set(&c->err, ERR_IO, "connecting: %s", uv_strerror(status)));
         loop_defer(loop, &c->refused);
     }
 }

@@ -21,8 +21,8 @@
 
 static struct metric handshakes =
     METRIC_COUNTER("hatsize_tls_handshakes_total", "TLS handshakes done as a server.");
-static struct metric failed =
-    METRIC_COUNTER("hatsize_tls_handshakes_failed_total", "TLS handshakes that failed as a server.");
+static struct metric failed = METRIC_COUNTER("hatsize_tls_handshakes_failed_total",
+                                             "TLS handshakes that failed as a server.");
 
 struct tls_server {
     struct ref ref;
@@ -74,7 +74,7 @@ static void broken(struct tls *t, const char *doing)
 
     if (!t->is_ready && t->server)
         metric_add(&failed, 1);
-    (void)tls_fail(&err, doing);
+    IGNORE(tls_fail(&err, doing));
     send_out(t); /* the alert */
     stream_fail(&t->layer.stream, &err);
 }
@@ -113,7 +113,7 @@ static void become_ready(struct tls *t)
     if (t->has_pin && !pin_is_right(t)) {
         struct err err = {0};
 
-        (void)err_set(&err, ERR_DENIED, "the certificate is not the pinned one");
+        IGNORE(err_set(&err, ERR_DENIED, "the certificate is not the pinned one"));
         stream_fail(&t->layer.stream, &err);
         return;
     }
@@ -272,7 +272,7 @@ static void on_limit(void *user)
 
     if (t->server)
         metric_add(&failed, 1);
-    (void)err_set(&err, ERR_IO, "TLS handshake: no end in time");
+    IGNORE(err_set(&err, ERR_IO, "TLS handshake: no end in time"));
     stream_fail(&t->layer.stream, &err);
 }
 
@@ -434,8 +434,8 @@ int tls_connect(const struct tls_client_options *options, struct stream *below, 
         (void)SSL_set_min_proto_version(ssl, TLS1_2_VERSION);
         (void)SSL_CTX_set_default_verify_paths(ctx);
         /* A pin stands for the chain. */
-        SSL_set_verify(ssl, options->insecure || options->has_pin ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
-                       NULL);
+        SSL_set_verify(
+            ssl, options->insecure || options->has_pin ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
         SSL_set_connect_state(ssl);
         if (options->server_name.len > 0)
             status = set_peer_name(ssl, options, err);

@@ -11,9 +11,10 @@
 struct tls_server; /* counted, any thread */
 
 struct tls_server_options {
-    struct str cert_pem;  /* leaf first, then its chain */
+    struct str cert_pem; /* leaf first, then its chain */
     struct str key_pem;
-    struct str extra_der; /* one more certificate to append to the chain (the relay's meta certificate) */
+    struct str
+        extra_der; /* one more certificate to append to the chain (the relay's meta certificate) */
 };
 MUST_USE int tls_server_new(const struct tls_server_options *options, struct tls_server **out,
                             struct err *err);
@@ -23,11 +24,11 @@ void tls_server_unref(struct tls_server *t);
 MUST_USE struct stream *tls_accept(struct tls_server *t, struct stream *below);
 
 struct tls_client_options {
-    struct str server_name;        /* SNI and name to verify; empty for none */
-    uint8_t pin_sha256[32];        /* of the leaf's DER, when has_pin */
+    struct str server_name; /* SNI and name to verify; empty for none */
+    uint8_t pin_sha256[32]; /* of the leaf's DER, when has_pin */
     bool has_pin;
-    bool insecure;                 /* neither chain nor name: tests only */
-    void (*on_ready)(void *user);  /* handshake done; may be NULL */
+    bool insecure;                /* neither chain nor name: tests only */
+    void (*on_ready)(void *user); /* handshake done; may be NULL */
     void *user;
 };
 /* Takes `below`. */
@@ -43,7 +44,7 @@ MUST_USE int tls_self_signed(const struct str *names, size_t n_names, struct buf
 /* SHA-256 of the first certificate in a PEM text. */
 MUST_USE int tls_cert_sha256(struct str cert_pem, uint8_t sha256[32], struct err *err);
 /*
- * The relay's meta certificate (protocol.md 16.2): self-signed Ed25519, CN `derpkey` + hex, serial 2,
- * valid 30 days to either side of now. DER form appended to `der`.
+ * The relay's meta certificate (protocol.md 16.2): self-signed Ed25519, CN `derpkey` + hex, serial
+ * 2, valid 30 days to either side of now. DER form appended to `der`.
  */
 MUST_USE int tls_derp_meta_cert(const uint8_t derp_public[32], struct buf *der, struct err *err);

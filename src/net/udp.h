@@ -10,7 +10,8 @@ struct udp;
 
 typedef void udp_receive_fn(void *user, struct udp *udp, struct ip_addrport from, struct str data);
 
-/* Family 6 with the zero address takes IPv4 too (peers then come as IPv4, not mapped). Port 0: any. */
+/* Family 6 with the zero address takes IPv4 too (peers then come as IPv4, not mapped). Port 0: any.
+ */
 MUST_USE int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_receive,
                       void *user, struct udp **out, struct err *err);
 struct ip_addrport udp_addr(const struct udp *udp);

@@ -36,22 +36,52 @@ static const struct {
     {"flag with =", {"serve", "--config=f"}, NULL, "serve", "f", NULL, NULL},
     {"letter with its value attached", {"serve", "-cf"}, NULL, "serve", "f", NULL, NULL},
     {"aliases", {"n", "mv", "new", "-i", "3"}, NULL, "rename", NULL, "3", "new"},
-    {"operand before and flag between", {"node", "rename", "-i", "3", "new"}, NULL, "rename", NULL,
-     "3", "new"},
-    {"words after -- are operands", {"nodes", "rename", "-i", "3", "--", "-x"}, NULL, "rename", NULL,
-     "3", "-x"},
+    {"operand before and flag between",
+     {"node", "rename", "-i", "3", "new"},
+     NULL,
+     "rename",
+     NULL,
+     "3",
+     "new"},
+    {"words after -- are operands",
+     {"nodes", "rename", "-i", "3", "--", "-x"},
+     NULL,
+     "rename",
+     NULL,
+     "3",
+     "-x"},
     {"the last of two wins", {"serve", "-c", "a", "-c", "b"}, NULL, "serve", "b", NULL, NULL},
-    {"a required flag is missing", {"nodes", "rename", "x"}, "\"identifier\" not set", NULL, NULL,
-     NULL, NULL},
+    {"a required flag is missing",
+     {"nodes", "rename", "x"},
+     "\"identifier\" not set",
+     NULL,
+     NULL,
+     NULL,
+     NULL},
     {"unknown flag", {"serve", "--bogus"}, "unknown flag: --bogus", NULL, NULL, NULL, NULL},
     {"another command's flag", {"serve", "-i", "3"}, "unknown flag: -i", NULL, NULL, NULL, NULL},
     {"value missing", {"serve", "--config"}, "wants a value", NULL, NULL, NULL, NULL},
     {"value for a switch", {"serve", "--force=maybe"}, "takes no value", NULL, NULL, NULL, NULL},
-    {"unknown command", {"bogus"}, "unknown command \"bogus\" for \"hatsize\"", NULL, NULL, NULL,
+    {"unknown command",
+     {"bogus"},
+     "unknown command \"bogus\" for \"hatsize\"",
+     NULL,
+     NULL,
+     NULL,
      NULL},
-    {"unknown command of a group", {"nodes", "bogus"}, "for \"hatsize nodes\"", NULL, NULL, NULL,
+    {"unknown command of a group",
+     {"nodes", "bogus"},
+     "for \"hatsize nodes\"",
+     NULL,
+     NULL,
+     NULL,
      NULL},
-    {"help needs no required flag", {"nodes", "rename", "--help"}, NULL, "rename", NULL, NULL,
+    {"help needs no required flag",
+     {"nodes", "rename", "--help"},
+     NULL,
+     "rename",
+     NULL,
+     NULL,
      NULL},
 };
 
@@ -77,8 +107,7 @@ static void parses_each_case(void **state)
                        str_from(cases[i].command));
             assert_str(args_get(args, "config"), str_from(cases[i].config));
             assert_str(args_get(args, "identifier"), str_from(cases[i].identifier));
-            assert_str(args->n_operands ? args->operands[0] : STR_NONE,
-                       str_from(cases[i].operand));
+            assert_str(args->n_operands ? args->operands[0] : STR_NONE, str_from(cases[i].operand));
         }
         for (int k = 0; k < argc; k++)
             mem_free(argv[k]);
@@ -88,8 +117,8 @@ static void parses_each_case(void **state)
 
 static void lists_join_commas_and_repeats(void **state)
 {
-    char *argv[] = {str_dup(STR("hatsize")), str_dup(STR("nodes")),  str_dup(STR("rename")),
-                    str_dup(STR("-i=1")),    str_dup(STR("-t")),     str_dup(STR("a, b,,")),
+    char *argv[] = {str_dup(STR("hatsize")), str_dup(STR("nodes")), str_dup(STR("rename")),
+                    str_dup(STR("-i=1")),    str_dup(STR("-t")),    str_dup(STR("a, b,,")),
                     str_dup(STR("--tags")),  str_dup(STR("c"))};
     AUTO(arena_free) struct arena *arena = arena_new();
     struct args *args = NEW(struct args);

@@ -1,6 +1,6 @@
 /*
- * The registrar over a real domain and a real store: ordering, durability before the answer, held follow-ups,
- * cancelling, and one-off keys under a thousand parallel joins.
+ * The registrar over a real domain and a real store: ordering, durability before the answer, held
+ * follow-ups, cancelling, and one-off keys under a thousand parallel joins.
  */
 
 #include "../unit.h"
@@ -126,7 +126,8 @@ static void make_tailnet(struct fixture *f)
     assert_true(ip_prefix_parse(STR("100.64.0.0/10"), &info->prefix_v4));
     info->magic_dns = true;
     info->ephemeral_timeout_ms = 120000;
-    submit(f, &t, (struct command){.type = COMMAND_TAILNET_CREATE, .name = STR("default"), .info = info});
+    submit(f, &t,
+           (struct command){.type = COMMAND_TAILNET_CREATE, .name = STR("default"), .info = info});
     wait_done(f, f->done + 1);
     assert_int_equal(t.call.status, 0);
     command_result_fini(&t.call.result);
