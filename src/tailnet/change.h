@@ -14,30 +14,34 @@ enum change_kind {
     CHANGE_USER_REMOVED,
     CHANGE_AUTH_KEY,
     CHANGE_AUTH_KEY_REMOVED,
-    CHANGE_INFO,           /* the tailnet itself: settings, DNS, relay map */
+    CHANGE_INFO, /* the tailnet itself: settings, DNS, relay map */
     CHANGE_TAILNET_REMOVED,
-    CHANGE_STREAM_END,     /* id: node, arg: generation; that map stream must end (a newer one took over) */
-    CHANGE_PENDING,        /* a registration that waited is decided; auth_id in `text` */
+    CHANGE_STREAM_END, /* id: node, arg: generation; that map stream must end (a newer one took
+                          over) */
+    CHANGE_PENDING,    /* a registration that waited is decided; auth_id in `text` */
 };
 
 /* CHANGE_NODE: which parts. Anything not named here is NODE_CARD. */
 enum node_mask {
     NODE_NEW = 1u << 0,
-    NODE_CARD = 1u << 1,      /* name, addresses, tags, user, routes, machine key…: no patch says it */
-    NODE_FACTS = 1u << 2,     /* Hostinfo, as far as peers see it */
+    NODE_CARD = 1u << 1, /* name, addresses, tags, user, routes, machine key…: no patch says it */
+    NODE_FACTS = 1u << 2, /* Hostinfo, as far as peers see it */
     NODE_KEY = 1u << 3,
     NODE_DISCO = 1u << 4,
     NODE_ENDPOINTS = 1u << 5,
     NODE_DERP = 1u << 6,
-    NODE_ONLINE = 1u << 7,    /* and last seen */
-    NODE_EXPIRY = 1u << 8,    /* key expiry, and expired */
+    NODE_ONLINE = 1u << 7, /* and last seen */
+    NODE_EXPIRY = 1u << 8, /* key expiry, and expired */
     NODE_CAPVER = 1u << 9,
-    NODE_PRIVATE = 1u << 10,  /* nothing a client is told of, for the store only */
+    NODE_PRIVATE = 1u << 10,       /* nothing a client is told of, for the store only */
+    NODE_FACTS_PRIVATE = 1u << 11, /* the same, written behind: Hostinfo that peers do not see */
 };
 
 /* A node's changes that a client may be told in a patch. */
-#define NODE_PATCHABLE                                                                             \
+#define NODE_PATCHABLE \
     (NODE_KEY | NODE_DISCO | NODE_ENDPOINTS | NODE_DERP | NODE_ONLINE | NODE_EXPIRY | NODE_CAPVER)
+/* What no client is told of. */
+#define NODE_UNTOLD (NODE_PRIVATE | NODE_FACTS_PRIVATE)
 /* Changes that must be on disk before anyone is told; the others are written behind. */
 #define NODE_DURABLE (NODE_NEW | NODE_CARD | NODE_KEY | NODE_EXPIRY | NODE_PRIVATE)
 

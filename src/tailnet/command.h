@@ -1,7 +1,8 @@
 #pragma once
 
 /*
- * Commands: the one way to change anything. Each names its tailnet, its author and where it came from.
+ * Commands: the one way to change anything. Each names its tailnet, its author and where it came
+ * from.
  */
 
 #include "core/err.h"
@@ -44,15 +45,16 @@ struct register_request {
     uint32_t capver;
     bool has_expiry;
     int64_t expiry_ms;
-    struct str auth_key;          /* the whole text; empty: none */
-    struct str followup;          /* auth id out of the Followup URL; empty: none */
+    struct str auth_key; /* the whole text; empty: none */
+    struct str followup; /* auth id out of the Followup URL; empty: none */
     bool ephemeral;
-    struct node_facts *facts;     /* referenced by whoever keeps it */
+    struct node_facts *facts; /* referenced by whoever keeps it */
 };
 
 enum register_outcome {
     REGISTER_DONE,    /* node and user are set */
-    REGISTER_PENDING, /* auth_id is set: answer with the URL, or hold the follow-up until CHANGE_PENDING */
+    REGISTER_PENDING, /* auth_id is set: answer with the URL, or hold the follow-up until
+                         CHANGE_PENDING */
     REGISTER_EXPIRED, /* NodeKeyExpired */
     REGISTER_LOGGED_OUT,
     REGISTER_FAILED, /* `text` is for the client's user, as RegisterResponse.Error */
@@ -67,12 +69,13 @@ struct command {
 
     /* The object; 0 where none is needed. */
     uint64_t id;
-    struct str name;  /* user name, node name, tailnet name, auth id */
-    struct str text;  /* display name */
+    struct str name; /* user name, node name, tailnet name, auth id */
+    struct str text; /* display name */
     struct str email;
     struct str picture_url;
-    user_id user;     /* owner */
-    struct str user_name; /* alternative to `user` for COMMAND_REGISTER_APPROVE: "name", unique match */
+    user_id user; /* owner */
+    struct str
+        user_name; /* alternative to `user` for COMMAND_REGISTER_APPROVE: "name", unique match */
 
     /* Auth keys. */
     bool reusable;
@@ -98,7 +101,7 @@ struct command {
     const uint8_t *endpoint_types;
     size_t n_endpoints;
     bool has_endpoints;
-    uint32_t home_derp; /* 0: keep */
+    uint32_t home_derp;  /* 0: keep */
     uint64_t generation; /* COMMAND_STREAM_CLOSE */
 
     struct tailnet_info *info; /* COMMAND_TAILNET_CREATE, _UPDATE: borrowed */
@@ -107,13 +110,13 @@ struct command {
 /* Fill with {0}; command_result_fini when done. */
 struct command_result {
     enum register_outcome outcome;
-    char auth_id[64];         /* REGISTER_PENDING */
-    char text[256];           /* REGISTER_FAILED */
-    struct str secret;        /* COMMAND_AUTH_KEY_CREATE: the key, shown this once; wiped by fini */
+    char auth_id[64];  /* REGISTER_PENDING */
+    char text[256];    /* REGISTER_FAILED */
+    struct str secret; /* COMMAND_AUTH_KEY_CREATE: the key, shown this once; wiped by fini */
     uint64_t id;
-    uint64_t generation;      /* COMMAND_STREAM_OPEN */
-    const struct node *node;  /* counted */
-    const struct user *user;  /* counted; NULL for tagged nodes */
+    uint64_t generation;     /* COMMAND_STREAM_OPEN */
+    const struct node *node; /* counted */
+    const struct user *user; /* counted; NULL for tagged nodes */
     const struct auth_key *auth_key;
     const struct tailnet_view *view; /* counted: the tailnet with this command applied */
 };

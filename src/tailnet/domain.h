@@ -4,11 +4,13 @@
  * The domain: every tailnet with its users, keys and nodes, and the rules that hold between them.
  * One thread owns it; commands are applied one after the other, each whole or not at all.
  *
- * It keeps its look-up tables (by node key, machine key, address, name, auth id) beside the views, and
- * never waits: no disk, no network, no clock, no locks. What happened is appended to a change list.
+ * It keeps its look-up tables (by node key, machine key, address, name, auth id) beside the views,
+ * and never waits: no disk, no network, no clock, no locks. What happened is appended to a change
+ * list.
  *
  * Invariants
- *   1. Addresses are unique over the server; given names within a tailnet; node keys over the server.
+ *   1. Addresses are unique over the server; given names within a tailnet; node keys over the
+ * server.
  *   2. node.user is 0 iff node.tags is not empty.
  *   3. A refused command changes nothing and adds no change.
  *   4. A subnet route is served by at most one node of a tailnet: an online one, if any is.
@@ -22,7 +24,8 @@ struct domain;
 MUST_USE struct domain *domain_new(void);
 void domain_free(struct domain *d);
 
-/* Applies one command. Negative: refused, nothing changed. changes is appended to, result is set on 0. */
+/* Applies one command. Negative: refused, nothing changed. changes is appended to, result is set on
+ * 0. */
 MUST_USE int domain_apply(struct domain *d, const struct command *c, struct change_list *changes,
                           struct command_result *result, struct err *err);
 
@@ -32,8 +35,8 @@ const struct tailnet_view *domain_view_by_name(struct domain *d, struct str name
 size_t domain_tailnet_ids(const struct domain *d, tailnet_id *out, size_t max);
 
 /*
- * Look-ups by what a client presents; borrowed until the next command, NULL when unknown. A node is found
- * by its current key only.
+ * Look-ups by what a client presents; borrowed until the next command, NULL when unknown. A node is
+ * found by its current key only.
  */
 const struct node *domain_node_by_key(const struct domain *d, const struct node_key *key);
 const struct node *domain_node_by_id(const struct domain *d, node_id id);
@@ -47,7 +50,8 @@ bool domain_pending_find(const struct domain *d, struct str auth_id, struct pend
 /* When the next COMMAND_TICK is due (unix ms), or INT64_MAX. */
 int64_t domain_next_tick_ms(const struct domain *d);
 
-/* Start-up: the store puts back what it has, tailnets first, then users, keys, nodes. Takes the references. */
+/* Start-up: the store puts back what it has, tailnets first, then users, keys, nodes. Takes the
+ * references. */
 MUST_USE int domain_load_tailnet(struct domain *d, struct tailnet_info *info, uint64_t revision,
                                  struct err *err);
 MUST_USE int domain_load_user(struct domain *d, struct user *user, struct err *err);
@@ -64,3 +68,20 @@ void domain_load_counters(struct domain *d, const struct domain_counters *next);
 struct domain_counters domain_counters(const struct domain *d);
 /* After the last load: elects routes, schedules ephemeral nodes; now is unix. */
 void domain_load_done(struct domain *d, int64_t now_ms);
+
+/*
+ * What the policy has to say about tags; without it every well-formed tag is allowed. Called while
+ * a command is applied, on the domain's thread; must not call back into it.
+ */
+struct domain_policy_hooks {
+    /* Whether an administrator may put the tag on a node of the tailnet. NULL: any. */
+    bool (*tag_is_defined)(void *user, tailnet_id tailnet, struct str tag);
+    /*
+     * Whether `owner` may give the tag to a machine that registers and asks for it. `existing` is
+     * the node that would be re-used, or NULL. NULL: any.
+     */
+    bool (*tag_may_be_requested)(void *user, tailnet_id tailnet, user_id owner,
+                                 const struct node *existing, struct str tag);
+    void *user;
+};
+void domain_set_policy_hooks(struct domain *d, const struct domain_policy_hooks *hooks);

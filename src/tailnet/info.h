@@ -107,11 +107,13 @@ MUST_USE struct user *user_new(void);
 MUST_USE struct user *user_clone(const struct user *u);
 struct user *user_ref(const struct user *u);
 void user_unref(const struct user *u);
+DEFINE_AUTO(const struct user, user_unref);
 /* How clients are told of the user: email, else name, else provider id, else the id in decimal. */
 struct str user_login_name(const struct user *u, struct buf *scratch);
 struct str user_display(const struct user *u, struct buf *scratch);
 
-/* A key that registers nodes. The secret itself is never kept, only its hash. Immutable, counted. */
+/* A key that registers nodes. The secret itself is never kept, only its hash. Immutable, counted.
+ */
 struct auth_key {
     struct ref ref;
     auth_key_id id;
@@ -131,3 +133,4 @@ MUST_USE struct auth_key *auth_key_new(void);
 MUST_USE struct auth_key *auth_key_clone(const struct auth_key *k);
 struct auth_key *auth_key_ref(const struct auth_key *k);
 void auth_key_unref(const struct auth_key *k);
+DEFINE_AUTO(const struct auth_key, auth_key_unref);

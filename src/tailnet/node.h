@@ -16,7 +16,8 @@
 #include "ip/prefix.h"
 #include "tailnet/types.h"
 
-/* What the client says of its machine. Counted, shared by the node's versions. All strings owned. */
+/* What the client says of its machine. Counted, shared by the node's versions. All strings owned.
+ */
 struct node_facts {
     struct ref ref;
     struct str hostinfo;      /* the whole JSON object, as sent; "{}" when nothing was */
@@ -38,7 +39,7 @@ struct node {
     tailnet_id tailnet;
     struct str stable_id; /* opaque to everyone, never changes */
 
-    user_id user; /* 0: tagged, belongs to nobody */
+    user_id user;         /* 0: tagged, belongs to nobody */
     struct str_list tags; /* sorted, unique; non-empty iff user is 0 */
     enum register_method method;
     auth_key_id auth_key; /* the key it was registered with, 0: none or since deleted */
@@ -87,7 +88,8 @@ void node_unref(const struct node *n);
 MUST_USE struct node *node_clone(const struct node *n);
 /* The slot's blob, borrowed, or NULL. */
 struct blob *node_slot_get(const struct node *n, size_t slot);
-/* Puts `b` (taken) in the slot unless somebody was faster; returns what the slot now holds, borrowed. */
+/* Puts `b` (taken) in the slot unless somebody was faster; returns what the slot now holds,
+ * borrowed. */
 struct blob *node_slot_fill(const struct node *n, size_t slot, struct blob *b);
 bool node_is_tagged(const struct node *n);
 DEFINE_AUTO(const struct node, node_unref);

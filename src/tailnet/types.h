@@ -24,10 +24,17 @@ typedef uint64_t auth_key_id;
 #define NODE_ROUTES_MAX 1024
 #define NODE_TAGS_MAX 128
 #define NODE_HOSTINFO_MAX ((size_t)128 << 10) /* bytes of JSON */
-#define PENDING_MAX 1024                      /* registrations waiting for approval, over the server */
+#define PENDING_MAX 1024 /* registrations waiting for approval, over the server */
 #define PENDING_MS ((int64_t)15 * 60 * 1000)
 #define OFFLINE_GRACE_MS ((int64_t)10 * 1000)
 
 enum register_method { REGISTER_UNSPECIFIED, REGISTER_AUTH_KEY, REGISTER_CLI, REGISTER_OIDC };
-enum user_role { ROLE_MEMBER, ROLE_ADMIN, ROLE_OWNER, ROLE_NETWORK_ADMIN, ROLE_IT_ADMIN,
-                 ROLE_BILLING_ADMIN, ROLE_AUDITOR };
+enum user_role {
+    ROLE_MEMBER,
+    ROLE_ADMIN,
+    ROLE_OWNER,
+    ROLE_NETWORK_ADMIN,
+    ROLE_IT_ADMIN,
+    ROLE_BILLING_ADMIN,
+    ROLE_AUDITOR
+};

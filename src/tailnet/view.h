@@ -2,8 +2,8 @@
 
 /*
  * A view: one tailnet as it stood at one revision. Immutable and counted, so every thread reads it
- * without a lock. Making the next one after a change of one node costs O(nodes / 128), not O(nodes):
- * nodes are kept in chunks that views share.
+ * without a lock. Making the next one after a change of one node costs O(nodes / 128), not
+ * O(nodes): nodes are kept in chunks that views share.
  */
 
 #include "tailnet/info.h"

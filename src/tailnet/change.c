@@ -1,0 +1,63 @@
+/* Change lists, and what a command's result owns. */
+
+#include "tailnet/change.h"
+
+#include "core/mem.h"
+#include "tailnet/command.h"
+
+void change_list_add(struct change_list *l, struct change c)
+{
+    if (l->len == l->cap) {
+        l->cap = l->cap ? l->cap * 2 : 8;
+        l->items = mem_realloc_array(l->items, l->cap, sizeof(c));
+    }
+    l->items[l->len++] = c;
+}
+
+void change_list_clear(struct change_list *l)
+{
+    l->len = 0;
+}
+
+void change_list_fini(struct change_list *l)
+{
+    mem_free(l->items);
+    *l = (struct change_list){0};
+}
+
+bool change_is_durable(const struct change *c)
+{
+    switch (c->kind) {
+    case CHANGE_NODE:
+        return (c->mask & NODE_DURABLE) != 0;
+    case CHANGE_STREAM_END:
+    case CHANGE_PENDING:
+        return false;
+    case CHANGE_NODE_REMOVED:
+    case CHANGE_USER:
+    case CHANGE_USER_REMOVED:
+    case CHANGE_AUTH_KEY:
+    case CHANGE_AUTH_KEY_REMOVED:
+    case CHANGE_INFO:
+    case CHANGE_TAILNET_REMOVED:
+        return true;
+    }
+    return true;
+}
+
+void command_result_fini(struct command_result *r)
+{
+    union {
+        const char *in;
+        char *out;
+    } secret = {.in = r->secret.ptr};
+
+    if (secret.out)
+        mem_wipe(secret.out, r->secret.len);
+    str_free(&r->secret);
+    node_unref(r->node);
+    user_unref(r->user);
+    auth_key_unref(r->auth_key);
+    view_unref(r->view);
+    *r = (struct command_result){0};
+}

@@ -1,0 +1,179 @@
+/*
+ * Registrations that wait for somebody to approve them.
+ *
+ *   asked --approved--> gone: the node is known by its key from now on
+ *     |----rejected---> told once, then gone
+ *     +----15 minutes, or pushed out by newer ones--> gone: asking again gives a new one
+ *
+ * Strangers make these, so there are at most PENDING_MAX of them, and few per machine key; the
+ * oldest goes. Asking again for the same machine and node key gives the same entry, so that a
+ * client that repeats itself keeps one URL. Whenever one is decided or goes, CHANGE_PENDING wakes
+ * who waits for it.
+ */
+
+#include "crypto/secret.h"
+#include "tailnet/register_internal.h"
+
+struct pending_machine {
+    struct list pendings; /* oldest first */
+    size_t len;
+};
+
+#define AUTH_ID_PREFIX "hskey-authreq-"
+#define AUTH_ID_RANDOM 12 /* bytes, as 24 hexadecimal digits */
+
+struct key_pair {
+    struct machine_key machine;
+    struct node_key key;
+};
+
+static struct key_pair pair_of(const struct machine_key *machine, const struct node_key *key)
+{
+    return (struct key_pair){*machine, *key};
+}
+
+void pending_set_init(struct pending_set *set)
+{
+    list_init(&set->order);
+    set->by_id = map_new();
+    set->by_keys = map_new();
+    set->by_machine = map_new();
+}
+
+void pending_set_fini(struct domain *d)
+{
+    while (!list_is_empty(&d->pending.order))
+        pending_remove(d, CONTAINER_OF(list_first(&d->pending.order), struct pending, order_link));
+    map_free(d->pending.by_id);
+    map_free(d->pending.by_keys);
+    map_free(d->pending.by_machine);
+}
+
+struct pending *pending_find(const struct domain *d, struct str auth_id)
+{
+    return map_find(d->pending.by_id, auth_id);
+}
+
+void pending_decided(struct domain *d, struct tailnet *t, const struct pending *p)
+{
+    struct change c = {.kind = CHANGE_PENDING};
+
+    memcpy(c.text, p->auth_id, sizeof(c.text));
+    domain_emit(d, t ? t : domain_tailnet(d, 0), c);
+}
+
+void pending_remove(struct domain *d, struct pending *p)
+{
+    struct pending_set *set = &d->pending;
+    struct key_pair pair = pair_of(&p->machine, &p->key);
+    struct str machine = machine_key_str(&p->machine);
+
+    schedule_clear(&d->schedule, &p->deadline);
+    list_remove(&p->order_link);
+    list_remove(&p->machine_link);
+    set->len--;
+    (void)map_remove(set->by_id, str_from(p->auth_id));
+    (void)map_remove(set->by_keys, str_bytes(&pair, sizeof(pair)));
+    if (--p->of_machine->len == 0) {
+        (void)map_remove(set->by_machine, machine);
+        mem_free(p->of_machine);
+    }
+    node_facts_unref(p->facts);
+    mem_free(p);
+}
+
+static void push_out(struct domain *d, struct pending *p)
+{
+    pending_decided(d, NULL, p);
+    pending_remove(d, p);
+}
+
+static void make_room(struct domain *d, const struct machine_key *machine)
+{
+    struct pending_machine *m = map_find(d->pending.by_machine, machine_key_str(machine));
+
+    if (m && m->len >= PENDING_PER_MACHINE_MAX)
+        push_out(d, CONTAINER_OF(list_first(&m->pendings), struct pending, machine_link));
+    if (d->pending.len >= PENDING_MAX)
+        push_out(d, CONTAINER_OF(list_first(&d->pending.order), struct pending, order_link));
+}
+
+static void make_auth_id(char out[64])
+{
+    struct buf text = BUF(64);
+
+    buf_put(&text, STR(AUTH_ID_PREFIX));
+    secret_put_hex(&text, AUTH_ID_RANDOM);
+    memcpy(out, text.ptr, text.len);
+    out[text.len] = '\0';
+    buf_fini(&text);
+}
+
+static struct pending *pending_new(struct domain *d, const struct register_request *reg)
+{
+    struct pending_set *set = &d->pending;
+    struct pending *p = NEW(struct pending);
+    struct key_pair pair = pair_of(&reg->machine, &reg->key);
+
+    make_room(d, &reg->machine);
+    struct pending_machine *m = map_find(set->by_machine, machine_key_str(&reg->machine));
+    if (!m) {
+        m = NEW(struct pending_machine);
+        list_init(&m->pendings);
+        (void)map_put(set->by_machine, machine_key_str(&reg->machine), m);
+    }
+    make_auth_id(p->auth_id);
+    p->machine = reg->machine;
+    p->key = reg->key;
+    p->of_machine = m;
+    p->deadline.kind = DEADLINE_PENDING;
+    m->len++;
+    list_push_back(&m->pendings, &p->machine_link);
+    list_push_back(&set->order, &p->order_link);
+    set->len++;
+    (void)map_put(set->by_id, str_from(p->auth_id), p);
+    (void)map_put(set->by_keys, str_bytes(&pair, sizeof(pair)), p);
+    return p;
+}
+
+struct pending *pending_of_keys(const struct domain *d, const struct machine_key *machine,
+                                const struct node_key *key)
+{
+    struct key_pair pair = pair_of(machine, key);
+
+    return map_find(d->pending.by_keys, str_bytes(&pair, sizeof(pair)));
+}
+
+struct pending *pending_ask(struct domain *d, const struct register_request *reg)
+{
+    struct pending *p = pending_of_keys(d, &reg->machine, &reg->key);
+
+    if (p && p->is_rejected) {
+        pending_remove(d, p);
+        p = NULL;
+    }
+    if (!p)
+        p = pending_new(d, reg);
+    p->old_key = reg->old_key;
+    p->nl = reg->nl;
+    p->capver = reg->capver;
+    p->has_expiry = reg->has_expiry;
+    p->expiry_ms = reg->expiry_ms;
+    p->ephemeral = reg->ephemeral;
+    struct node_facts *old = p->facts;
+    p->facts = reg->facts ? node_facts_ref(reg->facts) : node_facts_new();
+    node_facts_unref(old);
+    schedule_set(&d->schedule, &p->deadline, d->now_ms + PENDING_MS);
+    return p;
+}
+
+bool domain_pending_find(const struct domain *d, struct str auth_id, struct pending_info *out)
+{
+    const struct pending *p = pending_find(d, auth_id);
+
+    if (!p || p->is_rejected)
+        return false;
+    *out = (struct pending_info){
+        .hostname = p->facts->hostname, .os = p->facts->os, .machine = p->machine};
+    return true;
+}

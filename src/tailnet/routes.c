@@ -1,0 +1,224 @@
+/*
+ * Subnet routes: who of those that may serve a prefix does.
+ *
+ * A node is a candidate for what it announces and an administrator approved. Of the candidates that
+ * are online and whose key has not expired, one serves:
+ *
+ *   the present one, while a stream of it lives;
+ *   else the lowest id with a living stream;
+ *   else the present one, in its grace;
+ *   else the lowest id in its grace; else nobody, and the route is withdrawn.
+ *
+ * So a node that comes back does not take its route back, and a fail-over does not wait for the
+ * grace. Exit routes are not elected: every exit node serves them.
+ *
+ * Whatever can change the answer touches the routes it concerns; each touched route is decided
+ * once, at the end of the command.
+ */
+
+#include "tailnet/domain_internal.h"
+
+static struct str prefix_key(const struct ip_prefix *p)
+{
+    return str_bytes(p, sizeof(*p));
+}
+
+static void touch(struct domain *d, struct route *r)
+{
+    if (!list_node_is_linked(&r->touched_link))
+        list_push_back(&d->touched, &r->touched_link);
+}
+
+/* ---- What a node serves ---- */
+
+static void serving_add(struct domain *d, struct node_state *s, struct ip_prefix p)
+{
+    struct node *n = node_edit(d, s, NODE_CARD);
+
+    n->serving = mem_realloc_array(n->serving, n->n_serving + 1, sizeof(p));
+    n->serving[n->n_serving++] = p;
+    n->n_serving = ip_prefix_sort_unique(n->serving, n->n_serving);
+}
+
+static void serving_remove(struct domain *d, struct node_state *s, struct ip_prefix p)
+{
+    struct node *n = node_edit(d, s, NODE_CARD);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n->n_serving; i++)
+        if (!ip_prefix_eq(n->serving[i], p))
+            n->serving[kept++] = n->serving[i];
+    n->n_serving = kept;
+}
+
+/* ---- Candidates ---- */
+
+static void candidate_add(struct domain *d, struct node_state *s, struct ip_prefix p)
+{
+    struct map *routes = s->tailnet->routes;
+    struct route *r = map_find(routes, prefix_key(&p));
+
+    if (!r) {
+        r = NEW(struct route);
+        r->prefix = p;
+        r->tailnet = s->tailnet;
+        (void)map_put(routes, prefix_key(&p), r);
+    }
+    if (r->n_candidates == r->cap) {
+        r->cap = r->cap ? r->cap * 2 : 2;
+        r->candidates = mem_realloc_array(r->candidates, r->cap, sizeof(*r->candidates));
+    }
+    r->candidates[r->n_candidates++] = s;
+    touch(d, r);
+}
+
+/* `stays`: the node does not go with it. */
+static void candidate_remove(struct domain *d, struct node_state *s, struct ip_prefix p, bool stays)
+{
+    struct route *r = map_find(s->tailnet->routes, prefix_key(&p));
+    size_t at = 0;
+
+    while (r->candidates[at] != s)
+        at++;
+    r->candidates[at] = r->candidates[--r->n_candidates];
+    if (r->primary == s) {
+        r->primary = NULL;
+        if (stays)
+            serving_remove(d, s, p);
+    }
+    touch(d, r);
+}
+
+static struct ip_prefix *sorted_copy(const struct ip_prefix *items, size_t *n)
+{
+    struct ip_prefix *copy = mem_alloc_array(*n + 1, sizeof(*copy));
+
+    for (size_t i = 0; i < *n; i++)
+        copy[i] = ip_prefix_masked(items[i]);
+    *n = ip_prefix_sort_unique(copy, *n);
+    return copy;
+}
+
+/* Announced and approved: subnets sorted into `out`; *exits counts 0.0.0.0/0 and ::/0. */
+static size_t intersect(const struct node *n, struct ip_prefix **out, unsigned *exits)
+{
+    size_t n_announced = n->facts->n_routes, n_approved = n->n_approved, len = 0;
+    struct ip_prefix *announced = sorted_copy(n->facts->routes, &n_announced);
+    struct ip_prefix *approved = sorted_copy(n->approved, &n_approved);
+
+    *exits = 0;
+    for (size_t i = 0, k = 0; i < n_announced && k < n_approved;) {
+        int order = ip_prefix_cmp(announced[i], approved[k]);
+
+        if (order == 0 && ip_prefix_is_exit(announced[i]))
+            ++*exits;
+        else if (order == 0)
+            announced[len++] = announced[i];
+        i += order <= 0;
+        k += order >= 0;
+    }
+    mem_free(approved);
+    *out = announced;
+    return len;
+}
+
+void routes_update_node(struct domain *d, struct node_state *s)
+{
+    const struct node *n = node_now(s);
+    struct ip_prefix *now = NULL, *was = s->eligible;
+    size_t n_was = s->n_eligible;
+    unsigned exits = 0;
+    size_t n_now = intersect(n, &now, &exits);
+
+    if (n->exit_node != (exits == 2))
+        node_edit(d, s, NODE_CARD)->exit_node = exits == 2;
+    s->eligible = now;
+    s->n_eligible = n_now;
+    for (size_t i = 0, k = 0; i < n_was || k < n_now;) {
+        int order = i == n_was ? 1 : k == n_now ? -1 : ip_prefix_cmp(was[i], now[k]);
+
+        if (order < 0)
+            candidate_remove(d, s, was[i], true);
+        else if (order > 0)
+            candidate_add(d, s, now[k]);
+        i += order <= 0;
+        k += order >= 0;
+    }
+    mem_free(was);
+}
+
+void routes_drop_node(struct domain *d, struct node_state *s)
+{
+    for (size_t i = 0; i < s->n_eligible; i++)
+        candidate_remove(d, s, s->eligible[i], false);
+    s->n_eligible = 0;
+}
+
+void routes_touch_node(struct domain *d, struct node_state *s)
+{
+    for (size_t i = 0; i < s->n_eligible; i++)
+        touch(d, map_find(s->tailnet->routes, prefix_key(&s->eligible[i])));
+}
+
+/* ---- Election ---- */
+
+static bool can_serve(const struct node_state *s)
+{
+    return s && node_now(s)->online && !node_now(s)->expired;
+}
+
+static struct node_state *elect(const struct route *r)
+{
+    struct node_state *live = NULL, *in_grace = can_serve(r->primary) ? r->primary : NULL;
+
+    if (in_grace && in_grace->is_live)
+        return in_grace;
+    for (size_t i = 0; i < r->n_candidates; i++) {
+        struct node_state *s = r->candidates[i];
+
+        if (!can_serve(s))
+            continue;
+        if (s->is_live && (!live || node_now(s)->id < node_now(live)->id))
+            live = s;
+        if (!can_serve(r->primary) && (!in_grace || node_now(s)->id < node_now(in_grace)->id))
+            in_grace = s;
+    }
+    return live ? live : in_grace;
+}
+
+static void route_free(struct route *r)
+{
+    mem_free(r->candidates);
+    mem_free(r);
+}
+
+void routes_elect(struct domain *d)
+{
+    for (struct list_node *node = list_pop_front(&d->touched); node;
+         node = list_pop_front(&d->touched)) {
+        struct route *r = CONTAINER_OF(node, struct route, touched_link);
+        struct node_state *next = elect(r);
+
+        if (next != r->primary) {
+            if (r->primary)
+                serving_remove(d, r->primary, r->prefix);
+            if (next)
+                serving_add(d, next, r->prefix);
+            r->primary = next;
+        }
+        if (r->n_candidates > 0)
+            continue;
+        (void)map_remove(r->tailnet->routes, prefix_key(&r->prefix));
+        route_free(r);
+    }
+}
+
+void routes_free(struct tailnet *t)
+{
+    struct str key;
+    void *value;
+
+    for (size_t at = 0; map_next(t->routes, &at, &key, &value);)
+        route_free(value);
+    map_free(t->routes);
+}

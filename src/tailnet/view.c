@@ -1,0 +1,132 @@
+/*
+ * Views. The tables are shared with the domain chunk by chunk; the flat arrays of users and auth
+ * keys are made when somebody first asks, by whichever thread that is.
+ */
+
+#include "tailnet/view.h"
+
+#include <stdatomic.h>
+
+#include "tailnet/view_internal.h"
+
+struct tailnet_view {
+    struct ref ref;
+    uint64_t revision;
+    const struct tailnet_info *info;
+    struct table nodes;
+    struct table users;
+    struct table auth_keys;
+    /* Borrow from the tables; go from NULL to an array once. */
+    _Atomic(const void **) flat_users;
+    _Atomic(const void **) flat_auth_keys;
+};
+
+struct tailnet_view *view_new(const struct tailnet_info *info, uint64_t revision,
+                              const struct table *nodes, const struct table *users,
+                              const struct table *auth_keys)
+{
+    struct tailnet_view *v = NEW(struct tailnet_view);
+
+    ref_init(&v->ref);
+    v->revision = revision;
+    v->info = tailnet_info_ref(info);
+    table_copy(&v->nodes, nodes);
+    table_copy(&v->users, users);
+    table_copy(&v->auth_keys, auth_keys);
+    return v;
+}
+
+/* Counting and filling the flat arrays do not change what the view says. */
+static struct tailnet_view *mutable_view(const struct tailnet_view *v)
+{
+    union {
+        const struct tailnet_view *in;
+        struct tailnet_view *out;
+    } u = {.in = v};
+
+    return u.out;
+}
+
+struct tailnet_view *view_ref(const struct tailnet_view *v)
+{
+    struct tailnet_view *m = mutable_view(v);
+
+    ref_take(&m->ref);
+    return m;
+}
+
+void view_unref(const struct tailnet_view *v)
+{
+    struct tailnet_view *m = mutable_view(v);
+
+    if (!m || !ref_drop(&m->ref))
+        return;
+    mem_free(atomic_load_explicit(&m->flat_users, memory_order_acquire));
+    mem_free(atomic_load_explicit(&m->flat_auth_keys, memory_order_acquire));
+    table_fini(&m->nodes);
+    table_fini(&m->users);
+    table_fini(&m->auth_keys);
+    tailnet_info_unref(m->info);
+    mem_free(m);
+}
+
+uint64_t view_revision(const struct tailnet_view *v)
+{
+    return v->revision;
+}
+
+const struct tailnet_info *view_info(const struct tailnet_view *v)
+{
+    return v->info;
+}
+
+size_t view_node_count(const struct tailnet_view *v)
+{
+    return v->nodes.count;
+}
+
+const struct node *view_node_find(const struct tailnet_view *v, node_id id)
+{
+    return table_find(&v->nodes, id);
+}
+
+const struct node *view_node_next(const struct tailnet_view *v, size_t *at)
+{
+    return table_next(&v->nodes, at);
+}
+
+const struct user *view_user_find(const struct tailnet_view *v, user_id id)
+{
+    return table_find(&v->users, id);
+}
+
+static const void **flat(const struct table *t, _Atomic(const void **) *slot)
+{
+    const void **items = atomic_load_explicit(slot, memory_order_acquire);
+    const void **was = NULL;
+    size_t at = 0, n = 0;
+
+    if (items)
+        return items;
+    items = mem_alloc_array(t->count + 1, sizeof(*items));
+    for (const void *object; (object = table_next(t, &at));)
+        items[n++] = object;
+    if (atomic_compare_exchange_strong_explicit(slot, &was, items, memory_order_acq_rel,
+                                                memory_order_acquire))
+        return items;
+    mem_free(items);
+    return was;
+}
+
+const struct user *const *view_users(const struct tailnet_view *v, size_t *n)
+{
+    *n = v->users.count;
+    return (const struct user *const *)(const void *)flat(&v->users, &mutable_view(v)->flat_users);
+}
+
+const struct auth_key *const *view_auth_keys(const struct tailnet_view *v, size_t *n)
+{
+    *n = v->auth_keys.count;
+    return (const struct auth_key *const *)(const void *)flat(&v->auth_keys,
+                                                              &mutable_view(v)->flat_auth_keys);
+}
