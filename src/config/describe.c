@@ -1,0 +1,215 @@
+/* What was loaded, as the first tailnet and as text. */
+
+#include "config/config_internal.h"
+
+/* ---- the first tailnet ---- */
+
+static void copy_resolvers(struct dns_resolver **to, size_t *n_to, const struct dns_resolver *from,
+                           size_t n)
+{
+    *n_to = n;
+    if (n == 0)
+        return;
+    *to = mem_alloc_array(n, sizeof(**to));
+    for (size_t i = 0; i < n; i++)
+        (*to)[i].addr = str_copy(from[i].addr);
+}
+
+static void copy_dns(struct tailnet_info *info, const struct config_dns *dns)
+{
+    info->magic_dns = dns->magic_dns;
+    info->override_local_dns = dns->override_local_dns;
+    copy_resolvers(&info->resolvers, &info->n_resolvers, dns->resolvers, dns->n_resolvers);
+    info->n_splits = dns->n_splits;
+    if (dns->n_splits > 0)
+        info->splits = mem_alloc_array(dns->n_splits, sizeof(*info->splits));
+    for (size_t i = 0; i < dns->n_splits; i++) {
+        info->splits[i].suffix = str_copy(dns->splits[i].suffix);
+        copy_resolvers(&info->splits[i].resolvers, &info->splits[i].n_resolvers,
+                       dns->splits[i].resolvers, dns->splits[i].n_resolvers);
+    }
+    for (size_t i = 0; i < dns->n_search_domains; i++)
+        str_list_add(&info->search_domains, dns->search_domains[i]);
+    info->n_records = dns->n_records;
+    if (dns->n_records > 0)
+        info->records = mem_alloc_array(dns->n_records, sizeof(*info->records));
+    for (size_t i = 0; i < dns->n_records; i++)
+        info->records[i] =
+            (struct dns_record){str_copy(dns->records[i].name), str_copy(dns->records[i].type),
+                                str_copy(dns->records[i].value)};
+}
+
+static void copy_region(struct derp_region *to, const struct derp_region *from)
+{
+    *to = *from;
+    to->code = str_copy(from->code);
+    to->name = str_copy(from->name);
+    to->nodes = from->n_nodes > 0 ? mem_alloc_array(from->n_nodes, sizeof(*to->nodes)) : NULL;
+    for (size_t i = 0; i < from->n_nodes; i++) {
+        to->nodes[i] = from->nodes[i];
+        to->nodes[i].name = str_copy(from->nodes[i].name);
+        to->nodes[i].host_name = str_copy(from->nodes[i].host_name);
+        to->nodes[i].cert_name = str_copy(from->nodes[i].cert_name);
+        to->nodes[i].ipv4 = str_copy(from->nodes[i].ipv4);
+        to->nodes[i].ipv6 = str_copy(from->nodes[i].ipv6);
+    }
+}
+
+struct tailnet_info *config_tailnet_info(const struct config *c, struct str name)
+{
+    struct tailnet_info *info = tailnet_info_new();
+
+    info->name = str_copy(name);
+    info->base_domain = str_copy(c->dns.base_domain);
+    info->domain = str_copy(c->dns.base_domain);
+    info->prefix_v4 = c->prefix_v4;
+    info->prefix_v6 = c->prefix_v6;
+    info->allocation = c->allocation;
+    info->node_expiry_ms = c->node_expiry_ms;
+    info->ephemeral_timeout_ms = c->ephemeral_timeout_ms;
+    info->taildrop = c->taildrop;
+    info->logtail = c->logtail;
+    info->auto_update = c->auto_update;
+    info->randomize_client_port = c->randomize_client_port;
+    copy_dns(info, &c->dns);
+    info->n_regions = c->derp.n_regions;
+    if (c->derp.n_regions > 0)
+        info->regions = mem_alloc_array(c->derp.n_regions, sizeof(*info->regions));
+    for (size_t i = 0; i < c->derp.n_regions; i++)
+        copy_region(&info->regions[i], &c->derp.regions[i]);
+    return info;
+}
+
+/* ---- as text ---- */
+
+static void put_text(struct buf *out, const char *key, struct str value)
+{
+    buf_printf(out, "%s: %.*s\n", key, STR_ARG(value));
+}
+
+static void put_bool(struct buf *out, const char *key, bool value)
+{
+    buf_printf(out, "%s: %s\n", key, value ? "true" : "false");
+}
+
+static void put_number(struct buf *out, const char *key, int64_t value)
+{
+    buf_printf(out, "%s: %lld\n", key, (long long)value);
+}
+
+static void put_ms(struct buf *out, const char *key, int64_t ms)
+{
+    buf_printf(out, "%s: %lldms\n", key, (long long)ms);
+}
+
+static void put_addrport(struct buf *out, const char *key, struct ip_addrport ap)
+{
+    buf_printf(out, "%s: ", key);
+    if (ip_addr_is_set(ap.addr))
+        ip_addrport_put(out, ap);
+    buf_put_char(out, '\n');
+}
+
+static void put_prefix(struct buf *out, const char *key, struct ip_prefix p)
+{
+    buf_printf(out, "%s: ", key);
+    ip_prefix_put(out, p);
+    buf_put_char(out, '\n');
+}
+
+static void put_resolvers(struct buf *out, const struct dns_resolver *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, " %.*s", STR_ARG(items[i].addr));
+    buf_put_char(out, '\n');
+}
+
+static void put_server(struct buf *out, const struct config *c)
+{
+    put_text(out, "config file", c->file);
+    put_text(out, "data_dir", c->data_dir);
+    put_text(out, "server_url", c->server_url);
+    put_addrport(out, "listen_addr", c->listen);
+    put_addrport(out, "metrics_listen_addr", c->metrics_listen);
+    put_text(out, "unix_socket", c->unix_socket);
+    buf_printf(out, "unix_socket_permission: %04o\n", c->unix_socket_mode);
+    put_text(out, "noise.private_key_path", c->noise_key_path);
+    put_text(out, "tls_cert_path", c->tls_cert_path);
+    put_text(out, "tls_key_path", c->tls_key_path);
+    put_text(out, "database.sqlite.path", c->sqlite_path);
+    put_bool(out, "database.sqlite.write_ahead_log", c->sqlite_wal);
+    put_number(out, "log.level", c->log_level);
+    put_text(out, "log.format", c->log_format == LOG_JSON ? STR("json") : STR("text"));
+    put_text(out, "cli.address", c->cli.address);
+    put_text(out, "cli.api_key", c->cli.api_key.len > 0 ? STR("(set)") : STR_NONE);
+    put_ms(out, "cli.timeout", c->cli.timeout_ms);
+    put_bool(out, "cli.insecure", c->cli.insecure);
+}
+
+static void put_derp_node(struct buf *out, const struct derp_node *n)
+{
+    buf_printf(out, "  %.*s %.*s cert %.*s v4 %.*s v6 %.*s stun %d%s derp %d%s%s\n",
+               STR_ARG(n->name), STR_ARG(n->host_name), STR_ARG(n->cert_name), STR_ARG(n->ipv4),
+               STR_ARG(n->ipv6), n->stun_port, n->stun_only ? " only" : "", n->derp_port,
+               n->can_port80 ? " port80" : "", n->insecure_for_tests ? " insecure" : "");
+}
+
+static void put_derp(struct buf *out, const struct config_derp *d)
+{
+    put_bool(out, "derp.server.enabled", d->enabled);
+    put_bool(out, "derp.server.automatically_add_embedded_derp_region", d->add_region);
+    put_bool(out, "derp.server.verify_clients", d->verify_clients);
+    put_number(out, "derp.server.region_id", d->region_id);
+    put_text(out, "derp.server.region_code", d->region_code);
+    put_text(out, "derp.server.region_name", d->region_name);
+    put_addrport(out, "derp.server.stun_listen_addr", d->stun_listen);
+    put_text(out, "derp.server.private_key_path", d->private_key_path);
+    put_text(out, "derp certificate", d->cert_path);
+    put_text(out, "derp certificate's key", d->key_path);
+    put_text(out, "derp.server.ipv4", d->ipv4);
+    put_text(out, "derp.server.ipv6", d->ipv6);
+    for (size_t i = 0; i < d->n_regions; i++) {
+        const struct derp_region *r = &d->regions[i];
+
+        buf_printf(out, "derp region %u: %.*s, %.*s%s%s\n", r->id, STR_ARG(r->code),
+                   STR_ARG(r->name), r->avoid ? ", avoid" : "",
+                   r->no_measure_no_home ? ", no home" : "");
+        for (size_t k = 0; k < r->n_nodes; k++)
+            put_derp_node(out, &r->nodes[k]);
+    }
+}
+
+static void put_dns(struct buf *out, const struct config_dns *dns)
+{
+    put_bool(out, "dns.magic_dns", dns->magic_dns);
+    put_text(out, "dns.base_domain", dns->base_domain);
+    put_bool(out, "dns.override_local_dns", dns->override_local_dns);
+    buf_put(out, STR("dns.nameservers.global:"));
+    put_resolvers(out, dns->resolvers, dns->n_resolvers);
+    for (size_t i = 0; i < dns->n_splits; i++) {
+        buf_printf(out, "dns.nameservers.split %.*s:", STR_ARG(dns->splits[i].suffix));
+        put_resolvers(out, dns->splits[i].resolvers, dns->splits[i].n_resolvers);
+    }
+    for (size_t i = 0; i < dns->n_search_domains; i++)
+        put_text(out, "dns.search_domains", dns->search_domains[i]);
+    for (size_t i = 0; i < dns->n_records; i++)
+        buf_printf(out, "dns.extra_records: %.*s %.*s %.*s\n", STR_ARG(dns->records[i].name),
+                   STR_ARG(dns->records[i].type), STR_ARG(dns->records[i].value));
+}
+
+void config_put(struct buf *out, const struct config *c)
+{
+    put_server(out, c);
+    put_prefix(out, "prefixes.v4", c->prefix_v4);
+    put_prefix(out, "prefixes.v6", c->prefix_v6);
+    put_text(out, "prefixes.allocation",
+             c->allocation == ADDRESS_RANDOM ? STR("random") : STR("sequential"));
+    put_ms(out, "node.expiry", c->node_expiry_ms);
+    put_ms(out, "node.ephemeral.inactivity_timeout", c->ephemeral_timeout_ms);
+    put_bool(out, "taildrop.enabled", c->taildrop);
+    put_bool(out, "logtail.enabled", c->logtail);
+    put_bool(out, "auto_update.enabled", c->auto_update);
+    put_bool(out, "randomize_client_port", c->randomize_client_port);
+    put_derp(out, &c->derp);
+    put_dns(out, &c->dns);
+}
