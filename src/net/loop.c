@@ -328,8 +328,9 @@ void loop_run_once(struct loop *loop, int ms)
 
     current_loop = loop;
     timer_init(&limit, loop, wake_nothing, NULL);
-    timer_start(&limit, ms);
-    (void)uv_run(&loop->uv, UV_RUN_ONCE);
+    if (ms > 0)
+        timer_start(&limit, ms);
+    (void)uv_run(&loop->uv, ms > 0 ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     timer_stop(&limit);
     current_loop = outside;
 }
