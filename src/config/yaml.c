@@ -109,11 +109,16 @@ static struct fy_event *next_event(struct yaml_reader *r)
     return event;
 }
 
-static size_t event_at(struct fy_event *event)
+/* The library starts quoted texts and aliases behind their first character. */
+static size_t event_at(const struct yaml_reader *r, struct fy_event *event)
 {
     const struct fy_mark *mark = fy_event_start_mark(event);
+    size_t at = mark ? MIN(mark->input_pos, r->text.len) : 0;
+    bool behind = event->type == FYET_ALIAS || event->type == FYET_SCALAR;
 
-    return mark ? mark->input_pos : 0;
+    if (behind && at > 0 && strchr("\"'*", r->text.ptr[at - 1]))
+        return at - 1;
+    return at;
 }
 
 static struct yaml_node *new_node(struct yaml_reader *r, enum yaml_type type, size_t at)
@@ -140,7 +145,7 @@ static struct yaml_node *read_value(struct yaml_reader *r, struct fy_event *even
 static struct yaml_node *read_scalar(struct yaml_reader *r, struct fy_event *event)
 {
     struct fy_token *token = event->scalar.value;
-    struct yaml_node *n = new_node(r, YAML_SCALAR, event_at(event));
+    struct yaml_node *n = new_node(r, YAML_SCALAR, event_at(r, event));
 
     n->text = token_text(r, token);
     n->is_plain = !token || fy_token_scalar_style(token) == FYSS_PLAIN;
@@ -196,7 +201,7 @@ static bool has_key(const struct yaml_node *map, struct str key)
 static void read_entry(struct yaml_reader *r, struct yaml_node *map, struct yaml_node **tail,
                        struct fy_event *key_event, unsigned depth)
 {
-    size_t at = event_at(key_event);
+    size_t at = event_at(r, key_event);
     struct yaml_node *key = read_value(r, key_event, depth + 1);
     struct fy_event *event;
     struct yaml_node *value;
@@ -245,7 +250,7 @@ static struct yaml_node *read_map(struct yaml_reader *r, size_t at, unsigned dep
 /* Takes the event. NULL when it failed. */
 static struct yaml_node *read_value(struct yaml_reader *r, struct fy_event *event, unsigned depth)
 {
-    size_t at = event_at(event);
+    size_t at = event_at(r, event);
     enum fy_event_type type = event->type;
     struct yaml_node *n = NULL;
 
@@ -277,7 +282,7 @@ static void read_stream(struct yaml_reader *r, struct yaml_node **out)
         if (!event)
             return;
         type = event->type;
-        at = event_at(event);
+        at = event_at(r, event);
         switch (type) {
         case FYET_STREAM_START:
         case FYET_DOCUMENT_END:
