@@ -30,6 +30,7 @@ struct counts {
 };
 
 struct listener {
+    struct loop_owned owned;
     struct loop *loop;
     struct listener_options options;
     char *unix_path;
@@ -216,6 +217,11 @@ static int open_unix(struct listener *l, struct err *err)
     return status < 0 ? fail(err, status, "listening") : 0;
 }
 
+static void close_owned(struct loop_owned *o)
+{
+    listener_close(CONTAINER_OF(o, struct listener, owned));
+}
+
 int listener_open(struct loop *loop, const struct listener_options *options, struct listener **out,
                   struct err *err)
 {
@@ -226,6 +232,8 @@ int listener_open(struct loop *loop, const struct listener_options *options, str
     l->counts = NEW(struct counts);
     l->counts->refs = 1;
     l->counts->by_address = map_new();
+    l->owned.close = close_owned;
+    list_push_back(&loop->owned, &l->owned.link);
     timer_init(&l->pause, loop, on_pause_over, l);
     int status = options->unix_path.len > 0 ? open_unix(l, err) : open_tcp(l, err);
 
@@ -265,5 +273,6 @@ void listener_close(struct listener *l)
     if (!l || uv_is_closing(&l->uv.handle))
         return;
     timer_stop(&l->pause);
+    list_remove(&l->owned.link);
     uv_close(&l->uv.handle, on_listener_closed); /* libuv unlinks the socket file */
 }

@@ -26,6 +26,12 @@ struct deferred {
     struct list_node link;
 };
 
+/* What is neither stream nor timer and must not outlive the loop: listeners, UDP sockets. */
+struct loop_owned {
+    struct list_node link;
+    void (*close)(struct loop_owned *o); /* unlinks and begins to close */
+};
+
 struct loop_signal {
     uv_signal_t uv;
     void (*fn)(void *user, int signo);
@@ -52,6 +58,7 @@ struct loop {
     struct list deferred;
     struct list streams; /* every stream, so that loop_free can end them */
     struct list signals;
+    struct list owned;
     char *read_buffer; /* shared by all streams: data is consumed before the next read */
 };
 

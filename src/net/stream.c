@@ -87,7 +87,7 @@ void stream_write(struct stream *s, struct str data)
 
     if (s->state != STREAM_OPEN || data.len == 0)
         return;
-    if (s->ops->pending(s) + data.len > s->write_limit) {
+    if (s->ops->pending(s) > s->write_limit) {
         IGNORE(err_set(&err, ERR_LIMIT, "the peer does not read what it is sent"));
         stream_fail(s, &err);
         return;

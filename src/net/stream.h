@@ -40,7 +40,7 @@ void stream_set_events(struct stream *s, const struct stream_events *events, voi
 void stream_write(struct stream *s, struct str data);
 /* Bytes queued here and in the layers below, not yet taken by the kernel. */
 size_t stream_pending(const struct stream *s);
-/* Largest queue before the stream is closed; default 16 MiB. */
+/* A write that finds more than this queued closes the stream; default 16 MiB. */
 void stream_set_write_limit(struct stream *s, size_t bytes);
 void stream_read_stop(struct stream *s);
 void stream_read_start(struct stream *s);

@@ -15,6 +15,7 @@
 #define PER_WAKEUP 64
 
 struct udp {
+    struct loop_owned owned;
     struct loop *loop;
     int fd;
     uv_poll_t poll;
@@ -111,6 +112,11 @@ void udp_send(struct udp *u, struct ip_addrport to, struct str data)
     (void)sendmsg(u->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static void close_owned(struct loop_owned *o)
+{
+    udp_close(CONTAINER_OF(o, struct udp, owned));
+}
+
 int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_receive, void *user,
              struct udp **out, struct err *err)
 {
@@ -147,6 +153,8 @@ int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_rece
         u->addr.port = addrport_from_sockaddr((struct sockaddr *)&sa).port;
     (void)uv_poll_init(&loop->uv, &u->poll, fd);
     u->poll.data = u;
+    u->owned.close = close_owned;
+    list_push_back(&loop->owned, &u->owned.link);
     (void)uv_poll_start(&u->poll, UV_READABLE, on_readable);
     *out = u;
     return 0;
@@ -167,6 +175,8 @@ static void on_closed(uv_handle_t *handle)
 
 void udp_close(struct udp *u)
 {
-    if (u && !uv_is_closing((uv_handle_t *)&u->poll))
-        uv_close((uv_handle_t *)&u->poll, on_closed);
+    if (!u || uv_is_closing((uv_handle_t *)&u->poll))
+        return;
+    list_remove(&u->owned.link);
+    uv_close((uv_handle_t *)&u->poll, on_closed);
 }
