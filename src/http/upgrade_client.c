@@ -247,7 +247,7 @@ static struct upgrade *upgrade_new(struct stream *stream, const char *upgrade, i
     llhttp_init(&u->parser, HTTP_RESPONSE, settings());
     u->parser.data = u;
     timer_init(&u->timer, stream_loop(stream), on_timeout, u);
-    timer_start(&u->timer, timeout_ms);
+    timer_start(&u->timer, timeout_ms > 0 ? timeout_ms : 10000);
     stream_set_events(stream, &events, u);
     return u;
 }
