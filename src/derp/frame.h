@@ -15,10 +15,11 @@
 #include "ip/addrport.h"
 
 #define DERP_VERSION 2
-#define DERP_FRAME_HEADER 5       /* bytes */
-#define DERP_PACKET_MAX 65536     /* bytes of the packet itself */
-#define DERP_FRAME_MAX (1u << 20) /* payload; a client drops the connection on more, and so do we \
-                                   */
+#define DERP_FRAME_HEADER 5   /* bytes */
+#define DERP_PACKET_MAX 65536 /* bytes of the packet itself */
+#define DERP_FRAME_MAX                                                         \
+    (1u << 20) /* payload; a client drops the connection on more, and so do we \
+                */
 #define DERP_CLIENT_SILENCE_MS 120000 /* without any frame, a client gives the connection up */
 
 /* Who sends it: C a client, S a relay, M a relay of the same mesh. */

@@ -20,8 +20,8 @@
 
 /* Payload of CLIENT_INFO. The reference takes 256 KiB; real clients send less than 300 bytes. */
 #define DERP_CLIENT_INFO_MAX 8192
-#define DERP_SERVER_INFO_MAX (1u << 20)
-#define DERP_SERVER_KEY_MAX 1024 /* payload of SERVER_KEY: magic, key, room to grow */
+#define DERP_SERVER_INFO_MAX 8192 /* as much */
+#define DERP_SERVER_KEY_MAX 1024  /* payload of SERVER_KEY: magic, key, room to grow */
 #define DERP_MESH_KEY_BYTES 32
 
 /* ---- SERVER_KEY ---- */

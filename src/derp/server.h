@@ -31,8 +31,9 @@
 #define DERP_QUEUE 32 /* packets waiting for one client, of each of the two kinds */
 #define DERP_STALL_MS \
     10000 /* a client that takes nothing for so long is closed (within twice it) */
-#define DERP_LOGIN_MS 10000 /* from the stream to the client's proof, and again to the admission \
-                             */
+#define DERP_LOGIN_MS                                                          \
+    10000 /* from the stream to the client's proof, and again to the admission \
+           */
 #define DERP_KEEP_ALIVE_MS 60000 /* and up to 5 s more */
 #define DERP_DUPLICATES_MAX 64   /* connections of one key */
 #define DERP_LOOPS_MAX 64

@@ -1,0 +1,213 @@
+/*
+ * Which connections a key has: a hash map in SHARDS parts, each with its lock.
+ *
+ *   session --counted--> peer <--by key-- shard
+ *   route   --counted-->  |
+ *                         +-- where: the active connection, read without the lock
+ *
+ * Invariants
+ *   1. A peer is in its shard's map exactly while it is referenced; so whoever holds a reference
+ * may keep it for later, also over disconnection and return.
+ *   2. `where` is one of `conns`, or 0 when there are none.
+ *   3. Only `where` is read outside the lock. What it names is checked by generation on the loop
+ * that owns it, so a stale one costs a packet and nothing else.
+ *
+ * The lock is held for a look-up in a hash map and never over a callback. A sender needs it once
+ * per destination (routes.c), or per packet when the destination is not connected.
+ */
+
+#include <pthread.h>
+#include <string.h>
+
+#include "core/rand.h"
+#include "derp/server_internal.h"
+
+struct shard_lock {
+    pthread_mutex_t mutex;
+};
+
+static struct shard *shard_of(struct derp_server *s, const struct node_key *key)
+{
+    /* Keys may be chosen, but then only to wait for oneself. */
+    return &s->shards[(key->b[0] ^ key->b[13] ^ key->b[29]) % SHARDS];
+}
+
+static struct shard *lock(struct derp_server *s, const struct node_key *key)
+{
+    struct shard *shard = shard_of(s, key);
+
+    (void)pthread_mutex_lock(&shard->lock->mutex);
+    return shard;
+}
+
+static void unlock(struct shard *shard)
+{
+    (void)pthread_mutex_unlock(&shard->lock->mutex);
+}
+
+static session_id where_of(const struct peer *peer)
+{
+    return atomic_load_explicit(&peer->where, memory_order_acquire);
+}
+
+static void set_where(struct peer *peer, session_id id)
+{
+    atomic_store_explicit(&peer->where, id, memory_order_release);
+}
+
+/* ---- Peers ---- */
+
+struct peer *registry_get(struct derp_server *s, const struct node_key *key)
+{
+    struct shard *shard = lock(s, key);
+    struct peer *peer = map_find(shard->peers, node_key_str(key));
+
+    if (!peer) {
+        peer = NEW(struct peer);
+        peer->key = *key;
+        IGNORE(map_put(shard->peers, node_key_str(key), peer));
+    }
+    peer->refs++;
+    unlock(shard);
+    return peer;
+}
+
+struct peer *registry_find(struct derp_server *s, const struct node_key *key)
+{
+    struct shard *shard = lock(s, key);
+    struct peer *peer = map_find(shard->peers, node_key_str(key));
+
+    if (peer && where_of(peer) != 0)
+        peer->refs++;
+    else
+        peer = NULL;
+    unlock(shard);
+    return peer;
+}
+
+void registry_unref(struct derp_server *s, struct peer *peer)
+{
+    if (!peer)
+        return;
+    struct shard *shard = lock(s, &peer->key);
+    bool is_last = --peer->refs == 0;
+
+    if (is_last)
+        IGNORE(map_remove(shard->peers, node_key_str(&peer->key)));
+    unlock(shard);
+    if (is_last) {
+        mem_free(peer->conns);
+        mem_free(peer);
+    }
+}
+
+/* ---- Connections ---- */
+
+static bool remove_conn(struct peer *peer, session_id id)
+{
+    for (uint8_t i = 0; i < peer->n_conns; i++) {
+        if (peer->conns[i] != id)
+            continue;
+        memmove(&peer->conns[i], &peer->conns[i + 1],
+                (size_t)(peer->n_conns - i - 1) * sizeof(*peer->conns));
+        peer->n_conns--;
+        return true;
+    }
+    return false;
+}
+
+static void add_conn(struct peer *peer, session_id id)
+{
+    if (peer->n_conns == peer->cap_conns) {
+        peer->cap_conns = peer->cap_conns ? (uint8_t)(2 * peer->cap_conns) : 1;
+        peer->conns = mem_realloc_array(peer->conns, peer->cap_conns, sizeof(*peer->conns));
+    }
+    peer->conns[peer->n_conns++] = id;
+}
+
+enum join registry_join(struct derp_server *s, struct peer *peer, session_id id,
+                        const uint64_t *drops, session_id *evicted)
+{
+    struct shard *shard = lock(s, &peer->key);
+    enum join result = JOIN_ASK_AGAIN;
+
+    *evicted = 0;
+    if (!drops || *drops == shard->drops) {
+        if (peer->n_conns == DERP_DUPLICATES_MAX) {
+            *evicted = peer->conns[0];
+            IGNORE(remove_conn(peer, *evicted));
+        }
+        add_conn(peer, id);
+        set_where(peer, id);
+        result = JOIN_OK;
+    }
+    unlock(shard);
+    return result;
+}
+
+bool registry_leave(struct derp_server *s, struct peer *peer, session_id id)
+{
+    struct shard *shard = lock(s, &peer->key);
+    bool was_there = remove_conn(peer, id);
+
+    if (where_of(peer) == id)
+        set_where(peer, peer->n_conns ? peer->conns[peer->n_conns - 1] : 0);
+    was_there = was_there && peer->n_conns == 0;
+    unlock(shard);
+    return was_there;
+}
+
+void registry_activate(struct derp_server *s, struct peer *peer, session_id id)
+{
+    struct shard *shard = lock(s, &peer->key);
+
+    for (uint8_t i = 0; i < peer->n_conns; i++)
+        if (peer->conns[i] == id)
+            set_where(peer, id);
+    unlock(shard);
+}
+
+uint64_t registry_drops(struct derp_server *s, const struct node_key *key)
+{
+    struct shard *shard = lock(s, key);
+    uint64_t drops = shard->drops;
+
+    unlock(shard);
+    return drops;
+}
+
+size_t registry_drop(struct derp_server *s, const struct node_key *key,
+                     session_id ids[DERP_DUPLICATES_MAX])
+{
+    struct shard *shard = lock(s, key);
+    const struct peer *peer = map_find(shard->peers, node_key_str(key));
+    size_t n = peer ? peer->n_conns : 0;
+
+    shard->drops++;
+    if (n > 0)
+        memcpy(ids, peer->conns, n * sizeof(*ids));
+    unlock(shard);
+    return n;
+}
+
+/* ---- Life ---- */
+
+void registry_init(struct derp_server *s)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        s->shards[i].lock = NEW(struct shard_lock);
+        (void)pthread_mutex_init(&s->shards[i].lock->mutex, NULL);
+        s->shards[i].peers = map_new();
+    }
+}
+
+void registry_fini(struct derp_server *s)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        ASSERT(map_len(s->shards[i].peers) ==
+               0); /* the loops are freed, so all sessions are gone */
+        map_free(s->shards[i].peers);
+        (void)pthread_mutex_destroy(&s->shards[i].lock->mutex);
+        mem_free(s->shards[i].lock);
+    }
+}

@@ -1,0 +1,207 @@
+/*
+ * The relay as a whole: its loops, their tables of sessions, and who may come in.
+ *
+ * A session is named by (loop, slot, generation), so that anybody may keep the name of one that has
+ * gone: the loop that owns the slot sees that the generation is another.
+ */
+
+#include "derp/server.h"
+
+#include <string.h>
+
+#include "core/rand.h"
+#include "derp/server_internal.h"
+
+#define SLOTS_MAX (1u << 24)
+#define BURST_MIN (DERP_PACKET_MAX + KEY_BYTES + DERP_FRAME_HEADER)
+
+/* ---- Sessions by id ---- */
+
+struct session *relay_find(const struct relay_loop *l, session_id id)
+{
+    size_t at = id_slot(id);
+
+    if (id_loop(id) != l->index || at >= l->n_slots || l->slots[at].generation != (uint32_t)id)
+        return NULL;
+    return l->slots[at].session;
+}
+
+static void grow_slots(struct relay_loop *l)
+{
+    uint32_t n = l->n_slots ? 2 * l->n_slots : 16;
+
+    ASSERT(n <= SLOTS_MAX); /* listeners allow far fewer streams */
+    l->slots = mem_realloc_array(l->slots, n, sizeof(*l->slots));
+    for (uint32_t i = n; i > l->n_slots; i--) {
+        l->slots[i - 1] = (struct slot){.generation = 1, .next_free = l->first_free};
+        l->first_free = i;
+    }
+    l->n_slots = n;
+}
+
+static session_id take_slot(struct relay_loop *l, struct session *c)
+{
+    if (l->first_free == 0)
+        grow_slots(l);
+    uint32_t at = l->first_free - 1;
+    struct slot *slot = &l->slots[at];
+
+    l->first_free = slot->next_free;
+    slot->session = c;
+    return (session_id)l->index << 56 | (session_id)at << 32 | slot->generation;
+}
+
+/* ---- Between sessions ---- */
+
+void relay_send(struct relay_loop *l, session_id to, enum piece piece, struct str head,
+                struct str body)
+{
+    if (id_loop(to) != l->index) {
+        mailbox_put(l, to, piece, head, body);
+        return;
+    }
+    struct session *c = relay_find(l, to);
+
+    if (c && c->state == SESSION_READY)
+        outbox_push(c, piece, head, body);
+    else
+        tally_add(l, TALLY_DROPPED_GONE, piece != PIECE_CONTROL);
+}
+
+void relay_flush(struct relay_loop *l)
+{
+    for (struct list_node *n = list_pop_front(&l->dirty_sessions); n;
+         n = list_pop_front(&l->dirty_sessions))
+        outbox_flush(CONTAINER_OF(n, struct session, outbox.dirty_link));
+    for (struct list_node *n = list_pop_front(&l->dirty_mailboxes); n;
+         n = list_pop_front(&l->dirty_mailboxes))
+        mailbox_send(CONTAINER_OF(n, struct mailbox, dirty_link));
+}
+
+struct closing {
+    struct loop_message message;
+    struct relay_loop *home;
+    session_id id;
+};
+
+static void on_closing(struct loop_message *msg)
+{
+    struct closing *closing = CONTAINER_OF(msg, struct closing, message);
+    struct session *c = relay_find(closing->home, closing->id);
+
+    if (c)
+        session_close(c, NULL);
+    relay_flush(closing->home);
+    mem_free(closing);
+}
+
+void relay_post_close(struct derp_server *s, session_id id)
+{
+    struct closing *closing = NEW(struct closing);
+
+    closing->message.run = on_closing;
+    closing->home = &s->loops[id_loop(id)];
+    closing->id = id;
+    loop_post(closing->home->loop, &closing->message);
+}
+
+void derp_server_drop(struct derp_server *s, const struct node_key *key)
+{
+    session_id ids[DERP_DUPLICATES_MAX];
+    size_t n = registry_drop(s, key, ids);
+
+    for (size_t i = 0; i < n; i++)
+        relay_post_close(s, ids[i]);
+}
+
+void derp_server_accept(struct derp_server *s, struct stream *stream)
+{
+    struct relay_loop *l = NULL;
+    struct session *c = NEW(struct session);
+
+    for (size_t i = 0; i < s->n_loops && !l; i++)
+        if (s->loops[i].loop == stream_loop(stream))
+            l = &s->loops[i];
+    ASSERT(l);
+    c->home = l;
+    c->stream = stream;
+    c->id = take_slot(l, c);
+    session_start(c);
+}
+
+/* ---- Life ---- */
+
+static void loop_init(struct derp_server *s, size_t index, struct loop *loop)
+{
+    struct relay_loop *l = &s->loops[index];
+
+    l->server = s;
+    l->loop = loop;
+    l->index = index;
+    list_init(&l->dirty_sessions);
+    list_init(&l->dirty_mailboxes);
+    list_init(&l->tickets);
+    list_init(&l->paused);
+    l->resume.run = session_resume_all;
+    tally_init(l);
+    l->mailboxes = mem_alloc_array(s->n_loops, sizeof(*l->mailboxes));
+    for (size_t i = 0; i < s->n_loops; i++)
+        mailbox_init(&l->mailboxes[i], s, i);
+}
+
+static void loop_fini(struct relay_loop *l)
+{
+    for (size_t i = 0; i < l->server->n_loops; i++)
+        mailbox_fini(&l->mailboxes[i]);
+    mem_free(l->mailboxes);
+    mem_free(l->slots);
+    session_free_tickets(l);
+}
+
+struct derp_server *derp_server_new(const struct derp_server_options *o)
+{
+    struct derp_server *s = NEW(struct derp_server);
+
+    ASSERT(o->n_loops > 0 && o->n_loops <= DERP_LOOPS_MAX);
+    s->key = *o->key;
+    node_private_public(&s->key, &s->public_key);
+    s->admit = o->admit;
+    s->user = o->user;
+    s->rate = MIN(o->client_bytes_per_second, (uint64_t)1 << 40);
+    s->burst = MIN(MAX(o->client_burst_bytes, (uint64_t)BURST_MIN), (uint64_t)1 << 40);
+    s->has_mesh_key = o->mesh_key != NULL;
+    if (o->mesh_key)
+        memcpy(s->mesh_key, o->mesh_key, sizeof(s->mesh_key));
+    rand_bytes(s->seed, sizeof(s->seed));
+    registry_init(s);
+    pages_init(s, o->hosts, o->n_hosts);
+    s->n_loops = o->n_loops;
+    s->loops = mem_alloc_array(s->n_loops, sizeof(*s->loops));
+    for (size_t i = 0; i < s->n_loops; i++)
+        loop_init(s, i, o->loops[i]);
+    return s;
+}
+
+void derp_server_free(struct derp_server *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n_loops; i++)
+        loop_fini(&s->loops[i]);
+    mem_free(s->loops);
+    registry_fini(s);
+    pages_fini(s);
+    node_private_fini(&s->key);
+    mem_wipe(s->mesh_key, sizeof(s->mesh_key));
+    mem_free(s);
+}
+
+const struct node_key *derp_server_key(const struct derp_server *s)
+{
+    return &s->public_key;
+}
+
+size_t derp_server_clients(const struct derp_server *s)
+{
+    return atomic_load(&s->n_clients);
+}

@@ -1,0 +1,276 @@
+#pragma once
+
+/*
+ * What the files of the relay share.
+ *
+ *   session.c   one client: frames in, the state machine, admission
+ *   outbox.c    one client: what waits to be written to it
+ *   routes.c    one client: whom it has sent to, so that the next packet needs no look-up
+ *   registry.c  all clients: which connections a key has, and which of them is active
+ *   mailbox.c   packets from one loop to another
+ *   tally.c     counting
+ *
+ * Every function here runs on the loop's thread it concerns, but those of the registry, which any
+ * thread may call.
+ */
+
+#include <stdatomic.h>
+
+#include "core/list.h"
+#include "core/map.h"
+#include "core/mem.h"
+#include "derp/frame.h"
+#include "derp/server.h"
+
+/* What may wait in a session's stream and `out` before packets go to its queues instead. */
+#define BACKLOG_MAX ((size_t)128 << 10)
+/* The same for what is not packets (PEER_GONE); beyond it they are dropped: they are hints. */
+#define CONTROL_BACKLOG_MAX ((size_t)192 << 10)
+#define QUEUE_BYTES_MAX ((size_t)512 << 10) /* of each of the two queues */
+#define SESSION_WRITE_LIMIT ((size_t)1 << 20)
+#define ROUTES_MAX 4096               /* destinations that one session remembers */
+#define MAILBOX_MAX ((size_t)4 << 20) /* bytes under way from one loop to another */
+#define TRANSIT_MAX (256u << 10)      /* of them to one session, from all loops together */
+#define TRANSIT_BUCKETS 4096u
+#define SHARDS 64u
+#define GONE_BURST 3 /* PEER_GONE(not here) per session; refilled one a second */
+
+/* Which connection: loop (8 bits), slot in its table (24), the slot's generation (32). 0: none. */
+typedef uint64_t session_id;
+
+static inline size_t id_loop(session_id id)
+{
+    return (size_t)(id >> 56);
+}
+
+static inline size_t id_slot(session_id id)
+{
+    return (size_t)(id >> 32) & 0xffffff;
+}
+
+/* ---- Registry ---- */
+
+/* A key that is connected or that somebody remembers. Lives while it is referenced. */
+struct peer {
+    struct node_key key;
+    _Atomic(session_id) where; /* the active connection; 0: not connected. Read without the lock. */
+    /* Under the shard's lock: */
+    unsigned refs;
+    uint8_t n_conns, cap_conns;
+    session_id *conns; /* oldest first */
+};
+
+enum join { JOIN_OK, JOIN_ASK_AGAIN };
+
+/* Finds or makes; counted. */
+struct peer *registry_get(struct derp_server *s, const struct node_key *key);
+/* A connected one, counted, or NULL. */
+struct peer *registry_find(struct derp_server *s, const struct node_key *key);
+void registry_unref(struct derp_server *s, struct peer *peer); /* NULL is fine */
+/*
+ * Makes `id` the peer's newest and active connection. *evicted: the oldest, when there were too
+ * many. ASK_AGAIN when the key has been dropped since `drops` was read.
+ */
+enum join registry_join(struct derp_server *s, struct peer *peer, session_id id,
+                        const uint64_t *drops, session_id *evicted);
+/* True when the peer has no connection any more because of this. */
+bool registry_leave(struct derp_server *s, struct peer *peer, session_id id);
+/* `id` has just sent something. */
+void registry_activate(struct derp_server *s, struct peer *peer, session_id id);
+/* Counts drops of keys in the key's shard. */
+uint64_t registry_drops(struct derp_server *s, const struct node_key *key);
+/* Counts a drop and copies the key's connections. */
+size_t registry_drop(struct derp_server *s, const struct node_key *key,
+                     session_id ids[DERP_DUPLICATES_MAX]);
+void registry_init(struct derp_server *s);
+void registry_fini(struct derp_server *s);
+
+/* ---- Counting: a loop's own numbers, added to the metrics now and then ---- */
+
+enum tally {
+    TALLY_CLIENTS,
+    TALLY_HOME_CLIENTS,
+    TALLY_ACCEPTS,
+    TALLY_REFUSED,
+    TALLY_BROKEN,
+    TALLY_STALLED,
+    TALLY_DUPLICATES_CLOSED,
+    TALLY_PACKETS_IN,
+    TALLY_BYTES_IN,
+    TALLY_PACKETS_OUT,
+    TALLY_BYTES_OUT,
+    TALLY_DROPPED_UNKNOWN,
+    TALLY_DROPPED_QUEUE,
+    TALLY_DROPPED_MAILBOX,
+    TALLY_DROPPED_GONE,
+    TALLY_PEER_GONE,
+    TALLY_PINGS,
+    TALLY_LIMITED,
+    TALLY_COUNT,
+};
+
+struct relay_loop;
+void tally_init(struct relay_loop *l);
+void tally_add(struct relay_loop *l, enum tally what, int64_t n);
+/* For lines about strangers: at most one a second and loop; *more says how many were left out. */
+bool tally_may_log(struct relay_loop *l, uint64_t *more);
+
+/* ---- Loops ---- */
+
+/* What a piece for a session is. */
+enum piece { PIECE_DATA, PIECE_DISCO, PIECE_CONTROL };
+
+/* Pieces from one loop to another, one after the other in one buffer; see mailbox.c. */
+struct batch;
+struct mailbox {
+    struct derp_server *server;
+    size_t to;
+    struct batch *filling; /* the sender's during one burst */
+    struct list_node dirty_link;
+    _Atomic(struct batch *) full;  /* for the receiver */
+    _Atomic(struct batch *) spare; /* emptied by the receiver */
+    _Atomic(bool) posted;
+    struct loop_message message;
+};
+
+struct slot {
+    struct session *session; /* NULL: free */
+    uint32_t generation;
+    uint32_t next_free; /* index + 1 */
+};
+
+struct relay_loop {
+    struct derp_server *server;
+    struct loop *loop;
+    size_t index;
+    struct slot *slots;
+    uint32_t n_slots, first_free; /* index + 1; 0: none */
+    struct list dirty_sessions;   /* with something in `out` */
+    struct list dirty_mailboxes;
+    struct list tickets;       /* questions in flight */
+    struct mailbox *mailboxes; /* to each loop */
+    int64_t tally[TALLY_COUNT];
+    struct timer tally_timer;
+    int64_t logged_ms;
+    uint64_t unlogged;
+    _Atomic(uint32_t) transit[TRANSIT_BUCKETS]; /* bytes under way to this loop, by slot */
+};
+
+/* The session of that id on this loop, or NULL if it has gone. */
+struct session *relay_find(const struct relay_loop *l, session_id id);
+/* Every entry from outside ends with this: writes what was gathered, sends the mailboxes. */
+void relay_flush(struct relay_loop *l);
+/* Hands `head` and `body`, together one frame, to the session, wherever it is. */
+void relay_send(struct relay_loop *l, session_id to, enum piece piece, struct str head,
+                struct str body);
+/* Closes a session, from any thread. */
+void relay_post_close(struct derp_server *s, session_id id);
+
+void mailbox_init(struct mailbox *m, struct derp_server *server, size_t to);
+void mailbox_fini(struct mailbox *m);
+void mailbox_put(struct relay_loop *l, session_id to, enum piece piece, struct str head,
+                 struct str body);
+void mailbox_send(struct mailbox *m);
+
+struct shard {
+    _Alignas(64) struct shard_lock *lock;
+    struct map *peers;
+    uint64_t drops;
+};
+
+struct derp_server {
+    struct node_private key;
+    struct node_key public_key;
+    void (*admit)(void *user, const struct node_key *key, struct ip_addr from,
+                  struct derp_admission *ticket);
+    void *user;
+    uint64_t rate; /* bytes per second, 0: none */
+    uint64_t burst;
+    bool has_mesh_key;
+    uint8_t mesh_key[DERP_MESH_KEY_BYTES];
+    uint64_t seed[4]; /* of the routes' hash */
+    struct relay_loop *loops;
+    size_t n_loops;
+    struct shard shards[SHARDS];
+    _Atomic(size_t) n_clients;
+    struct bootstrap *bootstrap;
+    size_t n_bootstrap;
+};
+
+struct bootstrap {
+    struct str name;       /* owned */
+    struct str addrs_json; /* an array, owned */
+};
+void pages_init(struct derp_server *s, const struct derp_bootstrap_host *hosts, size_t n);
+void pages_fini(struct derp_server *s);
+
+/* ---- Sessions ---- */
+
+enum session_state { SESSION_LOGIN, SESSION_ADMITTING, SESSION_READY, SESSION_CLOSED };
+
+/* Where a session has sent to: a hash table of counted peers. */
+struct routes {
+    struct peer **slots;
+    uint32_t n, cap; /* cap is a power of two or 0 */
+    uint32_t refused;
+};
+struct peer *routes_find(const struct derp_server *s, const struct routes *r,
+                         const struct node_key *key);
+/* Takes the reference. False, and nothing taken, when there are too many. */
+bool routes_add(struct derp_server *s, struct routes *r, struct peer *peer);
+void routes_fini(struct derp_server *s, struct routes *r);
+
+/* What waits for a slow client; exists only while something does. */
+struct queue;
+
+struct outbox {
+    struct buf out;      /* gathered in this burst */
+    size_t in_stream;    /* at most so much is in the stream, not yet in the kernel */
+    struct queue *queue; /* NULL: nothing waits */
+    bool has_pong;
+    bool has_drained; /* since the stall timer was started */
+    uint8_t pong[8];
+    struct list_node dirty_link;
+    struct timer stall;
+};
+
+struct session {
+    struct relay_loop *home;
+    struct stream *stream;
+    session_id id;
+    enum session_state state;
+    bool is_mesh;
+    bool is_home; /* said NOTE_PREFERRED(1) */
+    uint8_t gone_tokens;
+    int64_t gone_at_ms;
+    struct peer *peer;        /* counted; from the proof on */
+    struct derp_proof *proof; /* until READY */
+    uint64_t drops;           /* of its shard, when the question was asked */
+    struct buf in;            /* one partial frame, or what came while ADMITTING */
+    size_t skip;              /* bytes of an unknown frame still to come */
+    struct outbox outbox;
+    struct routes routes;
+    struct timer timer;      /* login, then keep-alive */
+    struct limiter *limiter; /* NULL: no limit */
+    struct list_node pause_link;
+};
+
+/* `home`, `stream` and `id` are set: begins with SERVER_KEY. */
+void session_start(struct session *c);
+/* Reads on those that were paused. */
+void session_resume_all(struct loop_message *msg);
+/* Questions that nobody answered. */
+void session_free_tickets(struct relay_loop *l);
+/* Ends it now; `why` is for the log, NULL for no line. */
+void session_close(struct session *c, const char *why);
+
+/* outbox.c; the session is READY. */
+void outbox_init(struct session *c);
+void outbox_fini(struct session *c);
+void outbox_push(struct session *c, enum piece piece, struct str head, struct str body);
+void outbox_pong(struct session *c, struct str data);
+/* Appends to what goes out at the next flush, whatever waits. For the handshake and keep-alives. */
+struct buf *outbox_begin(struct session *c);
+void outbox_flush(struct session *c);
+void outbox_on_writable(struct session *c);
+bool outbox_is_idle(const struct session *c);

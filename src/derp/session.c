@@ -1,0 +1,673 @@
+/*
+ * One client of the relay: from its stream to its leaving.
+ *
+ *   LOGIN --CLIENT_INFO opens--> ADMITTING --answer: yes--> READY
+ *     |                            |   ^                      |
+ *     |                            |   +-- key dropped        |
+ *     |                            |       meanwhile          |
+ *     +-- broken, late ------------+-- no, late --------------+-- broken, stalled, dropped, gone
+ *     v                            v                          v
+ *   CLOSED ---------------------- on_close: memory goes ------------------------------
+ *
+ * Invariants
+ *   1. In LOGIN only SERVER_KEY has been sent. In ADMITTING the stream is not read.
+ *   2. A session is in the registry exactly while READY.
+ *   3. Frames are judged by their header, before their payload is kept: what is kept of one client
+ * is at most one frame that its state allows.
+ *   4. Work per wake-up is bounded by what one read brings.
+ */
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/rand.h"
+#include "derp/server_internal.h"
+
+#define PING_MAX 1000
+/* A client that has brought so much at once is not read again before what it brought was written.
+ */
+#define BURST_MAX ((size_t)32 << 10)
+#define KEEP_ALIVE_JITTER_MS 5000
+/* Kept of a client that is ADMITTING: one read and a little; a real one sends nothing then. */
+#define IN_MAX ((size_t)2 << 20)
+
+struct limiter {
+    struct timer resume;
+    int64_t tokens; /* bytes; below zero: wait */
+    int64_t at_ms;
+};
+
+struct derp_admission {
+    struct derp_server *server;
+    session_id id;
+    bool ok;
+    struct loop_message message;
+    struct list_node link; /* in its loop's tickets */
+};
+
+/* ---- State ---- */
+
+static const unsigned session_next[] = {
+    [SESSION_LOGIN] = BIT(SESSION_ADMITTING) | BIT(SESSION_CLOSED),
+    [SESSION_ADMITTING] = BIT(SESSION_READY) | BIT(SESSION_CLOSED),
+    [SESSION_READY] = BIT(SESSION_CLOSED),
+    [SESSION_CLOSED] = 0,
+};
+
+/* PEER_GONE to everybody who had packets from this key, unless it is still connected elsewhere. */
+static void tell_gone(struct session *c)
+{
+    AUTO_FINI(buf_fini) struct buf frame = BUF(64);
+    const struct routes *r = &c->routes;
+
+    derp_put_peer_gone(&frame, &c->peer->key, DERP_GONE_DISCONNECTED);
+    for (uint32_t i = 0; i < r->cap; i++) {
+        session_id to = r->slots[i] ? atomic_load(&r->slots[i]->where) : 0;
+
+        if (to == 0)
+            continue;
+        relay_send(c->home, to, PIECE_CONTROL, buf_str(&frame), STR_NONE);
+        tally_add(c->home, TALLY_PEER_GONE, 1);
+    }
+}
+
+static void keep_alive_later(struct session *c)
+{
+    timer_start(&c->timer, DERP_KEEP_ALIVE_MS + (int64_t)rand_below(KEEP_ALIVE_JITTER_MS));
+}
+
+static void proof_drop(struct session *c)
+{
+    derp_proof_fini(c->proof);
+    mem_free(TAKE(c->proof));
+}
+
+static void leave(struct session *c)
+{
+    bool was_last = registry_leave(c->home->server, c->peer, c->id);
+
+    atomic_fetch_sub(&c->home->server->n_clients, 1);
+    tally_add(c->home, TALLY_CLIENTS, -1);
+    if (c->is_home)
+        tally_add(c->home, TALLY_HOME_CLIENTS, -1);
+    if (was_last)
+        tell_gone(c);
+}
+
+/* The only writer of c->state. */
+static void set_state(struct session *c, enum session_state next)
+{
+    enum session_state was = c->state;
+
+    ASSERT(session_next[was] & BIT(next));
+    c->state = next;
+    if (next == SESSION_ADMITTING) {
+        stream_read_stop(c->stream);
+        timer_start(&c->timer, DERP_LOGIN_MS);
+        return;
+    }
+    proof_drop(c);
+    if (next == SESSION_READY) {
+        atomic_fetch_add(&c->home->server->n_clients, 1);
+        tally_add(c->home, TALLY_CLIENTS, 1);
+        stream_read_start(c->stream);
+        keep_alive_later(c);
+        return;
+    }
+    timer_stop(&c->timer);
+    if (was == SESSION_READY)
+        leave(c);
+}
+
+static void log_about(struct session *c, const char *event, const char *error)
+{
+    AUTO_FINI(buf_fini) struct buf addr = BUF(64);
+    uint64_t more = 0;
+
+    if (!log_is_on(LOG_INFO) || !tally_may_log(c->home, &more))
+        return;
+    ip_addr_put(&addr, stream_peer(c->stream).addr);
+    log_event(LOG_INFO, event, LOG_STR("addr", buf_str(&addr)),
+              LOG_TXT("error", error ? error : ""), LOG_U64("unlogged", more));
+}
+
+void session_close(struct session *c, const char *why)
+{
+    if (c->state == SESSION_CLOSED)
+        return;
+    if (why)
+        log_about(c, why, NULL);
+    set_state(c, SESSION_CLOSED);
+    stream_abort(c->stream);
+}
+
+static void broken(struct session *c, const char *what)
+{
+    tally_add(c->home, TALLY_BROKEN, 1);
+    log_about(c, "a relay client broke the protocol", what);
+    session_close(c, NULL);
+}
+
+/* ---- Admission ---- */
+
+static void feed(struct session *c, struct str data);
+
+static void ask(struct session *c)
+{
+    struct derp_server *s = c->home->server;
+    struct derp_admission *ticket = NEW(struct derp_admission);
+
+    *ticket = (struct derp_admission){.server = s, .id = c->id};
+    list_node_init(&ticket->link);
+    list_push_back(&c->home->tickets, &ticket->link);
+    c->drops = registry_drops(s, &c->peer->key);
+    s->admit(s->user, &c->peer->key, stream_peer(c->stream).addr, ticket);
+}
+
+static void welcome(struct session *c)
+{
+    const struct derp_server_info info = {.version = DERP_VERSION};
+    struct buf early = c->in;
+
+    derp_put_server_info(outbox_begin(c), &c->proof->box, &info);
+    set_state(c, SESSION_READY);
+    c->in = BUF(IN_MAX);
+    feed(c, buf_str(&early));
+    buf_fini(&early);
+}
+
+static void join_registry(struct session *c, const uint64_t *drops)
+{
+    struct derp_server *s = c->home->server;
+    session_id evicted = 0;
+
+    if (registry_join(s, c->peer, c->id, drops, &evicted) == JOIN_ASK_AGAIN) {
+        ask(c);
+        return;
+    }
+    if (evicted != 0) {
+        tally_add(c->home, TALLY_DUPLICATES_CLOSED, 1);
+        relay_post_close(s, evicted);
+    }
+    welcome(c);
+}
+
+static void admitted(struct session *c, bool ok)
+{
+    if (c->state != SESSION_ADMITTING)
+        return;
+    if (ok) {
+        join_registry(c, &c->drops);
+        return;
+    }
+    tally_add(c->home, TALLY_REFUSED, 1);
+    session_close(c, "a relay client was refused: its key belongs to no node");
+}
+
+static void ticket_use(struct derp_admission *ticket)
+{
+    struct derp_server *s = ticket->server;
+    struct relay_loop *l = &s->loops[id_loop(ticket->id)];
+    struct session *c = relay_find(l, ticket->id);
+    bool ok = ticket->ok;
+
+    list_remove(&ticket->link);
+    mem_free(ticket);
+    if (c)
+        admitted(c, ok);
+    relay_flush(l);
+}
+
+static void on_answer(struct loop_message *msg)
+{
+    ticket_use(CONTAINER_OF(msg, struct derp_admission, message));
+}
+
+void derp_admission_answer(struct derp_admission *ticket, bool ok)
+{
+    struct loop *loop = ticket->server->loops[id_loop(ticket->id)].loop;
+
+    ticket->ok = ok;
+    if (loop_is_current(loop)) {
+        ticket_use(ticket);
+        return;
+    }
+    ticket->message.run = on_answer;
+    loop_post(loop, &ticket->message);
+}
+
+void session_free_tickets(struct relay_loop *l)
+{
+    for (struct list_node *n = list_pop_front(&l->tickets); n; n = list_pop_front(&l->tickets))
+        mem_free(CONTAINER_OF(n, struct derp_admission, link));
+}
+
+/* ---- Frames ---- */
+
+static void on_client_info(struct session *c, struct str payload)
+{
+    struct derp_server *s = c->home->server;
+    struct err err = {0};
+
+    c->proof = NEW(struct derp_proof);
+    if (derp_client_info_open(payload, &s->key, c->proof, &err) < 0) {
+        broken(c, err.text);
+        return;
+    }
+    const struct derp_client_info *info = &c->proof->info;
+
+    c->is_mesh = s->has_mesh_key && info->has_mesh_key &&
+                 str_eq_secret(str_bytes(info->mesh_key, DERP_MESH_KEY_BYTES),
+                               str_bytes(s->mesh_key, DERP_MESH_KEY_BYTES));
+    c->peer = registry_get(s, &c->proof->peer);
+    set_state(c, SESSION_ADMITTING);
+    if (s->admit && !c->is_mesh)
+        ask(c);
+    else
+        join_registry(c, NULL);
+}
+
+/* Not to be had too often: it answers packets that anybody may make up. */
+static void tell_not_here(struct session *c, const struct node_key *dst)
+{
+    int64_t now = loop_now_ms(c->home->loop);
+
+    if (now - c->gone_at_ms >= 1000) {
+        int64_t refill = c->gone_tokens + (now - c->gone_at_ms) / 1000;
+
+        c->gone_tokens = (uint8_t)MIN(refill, (int64_t)GONE_BURST);
+        c->gone_at_ms = now;
+    }
+    if (c->gone_tokens == 0)
+        return;
+    AUTO_FINI(buf_fini) struct buf frame = BUF(64);
+
+    c->gone_tokens--;
+    derp_put_peer_gone(&frame, dst, DERP_GONE_NOT_HERE);
+    outbox_push(c, PIECE_CONTROL, buf_str(&frame), STR_NONE);
+    tally_add(c->home, TALLY_PEER_GONE, 1);
+}
+
+/* The active connection of `dst`, or 0. */
+static session_id find_route(struct session *c, const struct node_key *dst)
+{
+    struct derp_server *s = c->home->server;
+    struct peer *peer = routes_find(s, &c->routes, dst);
+
+    if (peer)
+        return atomic_load_explicit(&peer->where, memory_order_acquire);
+    peer = registry_find(s, dst);
+    if (!peer)
+        return 0;
+    session_id to = atomic_load_explicit(&peer->where, memory_order_acquire);
+
+    if (!routes_add(s, &c->routes, peer))
+        registry_unref(s, peer);
+    return to;
+}
+
+static void route_packet(struct session *c, const struct node_key *src, const struct node_key *dst,
+                         struct str packet)
+{
+    char head[DERP_FRAME_HEADER + KEY_BYTES];
+    struct buf header = {.ptr = head, .cap = sizeof(head), .limit = sizeof(head)};
+    session_id to = find_route(c, dst);
+    bool is_disco = derp_is_disco(packet);
+
+    tally_add(c->home, TALLY_PACKETS_IN, 1);
+    tally_add(c->home, TALLY_BYTES_IN, (int64_t)packet.len);
+    if (to == 0) {
+        tally_add(c->home, TALLY_DROPPED_UNKNOWN, 1);
+        if (is_disco && !c->is_mesh)
+            tell_not_here(c, dst);
+        return;
+    }
+    derp_put_header(&header, DERP_RECV_PACKET, KEY_BYTES + packet.len);
+    buf_put(&header, node_key_str(src));
+    relay_send(c->home, to, is_disco ? PIECE_DISCO : PIECE_DATA, buf_str(&header), packet);
+}
+
+static void on_send_packet(struct session *c, struct str payload)
+{
+    struct node_key dst;
+    struct str packet;
+
+    if (!derp_packet_decode(payload, &dst, &packet)) {
+        broken(c, "packet");
+        return;
+    }
+    if (atomic_load_explicit(&c->peer->where, memory_order_relaxed) != c->id)
+        registry_activate(c->home->server, c->peer, c->id);
+    route_packet(c, &c->peer->key, &dst, packet);
+}
+
+static void on_forward_packet(struct session *c, struct str payload)
+{
+    struct node_key src, dst;
+    struct str packet;
+
+    if (!derp_forward_decode(payload, &src, &dst, &packet)) {
+        broken(c, "forwarded packet");
+        return;
+    }
+    route_packet(c, &src, &dst, packet);
+}
+
+static void on_note_preferred(struct session *c, struct str payload)
+{
+    bool is_home = payload.ptr[0] != 0;
+
+    if (is_home != c->is_home)
+        tally_add(c->home, TALLY_HOME_CLIENTS, is_home ? 1 : -1);
+    c->is_home = is_home;
+}
+
+static void on_close_peer(struct session *c, struct str payload)
+{
+    struct node_key key;
+    uint8_t reason;
+
+    IGNORE(derp_peer_gone_decode(payload, &key, &reason)); /* a key, as there */
+    derp_server_drop(c->home->server, &key);
+}
+
+static void on_frame(struct session *c, const struct derp_frame *frame)
+{
+    switch (frame->type) {
+    case DERP_CLIENT_INFO:
+        on_client_info(c, frame->payload);
+        break;
+    case DERP_SEND_PACKET:
+        on_send_packet(c, frame->payload);
+        break;
+    case DERP_FORWARD_PACKET:
+        on_forward_packet(c, frame->payload);
+        break;
+    case DERP_NOTE_PREFERRED:
+        on_note_preferred(c, frame->payload);
+        break;
+    case DERP_CLOSE_PEER:
+        on_close_peer(c, frame->payload);
+        break;
+    case DERP_PING:
+        tally_add(c->home, TALLY_PINGS, 1);
+        outbox_pong(c, str_sub(frame->payload, 0, 8));
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- Bytes ---- */
+
+enum verdict { TAKE_IT, SKIP_IT, BREAKS };
+
+static enum verdict within(size_t len, size_t min, size_t max)
+{
+    return len >= min && len <= max ? TAKE_IT : BREAKS;
+}
+
+/* What a frame's header deserves, before its payload is kept. */
+static enum verdict judge(const struct session *c, uint8_t type, size_t len)
+{
+    if (c->state == SESSION_LOGIN)
+        return type == DERP_CLIENT_INFO
+                   ? within(len, KEY_BYTES + BOX_OVERHEAD, DERP_CLIENT_INFO_MAX)
+                   : BREAKS;
+    switch (type) {
+    case DERP_SEND_PACKET:
+        return within(len, KEY_BYTES, KEY_BYTES + DERP_PACKET_MAX);
+    case DERP_NOTE_PREFERRED:
+        return within(len, 1, 1);
+    case DERP_PING:
+        return within(len, 8, PING_MAX);
+    case DERP_FORWARD_PACKET:
+        return c->is_mesh ? within(len, (size_t)2 * KEY_BYTES, 2 * KEY_BYTES + DERP_PACKET_MAX)
+                          : BREAKS;
+    case DERP_CLOSE_PEER:
+        return c->is_mesh ? within(len, KEY_BYTES, KEY_BYTES) : BREAKS;
+    case DERP_WATCH_CONNS: /* relays of one region do not find each other through this one yet */
+    case DERP_CLIENT_INFO: /* it is logged in */
+        return BREAKS;
+    default:
+        return len <= DERP_FRAME_MAX ? SKIP_IT : BREAKS;
+    }
+}
+
+enum step { STEP_ON, STEP_MORE, STEP_BROKEN };
+
+/* Does the frame at the front of `cur`, if it is whole; *used bytes are done with then. */
+static enum step step(struct session *c, struct str cur, size_t *used)
+{
+    struct derp_frame frame = {0};
+    uint8_t type = 0;
+    size_t len = 0;
+
+    if (!derp_frame_peek(cur, &type, &len))
+        return STEP_MORE;
+    switch (judge(c, type, len)) {
+    case BREAKS:
+        return STEP_BROKEN;
+    case SKIP_IT:
+        *used = MIN(cur.len, DERP_FRAME_HEADER + len);
+        c->skip = DERP_FRAME_HEADER + len - *used;
+        return STEP_ON;
+    case TAKE_IT:
+        break;
+    }
+    if (derp_frame_decode(cur, DERP_FRAME_MAX, &frame, used) != DERP_DECODE_OK)
+        return STEP_MORE;
+    on_frame(c, &frame);
+    return STEP_ON;
+}
+
+/* Moves to `in` what its partial frame lacks: of the header first, then of the payload. */
+static struct str complete(struct session *c, struct str *data)
+{
+    uint8_t type = 0;
+    size_t len = 0, want = DERP_FRAME_HEADER;
+
+    if (derp_frame_peek(buf_str(&c->in), &type, &len))
+        want += len;
+    size_t n = MIN(want - c->in.len, data->len);
+
+    buf_put(&c->in, str_sub(*data, 0, n));
+    *data = str_from_index(*data, n);
+    return buf_str(&c->in);
+}
+
+static bool is_fed(const struct session *c)
+{
+    return c->state == SESSION_LOGIN || c->state == SESSION_READY;
+}
+
+static void feed(struct session *c, struct str data)
+{
+    while (data.len > 0 && is_fed(c)) {
+        if (c->skip > 0) {
+            size_t n = MIN(c->skip, data.len);
+
+            c->skip -= n;
+            data = str_from_index(data, n);
+            continue;
+        }
+        bool is_kept = c->in.len > 0;
+        struct str cur = is_kept ? complete(c, &data) : data;
+        struct buf frame = c->in; /* `in` is free for what a change of state leaves */
+        size_t used = 0;
+
+        c->in = BUF(IN_MAX);
+        enum step did = step(c, cur, &used);
+
+        if (did == STEP_BROKEN)
+            broken(c, "a frame of a kind or size that may not come now");
+        if (did == STEP_MORE) {
+            c->in = frame;
+            if (!is_kept)
+                buf_put(&c->in, data);
+            data = is_kept ? data : STR_NONE;
+            continue;
+        }
+        buf_fini(&frame);
+        if (!is_kept)
+            data = str_from_index(data, used);
+    }
+    if (c->state != SESSION_ADMITTING)
+        return;
+    buf_put(&c->in, data);
+    if (buf_is_full(&c->in))
+        broken(c, "too much before it was admitted");
+}
+
+/* ---- Limits ---- */
+
+static void read_on(struct session *c)
+{
+    if (c->state == SESSION_READY && !(c->limiter && timer_is_started(&c->limiter->resume)))
+        stream_read_start(c->stream);
+}
+
+static void on_limit_over(void *user)
+{
+    read_on(user);
+}
+
+void session_resume_all(struct loop_message *msg)
+{
+    struct relay_loop *l = CONTAINER_OF(msg, struct relay_loop, resume);
+
+    l->resume_is_posted = false;
+    for (struct list_node *n = list_pop_front(&l->paused); n; n = list_pop_front(&l->paused))
+        read_on(CONTAINER_OF(n, struct session, pause_link));
+}
+
+/*
+ * The rest of the round belongs to the others, and to the writes: bursts that come faster than
+ * writes go out would only be dropped by receivers that are not slow at all.
+ */
+static void pause_until_next_round(struct session *c)
+{
+    struct relay_loop *l = c->home;
+
+    if (c->state != SESSION_READY || list_node_is_linked(&c->pause_link))
+        return;
+    stream_read_stop(c->stream);
+    list_push_back(&l->paused, &c->pause_link);
+    if (l->resume_is_posted)
+        return;
+    l->resume_is_posted = true;
+    loop_post(l->loop, &l->resume);
+}
+
+/* Goes into debt for what came, and is not read until the debt is paid. */
+static void charge(struct session *c, size_t n)
+{
+    const struct derp_server *s = c->home->server;
+    struct limiter *lim = c->limiter;
+    int64_t now = clock_mono_ms(), rate = (int64_t)s->rate;
+    int64_t earned = MIN(now - lim->at_ms, (int64_t)60000) * rate / 1000;
+
+    lim->tokens = MIN(lim->tokens + earned, (int64_t)s->burst) - (int64_t)n;
+    lim->at_ms = now;
+    if (lim->tokens >= 0 || c->state != SESSION_READY)
+        return;
+    tally_add(c->home, TALLY_LIMITED, 1);
+    stream_read_stop(c->stream);
+    timer_start(&lim->resume, -lim->tokens * 1000 / rate + 1);
+}
+
+static struct limiter *limiter_new(struct session *c)
+{
+    const struct derp_server *s = c->home->server;
+    struct limiter *lim = NEW(struct limiter);
+
+    lim->tokens = (int64_t)s->burst;
+    lim->at_ms = clock_mono_ms();
+    timer_init(&lim->resume, c->home->loop, on_limit_over, c);
+    return lim;
+}
+
+/* ---- Events ---- */
+
+static void on_data(void *user, struct str data)
+{
+    struct session *c = user;
+
+    feed(c, data);
+    if (c->limiter && !c->is_mesh)
+        charge(c, data.len);
+    if (data.len >= BURST_MAX)
+        pause_until_next_round(c);
+    relay_flush(c->home);
+}
+
+static void on_writable(void *user)
+{
+    struct session *c = user;
+
+    if (c->state != SESSION_READY)
+        return;
+    outbox_on_writable(c);
+    relay_flush(c->home);
+}
+
+static void on_timer(void *user)
+{
+    struct session *c = user;
+
+    if (c->state != SESSION_READY) {
+        session_close(c, c->state == SESSION_LOGIN ? "a relay client did not log in in time"
+                                                   : "a relay client was not admitted in time");
+    } else {
+        if (outbox_is_idle(c))
+            derp_put_frame(outbox_begin(c), DERP_KEEP_ALIVE, STR_NONE);
+        keep_alive_later(c);
+    }
+    relay_flush(c->home);
+}
+
+static void on_close(void *user, const struct err *why)
+{
+    struct session *c = user;
+    struct relay_loop *l = c->home;
+    struct slot *slot = &l->slots[id_slot(c->id)];
+
+    (void)why;
+    if (c->state != SESSION_CLOSED)
+        set_state(c, SESSION_CLOSED);
+    outbox_fini(c);
+    routes_fini(l->server, &c->routes);
+    registry_unref(l->server, c->peer);
+    buf_fini(&c->in);
+    if (c->limiter)
+        timer_stop(&c->limiter->resume);
+    mem_free(c->limiter);
+    list_remove(&c->pause_link);
+    slot->session = NULL;
+    slot->generation += slot->generation == UINT32_MAX ? 2 : 1; /* 0 is nobody's */
+    slot->next_free = l->first_free;
+    l->first_free = (uint32_t)id_slot(c->id) + 1;
+    mem_free(c);
+    relay_flush(l);
+}
+
+static const struct stream_events events = {
+    .on_data = on_data, .on_writable = on_writable, .on_close = on_close};
+
+void session_start(struct session *c)
+{
+    struct derp_server *s = c->home->server;
+
+    c->state = SESSION_LOGIN;
+    c->in = BUF(IN_MAX);
+    c->gone_tokens = GONE_BURST;
+    list_node_init(&c->pause_link);
+    outbox_init(c);
+    if (s->rate > 0)
+        c->limiter = limiter_new(c);
+    timer_init(&c->timer, c->home->loop, on_timer, c);
+    timer_start(&c->timer, DERP_LOGIN_MS);
+    stream_set_events(c->stream, &events, c);
+    tally_add(c->home, TALLY_ACCEPTS, 1);
+    derp_put_server_key(outbox_begin(c), &s->public_key);
+    relay_flush(c->home);
+}

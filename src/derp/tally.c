@@ -1,0 +1,84 @@
+/*
+ * Counting without sharing: each loop adds to numbers of its own, which go to the metrics a few
+ * times a second while there is something to tell.
+ */
+
+#include "core/clock.h"
+#include "core/metric.h"
+#include "derp/server_internal.h"
+
+#define TALLY_MS 200
+
+static struct metric metrics[TALLY_COUNT] = {
+    [TALLY_CLIENTS] = METRIC_GAUGE("hatsize_derp_clients", "Connections logged in to the relay."),
+    [TALLY_HOME_CLIENTS] =
+        METRIC_GAUGE("hatsize_derp_home_clients", "Of them, those whose home relay this is."),
+    [TALLY_ACCEPTS] = METRIC_COUNTER("hatsize_derp_accepts_total", "Connections to the relay."),
+    [TALLY_REFUSED] =
+        METRIC_COUNTER("hatsize_derp_refused_total", "Connections that were not admitted."),
+    [TALLY_BROKEN] = METRIC_COUNTER("hatsize_derp_broken_total",
+                                    "Connections closed for breaking the protocol."),
+    [TALLY_STALLED] =
+        METRIC_COUNTER("hatsize_derp_stalled_total", "Connections closed for taking nothing."),
+    [TALLY_DUPLICATES_CLOSED] =
+        METRIC_COUNTER("hatsize_derp_duplicates_closed_total",
+                       "Connections closed because their key had too many."),
+    [TALLY_PACKETS_IN] =
+        METRIC_COUNTER("hatsize_derp_packets_received_total", "Packets from clients."),
+    [TALLY_BYTES_IN] =
+        METRIC_COUNTER("hatsize_derp_bytes_received_total", "Bytes of packets from clients."),
+    [TALLY_PACKETS_OUT] = METRIC_COUNTER("hatsize_derp_packets_sent_total", "Packets to clients."),
+    [TALLY_BYTES_OUT] =
+        METRIC_COUNTER("hatsize_derp_bytes_sent_total", "Bytes of packets to clients."),
+    [TALLY_DROPPED_UNKNOWN] = METRIC_COUNTER("hatsize_derp_packets_dropped_unknown_total",
+                                             "Packets for keys that were not connected."),
+    [TALLY_DROPPED_QUEUE] = METRIC_COUNTER("hatsize_derp_packets_dropped_queue_total",
+                                           "Packets whose receiver was too slow."),
+    [TALLY_DROPPED_MAILBOX] =
+        METRIC_COUNTER("hatsize_derp_packets_dropped_mailbox_total",
+                       "Packets that another of the relay's loops was too busy for."),
+    [TALLY_DROPPED_GONE] = METRIC_COUNTER("hatsize_derp_packets_dropped_gone_total",
+                                          "Packets whose receiver left while they were under way."),
+    [TALLY_PEER_GONE] =
+        METRIC_COUNTER("hatsize_derp_peer_gone_total", "Notices that a peer is gone or not here."),
+    [TALLY_PINGS] = METRIC_COUNTER("hatsize_derp_pings_total", "Pings from clients."),
+    [TALLY_LIMITED] =
+        METRIC_COUNTER("hatsize_derp_limited_total", "Pauses of clients that sent too much."),
+};
+
+static void on_tally(void *user)
+{
+    struct relay_loop *l = user;
+
+    for (size_t i = 0; i < TALLY_COUNT; i++) {
+        if (l->tally[i] != 0)
+            metric_add(&metrics[i], l->tally[i]);
+        l->tally[i] = 0;
+    }
+}
+
+void tally_init(struct relay_loop *l)
+{
+    timer_init(&l->tally_timer, l->loop, on_tally, l);
+}
+
+void tally_add(struct relay_loop *l, enum tally what, int64_t n)
+{
+    l->tally[what] += n;
+    if (!timer_is_started(&l->tally_timer))
+        timer_start(&l->tally_timer, TALLY_MS);
+}
+
+bool tally_may_log(struct relay_loop *l, uint64_t *more)
+{
+    int64_t now = clock_mono_ms();
+
+    if (l->logged_ms != 0 && now - l->logged_ms < 1000) {
+        l->unlogged++;
+        return false;
+    }
+    l->logged_ms = now;
+    *more = l->unlogged;
+    l->unlogged = 0;
+    return true;
+}
