@@ -147,7 +147,10 @@ struct relay_loop {
     uint32_t n_slots, first_free; /* index + 1; 0: none */
     struct list dirty_sessions;   /* with something in `out` */
     struct list dirty_mailboxes;
-    struct list tickets;       /* questions in flight */
+    struct list tickets; /* questions in flight */
+    struct list paused;  /* sessions not read for the rest of this round */
+    struct loop_message resume;
+    bool resume_is_posted;
     struct mailbox *mailboxes; /* to each loop */
     int64_t tally[TALLY_COUNT];
     struct timer tally_timer;
