@@ -276,4 +276,4 @@ struct ip_addr address_primary(void); /* the one others would see; loopback if t
 void server_url_derive(struct config *c, uint16_t port);
 
 /* A file's whole text, in the arena. */
-MUST_USE int file_read(struct arena *arena, struct str path, struct str *out, struct err *err);
+MUST_USE int config_file_read(struct arena *arena, struct str path, struct str *out, struct err *err);

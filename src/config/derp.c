@@ -269,7 +269,7 @@ static void read_map_files(struct loader *l)
         if (yaml_is_null(item) || !node_text(l, item, key_path(KEY_DERP_PATHS), &text))
             continue;
         path = path_absolute(l->arena, item->name ? path_cwd(l->arena) : l->base_dir, text);
-        if (file_read(l->arena, path, &text, &err) < 0)
+        if (config_file_read(l->arena, path, &text, &err) < 0)
             error_at(l, item, "the relay map \"%.*s\" cannot be read: %s", STR_ARG(shown(l, path)),
                      err.text);
         else

@@ -60,7 +60,7 @@ static int read_all(int fd, struct buf *out, struct err *err)
     }
 }
 
-int file_read(struct arena *arena, struct str path, struct str *out, struct err *err)
+int config_file_read(struct arena *arena, struct str path, struct str *out, struct err *err)
 {
     AUTO_FINI(buf_fini) struct buf text = BUF(CONFIG_FILE_MAX + 16384);
     struct stat st;
@@ -536,7 +536,7 @@ int config_load(const struct config_request *req, struct config **out,
         return finish(&l, out, err);
     }
     set_file(&l, file);
-    if (file_read(l.arena, l.c->file, &text, &cause) == 0)
+    if (config_file_read(l.arena, l.c->file, &text, &cause) == 0)
         return load_text(&l, text, out, err);
 
     remark(&l, true, (struct place){.file = l.file},

@@ -37,6 +37,7 @@ struct hub_tailnet {
     struct timer flush;
     int64_t flushed_ms;
     struct hub *hub;
+    bool is_orphan; /* replaced after a reset; goes with its last session */
     struct list_node tailnets_link;
 };
 
@@ -77,15 +78,20 @@ void hub_set_registrar(struct hub *h, struct registrar *registrar)
     h->registrar = registrar;
 }
 
+static void tailnet_free(struct hub_tailnet *t)
+{
+    timer_stop(&t->flush);
+    list_remove(&t->tailnets_link);
+    netmap_feed_free(t->feed);
+    mem_free(t);
+}
+
 void hub_free(struct hub *h)
 {
     if (!h)
         return;
-    LIST_FOR_EACH(t, &h->tailnets, struct hub_tailnet, tailnets_link) {
-        timer_stop(&t->flush);
-        netmap_feed_free(t->feed);
-        mem_free(t);
-    }
+    LIST_FOR_EACH (t, &h->tailnets, struct hub_tailnet, tailnets_link)
+        tailnet_free(t);
     map_free(h->by_id);
     buf_fini(&h->scratch);
     mem_free(h);
@@ -247,6 +253,8 @@ static void session_on_end(void *user, bool aborted)
     if (s->options.stream)
         submit_stream_close(s->hub, &s->options);
     netmap_stream_free(s->stream);
+    if (s->tailnet->is_orphan && list_is_empty(&s->tailnet->sessions))
+        tailnet_free(s->tailnet);
     mem_free(s);
 }
 
@@ -326,13 +334,22 @@ static struct hub_tailnet *tailnet_add(struct hub *h, const struct tailnet_view 
     return t;
 }
 
-/* Everything told so far may be wrong: clients start over on new streams. */
+/* Everything told so far may be wrong: a new feed, and clients start over on new streams. */
 static void tailnet_reset(struct hub_tailnet *t, const struct tailnet_view *view)
 {
-    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link) {
-        session_end(s);
+    struct hub *h = t->hub;
+
+    (void)map_remove_u64(h->by_id, t->id);
+    list_remove(&t->tailnets_link);
+    timer_stop(&t->flush);
+    t->is_orphan = true;
+    (void)tailnet_add(h, view);
+    if (list_is_empty(&t->sessions)) {
+        tailnet_free(t);
+        return;
     }
-    netmap_feed_reset(t->feed, view);
+    LIST_FOR_EACH (s, &t->sessions, struct map_session, sessions_link)
+        session_end(s);
 }
 
 static void end_stream(struct hub_tailnet *t, node_id node, uint64_t generation)

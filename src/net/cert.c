@@ -12,11 +12,12 @@
 
 #define DAY ((long)24 * 3600)
 
+/* The plain string type: the relay's name is longer than OpenSSL lets a CN be otherwise. */
 static bool set_name(X509 *cert, const char *cn)
 {
     X509_NAME *name = X509_get_subject_name(cert);
 
-    return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1,
+    return X509_NAME_add_entry_by_txt(name, "CN", V_ASN1_UTF8STRING, (const unsigned char *)cn, -1, -1,
                                       0) == 1 &&
            X509_set_issuer_name(cert, name) == 1;
 }

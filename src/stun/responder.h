@@ -1,0 +1,19 @@
+#pragma once
+
+/*
+ * The STUN responder: tells a client from which address and port it is seen. Answers official clients
+ * only, is silent to anything else, keeps nothing.
+ */
+
+#include "core/err.h"
+#include "ip/addrport.h"
+#include "net/loop.h"
+
+struct stun_responder;
+
+/* Family 6 with the zero address serves IPv4 too. Port 0: any. */
+MUST_USE int stun_responder_open(struct loop *loop, struct ip_addrport addr,
+                                 struct stun_responder **out, struct err *err);
+struct ip_addrport stun_responder_addr(const struct stun_responder *r);
+/* From the loop's thread or while the loop does not run. NULL is fine. */
+void stun_responder_close(struct stun_responder *r);

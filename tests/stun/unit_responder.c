@@ -1,0 +1,83 @@
+#include "../unit.h"
+
+#include "core/rand.h"
+#include "net/udp.h"
+#include "stun/codec.h"
+#include "stun/responder.h"
+
+struct asker {
+    struct buf got;
+    size_t n;
+};
+
+static void on_receive(void *user, struct udp *udp, struct ip_addrport from, struct str data)
+{
+    struct asker *a = user;
+
+    (void)udp;
+    (void)from;
+    buf_clear(&a->got);
+    buf_put(&a->got, data);
+    a->n++;
+}
+
+static void run_until(struct loop *loop, const struct asker *a, size_t n)
+{
+    for (int i = 0; i < 200 && a->n < n; i++)
+        loop_run_once(loop, 10);
+}
+
+static void answers_on(const char *listen, const char *ask_from, const char *ask_at)
+{
+    struct asker asker = {.got = BUF(4096)};
+    struct stun_responder *responder;
+    struct ip_addrport at, from, seen;
+    struct stun_txid txid, back;
+    struct buf request = BUF(4096);
+    struct loop *loop;
+    struct udp *udp;
+    struct err err = {0};
+
+    assert_true(ip_addrport_parse(str_from(listen), &at));
+    assert_true(ip_addrport_parse(str_from(ask_from), &from));
+    assert_int_equal(loop_new("test", &loop, &err), 0);
+    assert_int_equal(stun_responder_open(loop, at, &responder, &err), 0);
+    assert_int_equal(udp_open(loop, from, on_receive, &asker, &udp, &err), 0);
+    struct ip_addrport to = stun_responder_addr(responder);
+
+    assert_true(ip_addr_parse(str_from(ask_at), &to.addr));
+    rand_bytes(txid.b, sizeof(txid.b));
+    stun_request_encode(&request, &txid);
+    /* Not a request: no answer comes before the one to the request. */
+    udp_send(udp, to, STR("hello"));
+    udp_send(udp, to, buf_str(&request));
+    run_until(loop, &asker, 1);
+    assert_int_equal(asker.n, 1);
+    assert_true(stun_response_decode(buf_str(&asker.got), &back, &seen));
+    assert_memory_equal(back.b, txid.b, sizeof(txid.b));
+    assert_int_equal(seen.port, udp_addr(udp).port);
+    assert_true(ip_addr_eq(seen.addr, to.addr));
+    udp_close(udp);
+    stun_responder_close(responder);
+    loop_free(loop);
+    buf_fini(&asker.got);
+    buf_fini(&request);
+}
+
+static void answers_each_family(void **state)
+{
+    (void)state;
+    answers_on("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1");
+    answers_on("[::]:0", "127.0.0.1:0", "127.0.0.1");
+    answers_on("[::1]:0", "[::1]:0", "::1");
+    answers_on("[::]:0", "[::1]:0", "::1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_each_family),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
