@@ -7,6 +7,9 @@ struct node_facts *facts_from_wire(const struct wire_hostinfo *h)
 {
     struct node_facts *f = node_facts_new();
 
+    /* A new one says "{}" in both. */
+    str_free(&f->hostinfo);
+    str_free(&f->hostinfo_peer);
     f->hostinfo = str_copy(h->raw);
     f->hostinfo_peer = str_copy(h->peer);
     f->hostname = str_copy(h->hostname);

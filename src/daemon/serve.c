@@ -142,7 +142,7 @@ static int make_loops(struct server *s, struct err *err)
 
     s->n_loops = (size_t)MAX(1, MIN(cores, LOOPS_MAX));
     for (size_t i = 0; i < s->n_loops; i++) {
-        char name[16];
+        char name[32];
 
         (void)snprintf(name, sizeof(name), "loop-%zu", i);
         if (loop_new(name, &s->loops[i], err) < 0)
