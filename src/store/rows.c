@@ -166,7 +166,6 @@ size_t row_from_node(const struct node *node, struct arena *arena,
     put_blob(&w, &node->nl, sizeof(node->nl));
     put_text(&w, node->given_name);
     put_bool(&w, node->name_is_auto);
-    put_text(&w, node->fqdn);
     put_addr(&w, &node->v4);
     put_addr(&w, &node->v6);
     put_i64(&w, node->created_ms);
@@ -177,8 +176,6 @@ size_t row_from_node(const struct node *node, struct arena *arena,
     put_text(&w,
              list_from_endpoints(arena, node->endpoints, node->endpoint_types, node->n_endpoints));
     put_text(&w, list_from_prefixes(arena, node->approved, node->n_approved));
-    put_text(&w, list_from_prefixes(arena, node->serving, node->n_serving));
-    put_bool(&w, node->exit_node);
     put_facts(&w, node->facts, arena);
     return w.n;
 }
@@ -456,7 +453,6 @@ static void get_identity(struct row_reader *r, struct node *node)
     get_bytes(r, "nl_key", &node->nl, sizeof(node->nl));
     node->given_name = get_text(r, "given_name");
     node->name_is_auto = get_bool(r, "name_is_auto");
-    node->fqdn = get_text(r, "fqdn");
     node->v4 = get_addr(r, "v4", IP_V4);
     node->v6 = get_addr(r, "v6", IP_V6);
 }
@@ -477,8 +473,6 @@ int row_to_node(const struct db_value *columns, size_t n, struct node **out, str
                            &node->n_endpoints))
         complain(&r, "endpoints", "is no list of endpoints");
     get_prefixes(&r, "approved", &node->approved, &node->n_approved);
-    get_prefixes(&r, "serving", &node->serving, &node->n_serving);
-    node->exit_node = get_bool(&r, "exit_node");
     node->facts = get_facts(&r);
     if (finish(&r) < 0) {
         node_unref(node);

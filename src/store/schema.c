@@ -9,6 +9,8 @@
  * names, addresses and node keys is the domain's business (a batch may swap two names, which no
  * immediate constraint survives); domain_load_... checks it again at the next start.
  *
+ * What the domain derives is not stored: full names, who is online or expired, who serves a route.
+ *
  * nodes.auth_key is no foreign key: a node outlives the key it was registered with.
  */
 
@@ -84,7 +86,6 @@ static const char migration_1[] =
     "  nl_key BLOB NOT NULL,"
     "  given_name TEXT NOT NULL,"
     "  name_is_auto INTEGER NOT NULL,"
-    "  fqdn TEXT NOT NULL,"
     "  v4 BLOB,"
     "  v6 BLOB,"
     "  created_ms INTEGER NOT NULL,"
@@ -94,8 +95,6 @@ static const char migration_1[] =
     "  home_derp INTEGER NOT NULL,"
     "  endpoints TEXT NOT NULL,"
     "  approved TEXT NOT NULL,"
-    "  serving TEXT NOT NULL,"
-    "  exit_node INTEGER NOT NULL,"
     "  hostname TEXT NOT NULL,"
     "  os TEXT NOT NULL,"
     "  ipn_version TEXT NOT NULL,"
@@ -135,11 +134,11 @@ const char *db_migration(int version)
 #define AUTH_KEY_COLUMNS                                                                        \
     "id, tailnet, user_id, tags, prefix, hash, legacy, reusable, ephemeral, used, created_ms, " \
     "expiry_ms"
-#define NODE_COLUMNS                                                                              \
-    "id, tailnet, stable_id, user_id, tags, method, auth_key, ephemeral, machine_key, node_key, " \
-    "disco_key, nl_key, given_name, name_is_auto, fqdn, v4, v6, created_ms, expiry_ms, "          \
-    "last_seen_ms, capver, home_derp, endpoints, approved, serving, exit_node, hostname, os, "    \
-    "ipn_version, routes, request_tags, hostinfo, hostinfo_peer"
+#define NODE_COLUMNS                                                                         \
+    "id, tailnet, stable_id, user_id, tags, method, auth_key, ephemeral, machine_key, "      \
+    "node_key, disco_key, nl_key, given_name, name_is_auto, v4, v6, created_ms, expiry_ms, " \
+    "last_seen_ms, capver, home_derp, endpoints, approved, hostname, os, ipn_version, "      \
+    "routes, request_tags, hostinfo, hostinfo_peer"
 
 static const char *const statements[SQL_STATEMENTS] = {
     [SQL_INFO_PUT] =
@@ -161,16 +160,17 @@ static const char *const statements[SQL_STATEMENTS] = {
         " hash = $6, legacy = $7, reusable = $8, ephemeral = $9, used = $10, created_ms = $11,"
         " expiry_ms = $12",
     [SQL_NODE_PUT] =
-        "INSERT INTO nodes (" NODE_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-        " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27,"
-        " $28, $29, $30, $31, $32, $33)"
-        " ON CONFLICT (id) DO UPDATE SET tailnet = $2, stable_id = $3, user_id = $4, tags = $5,"
-        " method = $6, auth_key = $7, ephemeral = $8, machine_key = $9, node_key = $10,"
-        " disco_key = $11, nl_key = $12, given_name = $13, name_is_auto = $14, fqdn = $15,"
-        " v4 = $16, v6 = $17, created_ms = $18, expiry_ms = $19, last_seen_ms = $20,"
-        " capver = $21, home_derp = $22, endpoints = $23, approved = $24, serving = $25,"
-        " exit_node = $26, hostname = $27, os = $28, ipn_version = $29, routes = $30,"
-        " request_tags = $31, hostinfo = $32, hostinfo_peer = $33",
+        "INSERT INTO nodes (" NODE_COLUMNS
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, "
+        "$18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)"
+        " ON CONFLICT (id) DO UPDATE SET "
+        "tailnet = $2, stable_id = $3, user_id = $4, tags = $5, method = $6, "
+        "auth_key = $7, ephemeral = $8, machine_key = $9, node_key = $10, "
+        "disco_key = $11, nl_key = $12, given_name = $13, name_is_auto = $14, v4 = $15, "
+        "v6 = $16, created_ms = $17, expiry_ms = $18, last_seen_ms = $19, capver = $20, "
+        "home_derp = $21, endpoints = $22, approved = $23, hostname = $24, os = $25, "
+        "ipn_version = $26, routes = $27, request_tags = $28, hostinfo = $29, "
+        "hostinfo_peer = $30",
     [SQL_TAILNET_DELETE] = "DELETE FROM tailnets WHERE id = $1",
     [SQL_USER_DELETE] = "DELETE FROM users WHERE id = $1",
     [SQL_AUTH_KEY_DELETE] = "DELETE FROM auth_keys WHERE id = $1",

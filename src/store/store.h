@@ -5,9 +5,10 @@
  *
  *   registrar --batches--> storage thread (control/registrar): store_commit, one transaction each
  *
- * A batch is all or nothing. Batches are committed in the order they were submitted; those that wait
- * together share one commit. After `done` with no error the batch survives kill -9 and power loss.
- * Immutable objects are handed over by reference, so nothing is copied or serialised on the registrar.
+ * A batch is all or nothing. Batches are committed in the order they were submitted; those that
+ * wait together share one commit. After `done` with no error the batch survives kill -9 and power
+ * loss. Immutable objects are handed over by reference, so nothing is copied or serialised on the
+ * registrar.
  */
 
 #include "core/err.h"
@@ -49,9 +50,9 @@ MUST_USE struct store_batch *store_batch_new(void);
 void store_batch_free(struct store_batch *b);
 size_t store_batch_len(const struct store_batch *b);
 /*
- * Adds what a change list means: looks each changed object up in `view` (its tailnet as it stands after the
- * changes) and keeps one op per object, the last. `durable` out: whether any of it must be on disk
- * before it is told.
+ * Adds what a change list means: looks each changed object up in `view` (its tailnet as it stands
+ * after the changes) and keeps one op per object, the last. `durable` out: whether any of it must
+ * be on disk before it is told.
  */
 void store_batch_add(struct store_batch *b, const struct tailnet_view *view,
                      const struct change *changes, size_t n, bool *durable);
