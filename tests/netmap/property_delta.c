@@ -430,10 +430,13 @@ static void pass_time(struct world *w)
 
 /* ---- Viewers ---- */
 
-/* A gap is what a loop that missed a publication has. */
+/* A gap is what a loop has that missed a publication, or the first part of one. */
 static void publish(struct world *w, bool gap)
 {
-    netmap_feed_publish(w->feed, w->view, gap ? NULL : w->changes.items, gap ? 0 : w->changes.len);
+    size_t from = gap ? 1 + below(w, w->changes.len + 1) : 0;
+    size_t n = from < w->changes.len ? w->changes.len - from : 0;
+
+    netmap_feed_publish(w->feed, w->view, w->changes.items + (n ? from : 0), n);
     w->falls += gap;
     change_list_clear(&w->changes);
 }
@@ -584,7 +587,7 @@ static void world_begin(struct world *w, uint64_t seed)
     info->taildrop = true;
     info->ephemeral_timeout_ms = 20000;
     info->node_expiry_ms = chance(w, 50) ? 60000 : 0;
-    assert_true(ip_prefix_parse(STR("100.64.0.0/10"), &info->prefix_v4));
+    assert_true(ip_prefix_parse(STR("100.64.0.0/16"), &info->prefix_v4));
     assert_true(ip_prefix_parse(STR("fd7a:115c:a1e0::/48"), &info->prefix_v6));
     assert_true(apply(w, (struct command){.type = COMMAND_TAILNET_CREATE, .info = info}, &r));
     command_result_fini(&r);

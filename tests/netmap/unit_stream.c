@@ -1,0 +1,254 @@
+/* What the property test does not look at: that work is shared, and the streams that end at once.
+ */
+
+#include "unit.h"
+
+#include "netmap/model_client.h"
+#include "netmap/stream.h"
+#include "tailnet/domain.h"
+#include "wire/response.h"
+
+#define NODES 3
+#define NOW_MS 1700000000000
+
+struct net {
+    struct domain *d;
+    struct change_list changes;
+    struct netmap_feed *feed;
+    node_id ids[NODES];
+};
+
+static void apply(struct net *n, struct command c, struct command_result *r)
+{
+    struct err err;
+
+    c.now_ms = NOW_MS;
+    *r = (struct command_result){0};
+    if (domain_apply(n->d, &c, &n->changes, r, &err) < 0)
+        fail_msg("%s", err.text);
+    if (n->feed)
+        netmap_feed_publish(n->feed, r->view, n->changes.items, n->changes.len);
+    else
+        n->feed = netmap_feed_new(r->view);
+    change_list_clear(&n->changes);
+}
+
+static struct machine_key machine_of(size_t i)
+{
+    return (struct machine_key){{(uint8_t)(1 + i)}};
+}
+
+static struct node_key key_of(size_t i)
+{
+    return (struct node_key){{(uint8_t)(101 + i)}};
+}
+
+static void net_begin(struct net *n)
+{
+    struct tailnet_info *info = tailnet_info_new();
+    struct command_result r;
+    struct str secret;
+
+    *n = (struct net){.d = domain_new()};
+    info->name = str_copy(STR("default"));
+    info->base_domain = str_copy(STR("a.test"));
+    assert_true(ip_prefix_parse(STR("100.64.0.0/16"), &info->prefix_v4));
+    apply(n, (struct command){.type = COMMAND_TAILNET_CREATE, .info = info}, &r);
+    command_result_fini(&r);
+    tailnet_info_unref(info);
+    apply(n, (struct command){.type = COMMAND_USER_CREATE, .name = STR("ann")}, &r);
+    command_result_fini(&r);
+    apply(n, (struct command){.type = COMMAND_AUTH_KEY_CREATE, .user = 1, .reusable = true}, &r);
+    secret = str_copy(r.secret);
+    command_result_fini(&r);
+    for (size_t i = 0; i < NODES; i++) {
+        struct register_request reg = {.machine = machine_of(i),
+                                       .key = key_of(i),
+                                       .auth_key = secret,
+                                       .facts = node_facts_new()};
+
+        apply(n, (struct command){.type = COMMAND_REGISTER, .reg = &reg}, &r);
+        assert_int_equal(r.outcome, REGISTER_DONE);
+        n->ids[i] = r.node->id;
+        command_result_fini(&r);
+        node_facts_unref(reg.facts);
+    }
+    str_free(&secret);
+}
+
+static void net_end(struct net *n)
+{
+    netmap_feed_free(n->feed);
+    change_list_fini(&n->changes);
+    domain_free(n->d);
+}
+
+static struct netmap_stream *stream(struct net *n, size_t i, bool zstd)
+{
+    return netmap_stream_new(
+        n->feed, &(struct netmap_stream_options){.viewer = n->ids[i], .capver = 142, .zstd = zstd});
+}
+
+/* The frame's message into `m`; the frame's bytes stay in `out`. */
+static void receive(struct model_client *m, const struct buf *out, bool zstd)
+{
+    struct buf json = BUF(0);
+    struct str payload;
+    size_t used;
+
+    assert_int_equal(wire_frame_decode(buf_str(out), (size_t)1 << 20, &payload, &used),
+                     WIRE_FRAME_OK);
+    assert_int_equal(used, out->len);
+    if (zstd)
+        assert_int_equal(wire_decompress(payload, (size_t)1 << 20, &json, NULL), 0);
+    else
+        buf_put(&json, payload);
+    model_client_apply(m, buf_str(&json));
+    assert_str(str_from(m->complaint), STR(""));
+    buf_fini(&json);
+}
+
+static void derp_of(struct net *n, size_t i, uint32_t derp)
+{
+    struct command_result r;
+
+    apply(n,
+          (struct command){.type = COMMAND_NODE_UPDATE,
+                           .machine = machine_of(i),
+                           .key = key_of(i),
+                           .home_derp = derp},
+          &r);
+    command_result_fini(&r);
+}
+
+/* One change is the same bytes for all others, and nothing for the one it is about. */
+static void shares_a_change(void **state)
+{
+    struct netmap_stream *s[NODES];
+    struct model_client model[NODES] = {0};
+    struct buf out[NODES] = {0};
+    struct net n;
+
+    (void)state;
+    net_begin(&n);
+    for (size_t i = 0; i < NODES; i++) {
+        s[i] = stream(&n, i, true);
+        assert_true(netmap_stream_is_behind(s[i]));
+        assert_int_equal(netmap_stream_pull(s[i], NOW_MS, &out[i]), NETMAP_PULL_SENT);
+        receive(&model[i], &out[i], true);
+        assert_int_equal(model[i].n_peers, NODES - 1);
+        assert_false(netmap_stream_is_behind(s[i]));
+        buf_clear(&out[i]);
+    }
+    derp_of(&n, 0, 901);
+    assert_int_equal(netmap_stream_pull(s[0], NOW_MS, &out[0]), NETMAP_PULL_NONE);
+    for (size_t i = 1; i < NODES; i++) {
+        assert_int_equal(netmap_stream_pull(s[i], NOW_MS, &out[i]), NETMAP_PULL_SENT);
+        assert_str(buf_str(&out[i]), buf_str(&out[1]));
+        receive(&model[i], &out[i], true);
+        assert_int_equal(model[i].patches, 1);
+        assert_int_equal(model[i].cards, 0);
+    }
+    for (size_t i = 0; i < NODES; i++) {
+        netmap_stream_free(s[i]);
+        model_client_fini(&model[i]);
+        buf_fini(&out[i]);
+    }
+    net_end(&n);
+}
+
+static void ends_for_a_deleted_node(void **state)
+{
+    struct netmap_stream *s;
+    struct command_result r;
+    struct buf out = BUF(0);
+    struct net n;
+
+    (void)state;
+    net_begin(&n);
+    s = stream(&n, 0, false);
+    assert_int_equal(netmap_stream_pull(s, NOW_MS, &out), NETMAP_PULL_SENT);
+    buf_clear(&out);
+    apply(&n, (struct command){.type = COMMAND_NODE_DELETE, .id = n.ids[0]}, &r);
+    command_result_fini(&r);
+    assert_true(netmap_stream_is_behind(s));
+    assert_int_equal(netmap_stream_pull(s, NOW_MS, &out), NETMAP_PULL_GONE);
+    assert_int_equal(out.len, 0);
+    netmap_stream_free(s);
+
+    s = stream(&n, 0, false); /* never was told anything */
+    assert_int_equal(netmap_stream_pull(s, NOW_MS, &out), NETMAP_PULL_GONE);
+    netmap_stream_free(s);
+    buf_fini(&out);
+    net_end(&n);
+}
+
+static void may_leave_the_peers_out(void **state)
+{
+    struct netmap_stream *s;
+    struct model_client model = {0};
+    struct buf out = BUF(0);
+    struct net n;
+
+    (void)state;
+    net_begin(&n);
+    s = netmap_stream_new(n.feed, &(struct netmap_stream_options){.viewer = n.ids[1],
+                                                                  .capver = 106,
+                                                                  .omit_peers = true,
+                                                                  .health = STR("clock is wrong")});
+    assert_int_equal(netmap_stream_pull(s, NOW_MS, &out), NETMAP_PULL_SENT);
+    receive(&model, &out, false);
+    assert_int_equal(model.n_peers, 0);
+    assert_int_equal(model.self.id, n.ids[1]);
+    assert_true(str_find(buf_str(&out), STR("\"Health\":[\"clock is wrong\"]")) > 0);
+    assert_true(str_find(buf_str(&out), STR("\"DefaultAutoUpdate\":false")) > 0);
+    assert_true(str_find(buf_str(&out), STR("\"ControlTime\":\"2023-11-14T22:13:20Z\"")) > 0);
+    buf_clear(&out);
+    derp_of(&n, 0, 901);
+    assert_false(netmap_stream_is_behind(s));
+    assert_int_equal(netmap_stream_pull(s, NOW_MS, &out), NETMAP_PULL_NONE);
+    netmap_stream_free(s);
+    model_client_fini(&model);
+    buf_fini(&out);
+    net_end(&n);
+}
+
+static void keeps_alive(void **state)
+{
+    struct buf out = BUF(0), json = BUF(0);
+    struct str payload;
+    size_t used;
+    struct net n;
+
+    (void)state;
+    net_begin(&n);
+    for (int zstd = 0; zstd < 2; zstd++) {
+        struct netmap_stream *s = stream(&n, 0, zstd);
+
+        buf_clear(&out);
+        buf_clear(&json);
+        netmap_stream_keep_alive(s, &out);
+        assert_int_equal(wire_frame_decode(buf_str(&out), 100, &payload, &used), WIRE_FRAME_OK);
+        if (zstd)
+            assert_int_equal(wire_decompress(payload, 100, &json, NULL), 0);
+        else
+            buf_put(&json, payload);
+        assert_str(buf_str(&json), STR("{\"KeepAlive\": true}"));
+        netmap_stream_free(s);
+    }
+    buf_fini(&out);
+    buf_fini(&json);
+    net_end(&n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shares_a_change),
+        cmocka_unit_test(ends_for_a_deleted_node),
+        cmocka_unit_test(may_leave_the_peers_out),
+        cmocka_unit_test(keeps_alive),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
