@@ -49,7 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     ASSERT(str_eq(buf_str(&whole->log), buf_str(&cut->log)));
     if (str_find(in, STR("/socket")) < 0) {
-        ASSERT(str_eq(buf_str(&whole->got), buf_str(&cut->got)));
+        /* Giving up a connection loses the answers that are still queued on it. */
+        if (str_find(in, STR("/abort")) < 0)
+            ASSERT(str_eq(buf_str(&whole->got), buf_str(&cut->got)));
         ASSERT(str_eq(buf_str(&whole->upgraded_got), buf_str(&cut->upgraded_got)));
     } else {
         /* Echoes follow the cut, and a broken frame takes along what came with it. */
