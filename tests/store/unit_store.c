@@ -1,0 +1,726 @@
+#include <sqlite3.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+static struct store_options options_of(const struct test_dir *t)
+{
+    return (struct store_options){.sqlite_path = str_from(t->path), .wal = true};
+}
+
+/* From outside, as an operator with the sqlite3 program would. */
+static void outside(const char *path, const char *sql)
+{
+    sqlite3 *db = NULL;
+    char *text = NULL;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, &text) != SQLITE_OK)
+        fail_msg("%s: %s", sql, text);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void script(struct store *s, const char *sql)
+{
+    struct err err = {0};
+
+    if (s->db->ops->script(s->db, sql, &err) < 0)
+        fail_msg("%s: %s", sql, err.text);
+}
+
+static void assert_refused(const struct test_dir *t, enum err_code code, const char *text)
+{
+    struct store_options options = options_of(t);
+    struct store *s = NULL;
+    struct err err = {0};
+
+    assert_int_equal(store_open(&options, &s, &err), -(int)code);
+    assert_int_equal(err.code, code);
+    if (!strstr(err.text, text))
+        fail_msg("got \"%s\", want \"%s\"", err.text, text);
+}
+
+/* ---- files ---- */
+
+static mode_t mode_of(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+static void makes_its_files_private(void **state)
+{
+    struct test_dir t;
+    char deep[128], path[160], name[200];
+    struct world w;
+    mode_t old = umask(0);
+
+    (void)state;
+    test_dir_make(&t);
+    snprintf(deep, sizeof(deep), "%s/a/b", t.dir);
+    snprintf(path, sizeof(path), "%s/db", deep);
+    world_open(&w, path);
+    world_tailnet(&w, "default");
+    assert_int_equal(world_commit(&w, NULL), 0);
+    assert_int_equal(mode_of(deep), 0700);
+    assert_int_equal(mode_of(path), 0600);
+    snprintf(name, sizeof(name), "%s-wal", path);
+    assert_int_equal(mode_of(name), 0600);
+    snprintf(name, sizeof(name), "%s.lock", path);
+    assert_int_equal(mode_of(name), 0600);
+    world_close(&w);
+    umask(old);
+    unlink(name);
+    unlink(path);
+    rmdir(deep);
+    deep[strlen(deep) - 2] = '\0';
+    rmdir(deep);
+    test_dir_remove(&t);
+}
+
+static void one_server_a_file(void **state)
+{
+    struct test_dir t;
+    struct world w;
+
+    (void)state;
+    test_dir_make(&t);
+    world_open(&w, t.path);
+    assert_refused(&t, ERR_CONFLICT, "another hatsize process");
+    world_close(&w);
+    world_open(&w, t.path);
+    world_close(&w);
+    test_dir_remove(&t);
+}
+
+static void says_why_a_file_is_refused(void **state)
+{
+    struct test_dir t;
+    struct world w;
+    int fd;
+
+    (void)state;
+    test_dir_make(&t);
+    world_open(&w, t.path);
+    world_close(&w);
+    outside(t.path, "PRAGMA user_version = 7");
+    assert_refused(&t, ERR_INVALID, "schema version 7 and this program knows versions up to 1");
+    outside(t.path, "PRAGMA user_version = 1; ALTER TABLE nodes DROP COLUMN os");
+    assert_refused(&t, ERR_INVALID, "not those of schema version 1");
+    test_dir_remove(&t);
+
+    test_dir_make(&t);
+    outside(t.path, "CREATE TABLE pre_auth_keys (a); CREATE TABLE migrations (a)");
+    assert_refused(&t, ERR_INVALID, "headscale database");
+    test_dir_remove(&t);
+
+    test_dir_make(&t);
+    outside(t.path, "CREATE TABLE something (a)");
+    assert_refused(&t, ERR_INVALID, "another program");
+    test_dir_remove(&t);
+
+    test_dir_make(&t);
+    fd = open(t.path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < 100; i++)
+        assert_int_equal(write(fd, "this is no database at all\n", 27), 27);
+    close(fd);
+    assert_refused(&t, ERR_IO, "damaged or no SQLite database");
+    test_dir_remove(&t);
+
+    test_dir_make(&t);
+    assert_int_equal(mkdir(t.path, 0700), 0);
+    assert_refused(&t, ERR_IO, "cannot be opened");
+    rmdir(t.path);
+    test_dir_remove(&t);
+}
+
+/* ---- migrations ---- */
+
+static int64_t seen_version;
+
+static int note_version(void *user, int n, char **values, char **names)
+{
+    (void)user;
+    (void)names;
+    assert_int_equal(n, 1);
+    seen_version = strtoll(values[0], NULL, 10);
+    return 0;
+}
+
+static int64_t version_of(const char *path)
+{
+    sqlite3 *db = NULL;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version", note_version, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return seen_version;
+}
+
+static void migrates_whole_or_not_at_all(void **state)
+{
+    static const char *const one[] = {NULL, "CREATE TABLE a (x INTEGER) STRICT;"};
+    static const char *const bad[] = {
+        NULL, "CREATE TABLE a (x INTEGER) STRICT;",
+        "CREATE TABLE b (x INTEGER) STRICT; INSERT INTO a VALUES (1);",
+        "DROP TABLE a; CREATE TABLE nonsense ("};
+    static const char *const orphan[] = {
+        NULL, "CREATE TABLE a (x INTEGER) STRICT;",
+        "CREATE TABLE c (x INTEGER PRIMARY KEY, y INTEGER REFERENCES c (x)) STRICT;"
+        "PRAGMA defer_foreign_keys = ON; INSERT INTO c VALUES (1, 2);"};
+    static const char *const good[] = {NULL, "CREATE TABLE a (x INTEGER) STRICT;",
+                                       "CREATE TABLE b (x INTEGER) STRICT;",
+                                       "INSERT INTO a VALUES (3);"};
+    struct test_dir t;
+    struct store_options options;
+    struct db *db = NULL;
+    struct err err = {0};
+
+    (void)state;
+    test_dir_make(&t);
+    options = options_of(&t);
+    assert_int_equal(db_sqlite_open(&options, &db, &err), 0);
+    assert_int_equal(db_sqlite_migrate_with(db, one, 1, &err), 0);
+    assert_int_equal(version_of(t.path), 1);
+
+    assert_true(db_sqlite_migrate_with(db, bad, 3, &err) < 0);
+    assert_non_null(strstr(err.text, "migrating the database to version 3"));
+    assert_int_equal(version_of(t.path), 1);
+    outside(t.path, "SELECT * FROM a");
+
+    assert_true(db_sqlite_migrate_with(db, orphan, 2, &err) < 0);
+    assert_non_null(strstr(err.text, "c row 1 names a row of c"));
+    assert_int_equal(version_of(t.path), 1);
+
+    assert_int_equal(db_sqlite_migrate_with(db, good, 3, &err), 0);
+    assert_int_equal(db_sqlite_migrate_with(db, good, 3, &err), 0);
+    assert_int_equal(version_of(t.path), 3);
+    db->ops->close(db);
+    test_dir_remove(&t);
+}
+
+/* ---- values ---- */
+
+static void keeps_server_values(void **state)
+{
+    struct test_dir t;
+    struct world w;
+    struct buf value = BUF(64), small = BUF(2);
+    struct err err = {0};
+    bool found = true;
+
+    (void)state;
+    test_dir_make(&t);
+    world_open(&w, t.path);
+    assert_int_equal(store_value_get(w.store, STR("x"), &value, &found, &err), 0);
+    assert_false(found);
+    assert_int_equal(store_value_put(w.store, STR("x"), STR("one"), &err), 0);
+    assert_int_equal(store_value_put(w.store, STR("x"), STR("t\0o"), &err), 0);
+    assert_int_equal(store_value_put(w.store, STR("y"), STR_NONE, &err), 0);
+    world_close(&w);
+    world_open(&w, t.path);
+    assert_int_equal(store_value_get(w.store, STR("x"), &value, &found, &err), 0);
+    assert_true(found);
+    assert_str(buf_str(&value), STR("t\0o"));
+    assert_int_equal(store_value_get(w.store, STR("y"), &value, &found, &err), 0);
+    assert_true(found);
+    assert_int_equal(value.len, 0);
+    assert_int_equal(store_value_get(w.store, STR("x"), &small, &found, &err), -(int)ERR_LIMIT);
+    assert_int_equal(store_check(w.store, &err), 0);
+    world_close(&w);
+    buf_fini(&value);
+    buf_fini(&small);
+    test_dir_remove(&t);
+}
+
+/* ---- batches ---- */
+
+static struct change node_change(tailnet_id tailnet, node_id id, unsigned mask, uint64_t revision)
+{
+    return (struct change){
+        .kind = CHANGE_NODE, .tailnet = tailnet, .id = id, .mask = mask, .revision = revision};
+}
+
+static void collapses_and_judges(void **state)
+{
+    struct world w;
+    tailnet_id tailnet;
+    user_id user;
+    bool durable;
+
+    (void)state;
+    world_open(&w, ":memory:");
+    tailnet = world_tailnet(&w, "default");
+    user = world_user(&w, tailnet, "alice");
+
+    AUTO(view_unref) const struct tailnet_view *view = domain_view(w.domain, tailnet);
+    struct store_batch *b = store_batch_new();
+
+    const struct change idle[] = {
+        {.kind = CHANGE_STREAM_END, .tailnet = tailnet, .id = 1, .revision = 5},
+        {.kind = CHANGE_PENDING, .tailnet = tailnet, .text = "x", .revision = 6},
+    };
+    store_batch_add(b, view, idle, ARRAY_LEN(idle), &durable);
+    assert_int_equal(store_batch_len(b), 0);
+    assert_false(durable);
+
+    /* Written behind, but written; a node that is not there is a deletion. */
+    const struct change behind[] = {node_change(tailnet, 9, NODE_ENDPOINTS, 7),
+                                    node_change(tailnet, 9, NODE_ONLINE, 8),
+                                    node_change(tailnet, 9, NODE_FACTS | NODE_DERP, 9)};
+    store_batch_add(b, view, behind, ARRAY_LEN(behind), &durable);
+    assert_int_equal(store_batch_len(b), 1);
+    assert_int_equal(b->ops[0].kind, STORE_DELETE_NODE);
+    assert_false(durable);
+
+    const struct change must[] = {node_change(tailnet, 9, NODE_KEY, 10)};
+    store_batch_add(b, view, must, 1, &durable);
+    assert_int_equal(store_batch_len(b), 1);
+    assert_true(durable);
+    /* Each call tells of its own changes only. */
+    store_batch_add(b, view, behind, 1, &durable);
+    assert_false(durable);
+
+    const struct change users[] = {
+        {.kind = CHANGE_USER, .tailnet = tailnet, .id = user, .revision = 11},
+        {.kind = CHANGE_USER, .tailnet = tailnet, .id = user, .revision = 12},
+        {.kind = CHANGE_USER_REMOVED, .tailnet = tailnet, .id = 77, .revision = 13},
+        {.kind = CHANGE_AUTH_KEY_REMOVED, .tailnet = tailnet, .id = user, .revision = 14},
+        {.kind = CHANGE_INFO, .tailnet = tailnet, .id = tailnet, .revision = 15},
+    };
+    store_batch_add(b, view, users, ARRAY_LEN(users), &durable);
+    assert_int_equal(store_batch_len(b), 5);
+    assert_int_equal(b->n_revisions, 1);
+    assert_int_equal(b->revisions[0].revision, 15);
+
+    /* A tailnet that goes takes its operations along, and what comes after it is nothing. */
+    const struct change gone[] = {
+        {.kind = CHANGE_TAILNET_REMOVED, .tailnet = tailnet, .id = tailnet, .revision = 16},
+        {.kind = CHANGE_INFO, .tailnet = tailnet, .id = tailnet, .revision = 17},
+    };
+    store_batch_add(b, NULL, gone, ARRAY_LEN(gone), &durable);
+    assert_true(durable);
+    assert_int_equal(store_batch_len(b), 1);
+    assert_int_equal(b->n_revisions, 0);
+    store_batch_free(b);
+    world_close(&w);
+}
+
+static void ids_are_never_used_again(void **state)
+{
+    struct test_dir t;
+    struct world w;
+    tailnet_id tailnet, other;
+    user_id first, second;
+
+    (void)state;
+    test_dir_make(&t);
+    world_open(&w, t.path);
+    tailnet = world_tailnet(&w, "default");
+    other = world_tailnet(&w, "other");
+    first = world_user(&w, other, "alice");
+    assert_int_equal(world_commit(&w, NULL), 0);
+    world_do(&w, (struct command){.type = COMMAND_TAILNET_DELETE, .tailnet = other});
+    assert_int_equal(world_commit(&w, NULL), 0);
+    world_close(&w);
+
+    world_open(&w, t.path);
+    second = world_user(&w, tailnet, "alice");
+    assert_true(second > first);
+    assert_true(world_tailnet(&w, "third") > other);
+    assert_int_equal(world_commit(&w, NULL), 0);
+    world_close(&w);
+
+    /* Even when somebody lost the counters. */
+    outside(t.path, "DELETE FROM counters");
+    world_open(&w, t.path);
+    assert_true(world_user(&w, tailnet, "bob") > second);
+    world_close(&w);
+    test_dir_remove(&t);
+}
+
+static void keeps_the_revision(void **state)
+{
+    struct test_dir t;
+    struct world w;
+    tailnet_id tailnet;
+    uint64_t revision;
+
+    (void)state;
+    test_dir_make(&t);
+    world_open(&w, t.path);
+    tailnet = world_tailnet(&w, "default");
+    world_user(&w, tailnet, "a");
+    assert_int_equal(world_commit(&w, NULL), 0);
+    world_user(&w, tailnet, "b");
+    assert_int_equal(world_commit(&w, NULL), 0);
+    {
+        AUTO(view_unref) const struct tailnet_view *view = domain_view(w.domain, tailnet);
+        revision = view_revision(view);
+    }
+    world_close(&w);
+    world_open(&w, t.path);
+    {
+        AUTO(view_unref) const struct tailnet_view *view = domain_view(w.domain, tailnet);
+        assert_int_equal(view_revision(view), revision);
+    }
+    world_close(&w);
+    test_dir_remove(&t);
+}
+
+/* ---- failures ---- */
+
+/* Whether a commit that failed left the file exactly as it was. */
+static void assert_only(struct test_dir *t, const char *user)
+{
+    struct world w;
+    size_t n;
+
+    world_open(&w, t->path);
+    {
+        AUTO(view_unref) const struct tailnet_view *view = domain_view(w.domain, 0);
+        const struct user *const *users = view_users(view, &n);
+
+        assert_int_equal(n, 1);
+        assert_str(users[0]->name, str_from(user));
+    }
+    world_close(&w);
+}
+
+static const struct {
+    const char *name;
+    const char *sql; /* on the store's own connection, makes commits fail */
+    const char *undo;
+    const char *text;
+} faults[] = {
+    {"disk full", "PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000",
+     "the disk is full"},
+    {"read-only", "PRAGMA query_only = ON", "PRAGMA query_only = OFF", "read-only"},
+};
+
+static void a_failed_commit_leaves_nothing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+        struct test_dir t;
+        struct world w;
+        struct err err = {0};
+        char name[64];
+        tailnet_id tailnet;
+
+        print_message("%s\n", faults[i].name);
+        test_dir_make(&t);
+        world_open(&w, t.path);
+        tailnet = world_tailnet(&w, "default");
+        world_user(&w, tailnet, "before");
+        assert_int_equal(world_commit(&w, &err), 0);
+        script(w.store, faults[i].sql);
+        /* The first rows still fit somewhere; the batch as a whole does not. */
+        for (unsigned k = 0; k < 500; k++) {
+            snprintf(name, sizeof(name), "user-with-a-rather-long-name-%u", k);
+            world_user(&w, tailnet, name);
+        }
+        assert_int_equal(world_commit(&w, &err), -(int)ERR_IO);
+        if (!strstr(err.text, faults[i].text))
+            fail_msg("%s", err.text);
+        /* The store goes on when the cause is gone. */
+        assert_int_equal(store_check(w.store, &err), 0);
+        script(w.store, faults[i].undo);
+        assert_int_equal(store_value_put(w.store, STR("x"), STR("y"), &err), 0);
+        world_close(&w);
+        assert_only(&t, "before");
+        test_dir_remove(&t);
+    }
+}
+
+static void a_lock_is_an_error(void **state)
+{
+    struct test_dir t;
+    struct world w;
+    struct err err = {0};
+    sqlite3 *db = NULL;
+    tailnet_id tailnet;
+
+    (void)state;
+    test_dir_make(&t);
+    world_open(&w, t.path);
+    tailnet = world_tailnet(&w, "default");
+    world_user(&w, tailnet, "before");
+    assert_int_equal(world_commit(&w, &err), 0);
+    script(w.store, "PRAGMA busy_timeout = 20");
+    assert_int_equal(sqlite3_open(t.path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    world_user(&w, tailnet, "after");
+    assert_int_equal(world_commit(&w, &err), -(int)ERR_IO);
+    assert_non_null(strstr(err.text, "locked by another program"));
+    assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    world_close(&w);
+    assert_only(&t, "before");
+    test_dir_remove(&t);
+}
+
+static void a_broken_reference_fails_the_whole_batch(void **state)
+{
+    struct test_dir t;
+    struct world w;
+    struct err err = {0};
+    struct user *lost = user_new();
+    tailnet_id tailnet;
+
+    (void)state;
+    test_dir_make(&t);
+    world_open(&w, t.path);
+    tailnet = world_tailnet(&w, "default");
+    world_user(&w, tailnet, "before");
+    assert_int_equal(world_commit(&w, &err), 0);
+
+    world_user(&w, tailnet, "after");
+    lost->id = 1000;
+    lost->tailnet = 1000;
+    w.batch->ops = mem_realloc_array(w.batch->ops, w.batch->cap + 1, sizeof(*w.batch->ops));
+    w.batch->cap++;
+    w.batch->ops[w.batch->len++] =
+        (struct store_op){.kind = STORE_PUT_USER, .tailnet = 1000, .id = 1000, .object = lost};
+    assert_int_equal(world_commit(&w, &err), -(int)ERR_INTERNAL);
+    world_close(&w);
+    assert_only(&t, "before");
+    test_dir_remove(&t);
+}
+
+/* ---- damaged rows ---- */
+
+static const struct {
+    const char *sql;
+    const char *text; /* of the refusal */
+    bool at_open;     /* else at the load */
+} damages[] = {
+    {"UPDATE nodes SET node_key = x'00'", "nodes row 1: node_key has the wrong length", false},
+    {"UPDATE nodes SET hostinfo = hostinfo || hostinfo, endpoints = '[1]'",
+     "nodes row 1: endpoints is no list of endpoints", false},
+    {"UPDATE nodes SET endpoints = '[\"1.2.3.4:5 300\"]'", "nodes row 1: endpoints", false},
+    {"UPDATE nodes SET approved = '[\"x\"]'", "nodes row 1: approved is no list of prefixes",
+     false},
+    {"UPDATE nodes SET tags = '{'", "nodes row 1: tags is no list", false},
+    {"UPDATE nodes SET user_id = NULL", "nodes row 1: tags and user_id do not fit", false},
+    {"UPDATE nodes SET tags = '[\"tag:x\"]'", "nodes row 1: tags and user_id do not fit", false},
+    {"UPDATE nodes SET v4 = x'010203'", "nodes row 1: v4 is no address", false},
+    {"UPDATE nodes SET v4 = zeroblob(16)", "nodes row 1: v4 is no address of its family", false},
+    {"UPDATE nodes SET method = 9", "nodes row 1: method is out of range", false},
+    {"UPDATE nodes SET ephemeral = 2", "nodes row 1: ephemeral is out of range", false},
+    {"UPDATE nodes SET capver = 4294967296", "nodes row 1: capver is out of range", false},
+    {"UPDATE nodes SET given_name = 'not a label'", "nodes row 1: node 1", false},
+    {"UPDATE tailnets SET dns = '{}'", "tailnets row 1: dns is damaged", false},
+    {"UPDATE tailnets SET regions = '[{}]'", "tailnets row 1: regions is damaged", false},
+    {"UPDATE tailnets SET prefix_v4 = x'6440000021'", "tailnets row 1: prefix_v4 is no prefix",
+     false},
+    {"UPDATE tailnets SET name = 'NOT A NAME'", "tailnets row 1: tailnet 1", false},
+    {"UPDATE users SET role = 7", "users row 1: role is out of range", false},
+    {"UPDATE users SET id = -4, tailnet = 1 WHERE id = 1; UPDATE nodes SET user_id = -4;"
+     "UPDATE auth_keys SET user_id = -4",
+     "users row -4: id is out of range", false},
+    {"UPDATE auth_keys SET hash = x''", "auth_keys row 1: hash has the wrong length", false},
+    {"INSERT INTO counters VALUES ('node', -1) ON CONFLICT (name) DO UPDATE SET next = -1",
+     "a row of counters is damaged", false},
+    {"UPDATE nodes SET user_id = 99", "nodes row 1 names a row of users that is not there", true},
+    {"DELETE FROM tailnets", "names a row of tailnets that is not there", true},
+};
+
+static void fill_one_of_each(struct world *w)
+{
+    struct command_result r = {0};
+    struct register_request reg = {.capver = 100};
+    tailnet_id tailnet = world_tailnet(w, "default");
+    user_id user = world_user(w, tailnet, "alice");
+
+    assert_int_equal(
+        world_apply(
+            w, (struct command){.type = COMMAND_AUTH_KEY_CREATE, .tailnet = tailnet, .user = user},
+            &r),
+        0);
+    reg.auth_key = str_copy(r.secret);
+    command_result_fini(&r);
+    memset(&reg.machine, 1, sizeof(reg.machine));
+    memset(&reg.key, 2, sizeof(reg.key));
+    reg.facts = node_facts_new();
+    reg.facts->hostname = str_copy(STR("one"));
+    r = (struct command_result){0};
+    assert_int_equal(world_apply(w, (struct command){.type = COMMAND_REGISTER, .reg = &reg}, &r),
+                     0);
+    assert_int_equal(r.outcome, REGISTER_DONE);
+    command_result_fini(&r);
+    node_facts_unref(reg.facts);
+    str_free(&reg.auth_key);
+    assert_true(w->durable);
+    assert_int_equal(world_commit(w, NULL), 0);
+}
+
+static void tells_of_damaged_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
+        struct test_dir t;
+        struct store_options options;
+        struct world w;
+        struct store *s = NULL;
+        struct domain *d;
+        struct err err = {0};
+
+        print_message("%s\n", damages[i].sql);
+        test_dir_make(&t);
+        world_open(&w, t.path);
+        fill_one_of_each(&w);
+        world_close(&w);
+        outside(t.path, damages[i].sql);
+        options = options_of(&t);
+        if (damages[i].at_open) {
+            assert_refused(&t, ERR_INVALID, damages[i].text);
+        } else {
+            assert_int_equal(store_open(&options, &s, &err), 0);
+            d = domain_new();
+            assert_true(store_load(s, d, &err) < 0);
+            if (!strstr(err.text, damages[i].text))
+                fail_msg("got \"%s\", want \"%s\"", err.text, damages[i].text);
+            domain_free(d);
+            store_close(s);
+        }
+        test_dir_remove(&t);
+    }
+}
+
+static void a_node_outlives_its_auth_key(void **state)
+{
+    struct test_dir t;
+    struct world w;
+
+    (void)state;
+    test_dir_make(&t);
+    world_open(&w, t.path);
+    fill_one_of_each(&w);
+    world_close(&w);
+    outside(t.path, "DELETE FROM auth_keys");
+    world_open(&w, t.path);
+    {
+        AUTO(view_unref) const struct tailnet_view *view = domain_view(w.domain, 0);
+        const struct node *node = view_node_find(view, 1);
+
+        assert_non_null(node);
+        assert_int_equal(node->auth_key, 0);
+    }
+    world_close(&w);
+    test_dir_remove(&t);
+}
+
+/* ---- kill -9 ---- */
+
+#define ROUNDS 6
+
+/* Commits user after user and reports each, until it is killed. */
+static void commit_for_ever(const char *path, int report, unsigned round)
+{
+    struct world w;
+    AUTO(view_unref) const struct tailnet_view *view = NULL;
+
+    world_open(&w, path);
+    view = domain_view(w.domain, 0);
+    if (!view)
+        world_tailnet(&w, "default");
+    for (unsigned i = 0;; i++) {
+        char name[48];
+        uint64_t ids[3];
+
+        /* Three a batch: all of them or none. */
+        for (unsigned k = 0; k < ARRAY_LEN(ids); k++) {
+            snprintf(name, sizeof(name), "user-%u-%u-%u", round, i, k);
+            ids[k] = world_user(&w, 0, name);
+        }
+        if (world_commit(&w, NULL) < 0 || write(report, ids, sizeof(ids)) != sizeof(ids))
+            _exit(1);
+    }
+}
+
+static void survives_kill_9(void **state)
+{
+    struct test_dir t;
+    uint64_t told[3], *all = mem_alloc_array(1 << 20, sizeof(*all));
+    size_t n_told = 0;
+
+    (void)state;
+    test_dir_make(&t);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        int ends[2], status;
+        struct world w;
+        size_t n = 0;
+        pid_t pid;
+
+        assert_int_equal(pipe(ends), 0);
+        pid = fork();
+        if (pid == 0) {
+            close(ends[0]);
+            commit_for_ever(t.path, ends[1], round);
+        }
+        assert_true(pid > 0);
+        close(ends[1]);
+        /* Not at a batch's end: somewhere within the work that follows the first few. */
+        for (unsigned i = 0; i < 5 + round && read(ends[0], told, sizeof(told)) == sizeof(told);
+             i++)
+            for (unsigned k = 0; k < 3; k++)
+                all[n_told++] = told[k];
+        usleep(700 * (round + 1));
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        while (read(ends[0], told, sizeof(told)) == sizeof(told))
+            for (unsigned k = 0; k < 3; k++)
+                all[n_told++] = told[k];
+        close(ends[0]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+
+        world_open(&w, t.path);
+        {
+            AUTO(view_unref) const struct tailnet_view *view = domain_view(w.domain, 0);
+
+            for (size_t i = 0; i < n_told; i++)
+                assert_non_null(view_user_find(view, all[i]));
+            (void)view_users(view, &n);
+            assert_true(n >= n_told);
+            /* Whole batches. */
+            assert_int_equal(n % 3, 0);
+        }
+        assert_true(domain_counters(w.domain).user > all[n_told - 1]);
+        world_close(&w);
+    }
+    print_message("%zu users told of in %d rounds\n", n_told, ROUNDS);
+    assert_true(n_told >= 3 * 5 * ROUNDS);
+    mem_free(all);
+    test_dir_remove(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(makes_its_files_private),
+        cmocka_unit_test(one_server_a_file),
+        cmocka_unit_test(says_why_a_file_is_refused),
+        cmocka_unit_test(migrates_whole_or_not_at_all),
+        cmocka_unit_test(keeps_server_values),
+        cmocka_unit_test(collapses_and_judges),
+        cmocka_unit_test(ids_are_never_used_again),
+        cmocka_unit_test(keeps_the_revision),
+        cmocka_unit_test(a_failed_commit_leaves_nothing),
+        cmocka_unit_test(a_lock_is_an_error),
+        cmocka_unit_test(a_broken_reference_fails_the_whole_batch),
+        cmocka_unit_test(tells_of_damaged_rows),
+        cmocka_unit_test(a_node_outlives_its_auth_key),
+        cmocka_unit_test(survives_kill_9),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
