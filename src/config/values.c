@@ -31,6 +31,7 @@ void config_remark_put(struct buf *out, const struct config_remark *r)
     buf_put(out, r->text);
 }
 
+PRINTF_LIKE(4, 0)
 static void remark_va(struct loader *l, bool is_error, struct place place, const char *fmt,
                       va_list args)
 {
