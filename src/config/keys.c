@@ -100,7 +100,7 @@ static struct str last_part(struct str path)
 static struct str nearest(struct str path)
 {
     struct str best = STR_NONE;
-    size_t best_distance = path.len / 4 + 1;
+    size_t best_distance = path.len / 5 + 2;
 
     for (size_t i = 0; i < KEY_COUNT; i++) {
         struct str candidate = keys[i].path;

@@ -178,7 +178,7 @@ static const struct {
     {"a slip in a section", STR("dns:\n  magic-dns: false\n"), {0},
      "notice f:2:3: \"dns.magic-dns\" is no key and was ignored; did you mean \"dns.magic_dns\"?",
      "dns.magic_dns: true"},
-    {"a section's slip", STR("dsn: {magic_dns: false}\n"), {0}, "notice f:1:1: \"dsn\" is no key",
+    {"a section's slip", STR("dsn: {magic_dns: false}\n"), {0}, "notice f:1:1: \"dsn\" is no key and was ignored; did you mean \"dns\"?",
      "dns.magic_dns: true"},
     {"a stranger", STR("xyzzy_plugh: 1\n"), {0}, "notice f:1:1: \"xyzzy_plugh\" is no key and was ignored",
      "listen_addr: [::]:8080"},
@@ -615,6 +615,85 @@ static void derives_the_url_again(void **state)
     config_remarks_fini(&remarks);
 }
 
+/* All of headscale's keys with the values that its own example has or that it would take. */
+static const char headscale_file[] =
+    "server_url: http://127.0.0.1:8080\n"
+    "listen_addr: 127.0.0.1:8080\n"
+    "metrics_listen_addr: 127.0.0.1:9090\n"
+    "trusted_proxies: [10.0.0.0/8]\n"
+    "noise:\n  private_key_path: /var/lib/headscale/noise_private.key\n"
+    "prefixes:\n  v4: 100.64.0.0/10\n  v6: fd7a:115c:a1e0::/48\n  allocation: sequential\n"
+    "derp:\n"
+    "  server:\n    enabled: false\n    region_id: 999\n    region_code: headscale\n"
+    "    region_name: Headscale Embedded DERP\n    verify_clients: true\n"
+    "    stun_listen_addr: 0.0.0.0:3478\n"
+    "    private_key_path: /var/lib/headscale/derp_server_private.key\n"
+    "    automatically_add_embedded_derp_region: true\n    ipv4: 198.51.100.1\n"
+    "    ipv6: 2001:db8::1\n"
+    "  urls:\n    - https://controlplane.tailscale.com/derpmap/default\n"
+    "  paths: []\n  auto_update_enabled: true\n  update_frequency: 3h\n"
+    "disable_check_updates: false\n"
+    "node:\n  expiry: 0\n  ephemeral:\n    inactivity_timeout: 30m\n"
+    "  routes:\n    ha:\n      probe_interval: 10s\n      probe_timeout: 5s\n"
+    "database:\n  type: sqlite\n  debug: false\n"
+    "  gorm:\n    prepare_stmt: true\n    parameterized_queries: true\n"
+    "    skip_err_record_not_found: true\n    slow_threshold: 1000\n"
+    "  sqlite:\n    path: /var/lib/headscale/db.sqlite\n    write_ahead_log: true\n"
+    "    wal_autocheckpoint: 1000\n"
+    "  postgres:\n    host: localhost\n    port: 5432\n    name: headscale\n    user: foo\n"
+    "    pass: secret-words\n    max_open_conns: 10\n    max_idle_conns: 10\n"
+    "    conn_max_idle_time_secs: 3600\n    ssl: false\n"
+    "acme_url: https://acme-v02.api.letsencrypt.org/directory\n"
+    "acme_email: \"\"\n"
+    "tls_letsencrypt_hostname: \"\"\n"
+    "tls_letsencrypt_cache_dir: /var/lib/headscale/cache\n"
+    "tls_letsencrypt_challenge_type: HTTP-01\n"
+    "tls_letsencrypt_listen: \":http\"\n"
+    "tls_cert_path: \"\"\ntls_key_path: \"\"\n"
+    "log:\n  level: info\n  format: text\n"
+    "policy:\n  mode: file\n  path: \"\"\n"
+    "dns:\n  magic_dns: true\n  base_domain: example.com\n  override_local_dns: true\n"
+    "  nameservers:\n    global:\n      - 1.1.1.1\n      - 1.0.0.1\n"
+    "      - 2606:4700:4700::1111\n    split: {}\n"
+    "  search_domains: []\n  extra_records: []\n"
+    "unix_socket: /var/run/headscale/headscale.sock\n"
+    "unix_socket_permission: \"0770\"\n"
+    "oidc:\n  only_start_if_oidc_is_available: true\n  issuer: https://issuer.example\n"
+    "  client_id: id\n  client_secret: secret-words\n  scope: [openid, profile, email]\n"
+    "  pkce:\n    enabled: false\n    method: S256\n"
+    "logtail:\n  enabled: false\n"
+    "randomize_client_port: false\n"
+    "taildrop:\n  enabled: true\n"
+    "auto_update:\n  enabled: false\n"
+    "tuning:\n  batch_change_delay: 800ms\n  node_store_batch_size: 100\n"
+    "grpc_listen_addr: 127.0.0.1:50443\ngrpc_allow_insecure: false\n";
+
+static void takes_headscales_file(void **state)
+{
+    struct config_request req = request_with(NULL);
+    struct config_remarks remarks = {0};
+    struct config *c = NULL;
+    struct err err = {0};
+    struct str said;
+
+    (void)state;
+    if (config_load_text(&req, STR("/f"), str_from(headscale_file), &c, &remarks, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_str(c->dns.base_domain, STR("example.com"));
+    assert_str(c->unix_socket, STR("/var/run/headscale/headscale.sock"));
+    assert_str(c->derp.region_code, STR("headscale"));
+    assert_int_equal(c->dns.n_resolvers, 3);
+    said = remarks_text(&remarks);
+    /* What has no effect is told, once each; nothing is unknown, no secret is repeated. */
+    assert_true(str_find(said, STR("\"oidc.issuer\" is accepted")) >= 0);
+    assert_true(str_find(said, STR("is no key")) < 0);
+    assert_true(str_find(said, STR("secret-words")) < 0);
+    assert_true(str_find(said, STR("there is no relay")) >= 0);
+    str_free(&said);
+    config_free(c);
+    config_remarks_fini(&remarks);
+}
+
 /* What we ship says nothing but the defaults, so it loads without a word. */
 static void the_example_loads(void **state)
 {
@@ -649,6 +728,7 @@ int main(void)
         cmocka_unit_test(finds_the_file),        cmocka_unit_test(finds_its_place),
         cmocka_unit_test(reads_relay_maps),      cmocka_unit_test(hands_over_dns),
         cmocka_unit_test(derives_the_url_again), cmocka_unit_test(the_example_loads),
+        cmocka_unit_test(takes_headscales_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
