@@ -145,16 +145,43 @@ enum join registry_join(struct derp_server *s, struct peer *peer, session_id id,
     return result;
 }
 
-bool registry_leave(struct derp_server *s, struct peer *peer, session_id id)
+static bool has_heard(const struct heard *heard, const struct peer *peer)
+{
+    for (uint32_t i = 0; i < heard->n; i++)
+        if (heard->peers[i] == peer)
+            return true;
+    return false;
+}
+
+static void keep_heard(struct heard *heard, struct routes *routes)
+{
+    for (uint32_t i = 0; i < routes->cap && heard->n < HEARD_MAX; i++) {
+        if (!routes->slots[i] || has_heard(heard, routes->slots[i]))
+            continue;
+        if (!heard->peers)
+            heard->peers = mem_alloc_array(HEARD_MAX, sizeof(struct peer *));
+        heard->peers[heard->n++] = TAKE(routes->slots[i]);
+    }
+}
+
+bool registry_leave(struct derp_server *s, struct peer *peer, session_id id, struct routes *routes,
+                    struct heard *heard)
 {
     struct shard *shard = lock(s, &peer->key);
-    bool was_there = remove_conn(peer, id);
 
+    IGNORE(remove_conn(peer, id)); /* not there if it was the oldest of too many */
     if (where_of(peer) == id)
         set_where(peer, peer->n_conns ? peer->conns[peer->n_conns - 1] : 0);
-    was_there = was_there && peer->n_conns == 0;
+    bool is_last = peer->n_conns == 0;
+
+    if (is_last) {
+        *heard = peer->heard;
+        peer->heard = (struct heard){0};
+    } else {
+        keep_heard(&peer->heard, routes);
+    }
     unlock(shard);
-    return was_there;
+    return is_last;
 }
 
 void registry_activate(struct derp_server *s, struct peer *peer, session_id id)

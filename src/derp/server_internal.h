@@ -33,7 +33,8 @@
 #define TRANSIT_MAX (256u << 10)      /* of them to one session, from all loops together */
 #define TRANSIT_BUCKETS 4096u
 #define SHARDS 64u
-#define GONE_BURST 3 /* PEER_GONE(not here) per session; refilled one a second */
+#define HEARD_MAX 256 /* kept of connections that ended while others of their key live */
+#define GONE_BURST 3  /* PEER_GONE(not here) per session; refilled one a second */
 
 /* Which connection: loop (8 bits), slot in its table (24), the slot's generation (32). 0: none. */
 typedef uint64_t session_id;
@@ -50,6 +51,19 @@ static inline size_t id_slot(session_id id)
 
 /* ---- Registry ---- */
 
+/* Where a session has sent to: a hash table of counted peers. */
+struct routes {
+    struct peer **slots;
+    uint32_t n, cap; /* cap is a power of two or 0 */
+    uint32_t refused;
+};
+
+/* An array of counted peers. */
+struct heard {
+    struct peer **peers;
+    uint32_t n;
+};
+
 /* A key that is connected or that somebody remembers. Lives while it is referenced. */
 struct peer {
     struct node_key key;
@@ -58,6 +72,8 @@ struct peer {
     unsigned refs;
     uint8_t n_conns, cap_conns;
     session_id *conns; /* oldest first */
+    /* Whom connections that have ended had sent to, counted; the last one tells them. */
+    struct heard heard;
 };
 
 enum join { JOIN_OK, JOIN_ASK_AGAIN };
@@ -73,8 +89,13 @@ void registry_unref(struct derp_server *s, struct peer *peer); /* NULL is fine *
  */
 enum join registry_join(struct derp_server *s, struct peer *peer, session_id id,
                         const uint64_t *drops, session_id *evicted);
-/* True when the peer has no connection any more because of this. */
-bool registry_leave(struct derp_server *s, struct peer *peer, session_id id);
+/*
+ * Takes the connection out. True when none is left: those that earlier ones had sent to are then
+ * moved to *heard, the caller's to unref and free. While others are left, peers are moved from
+ * `routes` to be kept for the last of them; PEER_GONE is a hint, so at most HEARD_MAX are.
+ */
+bool registry_leave(struct derp_server *s, struct peer *peer, session_id id, struct routes *routes,
+                    struct heard *heard);
 /* `id` has just sent something. */
 void registry_activate(struct derp_server *s, struct peer *peer, session_id id);
 /* Counts drops of keys in the key's shard. */
@@ -211,12 +232,6 @@ void pages_fini(struct derp_server *s);
 
 enum session_state { SESSION_LOGIN, SESSION_ADMITTING, SESSION_READY, SESSION_CLOSED };
 
-/* Where a session has sent to: a hash table of counted peers. */
-struct routes {
-    struct peer **slots;
-    uint32_t n, cap; /* cap is a power of two or 0 */
-    uint32_t refused;
-};
 struct peer *routes_find(const struct derp_server *s, const struct routes *r,
                          const struct node_key *key);
 /* Takes the reference. False, and nothing taken, when there are too many. */

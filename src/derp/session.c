@@ -53,21 +53,27 @@ static const unsigned session_next[] = {
     [SESSION_CLOSED] = 0,
 };
 
-/* PEER_GONE to everybody who had packets from this key, unless it is still connected elsewhere. */
-static void tell_gone(struct session *c)
+static void tell_gone(struct session *c, const struct peer *peer, struct str frame)
+{
+    session_id to = peer ? atomic_load(&peer->where) : 0;
+
+    if (to == 0)
+        return;
+    relay_send(c->home, to, PIECE_CONTROL, frame, STR_NONE);
+    tally_add(c->home, TALLY_PEER_GONE, 1);
+}
+
+/* To everybody who had packets from this key. */
+static void tell_all_gone(struct session *c, const struct heard *heard)
 {
     AUTO_FINI(buf_fini) struct buf frame = BUF(64);
-    const struct routes *r = &c->routes;
 
     derp_put_peer_gone(&frame, &c->peer->key, DERP_GONE_DISCONNECTED);
-    for (uint32_t i = 0; i < r->cap; i++) {
-        session_id to = r->slots[i] ? atomic_load(&r->slots[i]->where) : 0;
-
-        if (to == 0)
-            continue;
-        relay_send(c->home, to, PIECE_CONTROL, buf_str(&frame), STR_NONE);
-        tally_add(c->home, TALLY_PEER_GONE, 1);
-    }
+    for (uint32_t i = 0; i < c->routes.cap; i++)
+        tell_gone(c, c->routes.slots[i], buf_str(&frame));
+    for (uint32_t i = 0; i < heard->n; i++)
+        if (!routes_find(c->home->server, &c->routes, &heard->peers[i]->key))
+            tell_gone(c, heard->peers[i], buf_str(&frame));
 }
 
 static void keep_alive_later(struct session *c)
@@ -83,14 +89,19 @@ static void proof_drop(struct session *c)
 
 static void leave(struct session *c)
 {
-    bool was_last = registry_leave(c->home->server, c->peer, c->id);
+    struct derp_server *s = c->home->server;
+    struct heard heard = {0};
+    bool is_last = registry_leave(s, c->peer, c->id, &c->routes, &heard);
 
-    atomic_fetch_sub(&c->home->server->n_clients, 1);
+    atomic_fetch_sub(&s->n_clients, 1);
     tally_add(c->home, TALLY_CLIENTS, -1);
     if (c->is_home)
         tally_add(c->home, TALLY_HOME_CLIENTS, -1);
-    if (was_last)
-        tell_gone(c);
+    if (is_last)
+        tell_all_gone(c, &heard);
+    for (uint32_t i = 0; i < heard.n; i++)
+        registry_unref(s, heard.peers[i]);
+    mem_free(heard.peers);
 }
 
 /* The only writer of c->state. */
