@@ -90,7 +90,7 @@ void hub_free(struct hub *h)
 {
     if (!h)
         return;
-    LIST_FOR_EACH (t, &h->tailnets, struct hub_tailnet, tailnets_link)
+    LIST_FOR_EACH(t, &h->tailnets, struct hub_tailnet, tailnets_link)
         tailnet_free(t);
     map_free(h->by_id);
     buf_fini(&h->scratch);
@@ -348,7 +348,7 @@ static void tailnet_reset(struct hub_tailnet *t, const struct tailnet_view *view
         tailnet_free(t);
         return;
     }
-    LIST_FOR_EACH (s, &t->sessions, struct map_session, sessions_link)
+    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link)
         session_end(s);
 }
 
@@ -357,6 +357,23 @@ static void end_stream(struct hub_tailnet *t, node_id node, uint64_t generation)
     LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link) {
         if (s->options.node == node && s->options.generation == generation && s->options.stream)
             session_end(s);
+    }
+}
+
+/* The node was removed: its client is told that it has to log in, before its stream ends. */
+static void say_farewell(struct hub_tailnet *t, node_id id)
+{
+    const struct node *last = view_node_find(netmap_feed_view(t->feed), id);
+
+    if (!last)
+        return;
+    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link) {
+        if (s->options.node != id || !s->x || s->is_ending)
+            continue;
+        buf_clear(&s->hub->scratch);
+        netmap_stream_farewell(s->stream, last, clock_unix_ms(), &s->hub->scratch);
+        session_write(s);
+        session_end(s);
     }
 }
 
@@ -372,6 +389,10 @@ void hub_publish(struct hub *h, const struct publication *p)
         tailnet_reset(t, p->view);
         return;
     }
+    /* While the feed still has the view before. */
+    for (size_t i = 0; i < p->n_changes; i++)
+        if (p->changes[i].kind == CHANGE_NODE_REMOVED)
+            say_farewell(t, p->changes[i].id);
     netmap_feed_publish(t->feed, p->view, p->changes, p->n_changes);
     for (size_t i = 0; i < p->n_changes; i++)
         if (p->changes[i].kind == CHANGE_STREAM_END)

@@ -8,6 +8,7 @@
 #include "daemon/serve.h"
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,10 +36,22 @@ static void on_accept_local(void *user, struct stream *stream)
     http_serve(s->local, stream, NULL, NULL);
 }
 
+/* [::] serves both families; on a machine without IPv6 what was meant is 0.0.0.0. */
+static struct ip_addrport usable(struct ip_addrport wanted)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0)
+        (void)close(fd);
+    else if (wanted.addr.family == IP_V6 && ip_addr_is_unspecified(wanted.addr))
+        wanted.addr = IP_ADDR_V4(0, 0, 0, 0);
+    return wanted;
+}
+
 /* The first listener settles the port when any would do; the others share it. */
 static int open_listeners(struct server *s, struct err *err)
 {
-    s->bound = s->config->listen;
+    s->bound = usable(s->config->listen);
     for (size_t i = 0; i < s->n_loops; i++) {
         const struct listener_options options = {.addr = s->bound,
                                                  .max_streams = STREAMS_MAX,
@@ -106,7 +119,7 @@ static int open_relay(struct server *s, struct err *err)
     if (!s->config->derp.enabled)
         return 0;
     s->derp = derp_server_new(&options);
-    if (stun_responder_open(s->loops[0], s->config->derp.stun_listen, &s->stun, err) < 0)
+    if (stun_responder_open(s->loops[0], usable(s->config->derp.stun_listen), &s->stun, err) < 0)
         return err_wrap(err, "opening STUN");
     return 0;
 }

@@ -79,7 +79,8 @@ int server_load_tls(struct server *s, struct err *err)
     int status = s->config->tls_cert_path.len > 0 ? load_given(s, &cert, &key, err)
                                                   : load_own(s, &cert, &key, err);
 
-    if (status == 0) {
+    /* Clients of 1.82 that were told a pin take no second certificate, not even the meta one. */
+    if (status == 0 && !s->relay_cert_is_pinned) {
         node_private_public(&s->derp_key, &public);
         status = tls_derp_meta_cert(public.b, &meta, err);
     }

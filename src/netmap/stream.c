@@ -16,6 +16,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "netmap/encode.h"
 #include "netmap/netmap_internal.h"
 #include "wire/response.h"
 
@@ -206,4 +207,21 @@ bool netmap_stream_is_behind(const struct netmap_stream *s)
 void netmap_stream_keep_alive(const struct netmap_stream *s, struct buf *out)
 {
     wire_frame_put(out, STR(WIRE_KEEP_ALIVE), s->zstd);
+}
+
+void netmap_stream_farewell(const struct netmap_stream *s, const struct node *last, int64_t now_ms,
+                            struct buf *out)
+{
+    struct node *gone = node_clone(last);
+    struct buf json = BUF(NETMAP_MESSAGE_MAX);
+
+    gone->expired = true;
+    gone->expiry_ms = now_ms - 1000;
+    buf_put(&json, STR("{\"Node\":"));
+    netmap_put_self(&json, view_info(s->feed->view), gone, s->capver);
+    buf_put_char(&json, '}');
+    if (!buf_is_full(&json))
+        wire_frame_put(out, buf_str(&json), s->zstd);
+    buf_fini(&json);
+    node_unref(gone);
 }

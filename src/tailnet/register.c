@@ -217,8 +217,9 @@ static struct pending *pending_waiting(struct domain *d, struct str auth_id, str
     if (p && !p->is_rejected)
         return p;
     (void)!err_set(err, ERR_NOT_FOUND,
-                   "no such registration is waiting; it may have expired: log in again on the "
-                   "machine");
+                   "no pending auth session for auth_id %.*s; it may have expired: log in again on "
+                   "the machine",
+                   (int)MIN(auth_id.len, (size_t)64), auth_id.ptr ? auth_id.ptr : "");
     return NULL;
 }
 

@@ -5,8 +5,8 @@ from world import wait_for
 def run(world):
     world.server()
     alice, bob = world.client("alice"), world.client("bob")
-    name = bob.status()["Self"]["DNSName"]
-    alice.wait_peer("bob")
+    name = alice.wait_peer("bob")["DNSName"]
+    bob.wait_peer("alice")
     wait_for("alice resolves bob's full name", lambda: alice.resolve(name) == [bob.ip4()])
     wait_for("bob resolves alice", lambda: bob.resolve(name.replace("bob", "alice", 1)) == [alice.ip4()])
     wait_for("the system's resolver knows the short name",

@@ -25,7 +25,7 @@ def run(world):
     wait_for("alice sees it", lambda: alice.peer("bob").get("Expired"), 20)
     if alice.ping(after["ipAddresses"][0], timeout=2):
         raise Failure("an expired node still answers")
-    bob.up(server.auth_key(), "--force-reauth")
+    bob.up(server.auth_key())
     if server.node("bob")["id"] != before["id"]:
         raise Failure("bob lost his id")
     alice.wait_ping(bob.ip4())
