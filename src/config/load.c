@@ -419,11 +419,11 @@ static void section_warnings(struct loader *l)
 {
     struct str text;
 
-    if (value_text(l, KEY_POLICY_PATH, &text))
-        notice_at(
-            l, l->values[KEY_POLICY_PATH],
-            "policies are NOT enforced yet: every machine can reach every other, whatever the "
-            "policy file says");
+    /* To go on would open what the operator closed. */
+    if (value_text(l, KEY_POLICY_PATH, &text) && text.len > 0)
+        error_at(l, l->values[KEY_POLICY_PATH],
+                 "policies are not enforced yet; this server does not start with one, since every "
+                 "machine could reach every other. Remove the key to run without a policy");
     if (value_text(l, KEY_OLD_CLIENT_AUTH, &text) && str_eq_nocase(text, STR("enforced")))
         notice_at(l, l->values[KEY_OLD_CLIENT_AUTH],
                   "client certificates are not asked for: tls_client_auth_mode has no effect");

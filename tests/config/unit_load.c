@@ -194,8 +194,9 @@ static const struct {
     {"columns are characters", STR("{\xc3\xa4: 1, \xc3\xb6: 2}\n"), {0}, "notice f:1:8: ", "log.level: 2"},
     {"two documents", STR("log: {level: warn}\n---\nlog: {level: info}\n"), {0}, "error f:2:1", NULL},
 
-    {"policies are not enforced", STR("policy: {path: /p}\n"), {0},
-     "notice f:1:16: policies are NOT enforced yet", "log.level: 2"},
+    {"a policy that would not be enforced", STR("policy: {path: /p}\n"), {0},
+     "error f:1:16: policies are not enforced yet", NULL},
+    {"no policy", STR("policy: {path: ''}\n"), {0}, "", "log.level: 2"},
     {"identity provider", STR("oidc: {issuer: 'https://x'}\n"), {0},
      "notice f:1:8: \"oidc.issuer\" is accepted and has no effect yet", "log.level: 2"},
     {"what asks for nothing is not spoken of",
