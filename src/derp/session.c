@@ -27,7 +27,7 @@
  */
 #define BURST_MAX ((size_t)32 << 10)
 #define KEEP_ALIVE_JITTER_MS 5000
-/* Kept of a client that is ADMITTING: one read and a little; a real one sends nothing then. */
+/* Above a read and a frame; what judge() lets through is far below. */
 #define IN_MAX ((size_t)2 << 20)
 
 struct limiter {
@@ -230,7 +230,10 @@ static void ticket_use(struct derp_admission *ticket)
 
 static void on_answer(struct loop_message *msg)
 {
-    ticket_use(CONTAINER_OF(msg, struct derp_admission, message));
+    struct derp_admission *ticket = CONTAINER_OF(msg, struct derp_admission, message);
+
+    ticket->ok = ticket->ok && !msg->cancelled; /* the loop is ending: nobody comes in any more */
+    ticket_use(ticket);
 }
 
 void derp_admission_answer(struct derp_admission *ticket, bool ok)

@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/mem.h"
 #include "derp/client.h"
 #include "derp/server.h"
 #include "net/loop.h"
@@ -37,6 +38,8 @@ struct rig {
     size_t n_asked;
     bool answer_at_once;
     bool answer;
+    /* May be NULL; then the log has it. */
+    void (*on_packet)(struct party *p, const struct node_key *src, struct str packet);
     struct stream *raw; /* of rig_raw, NULL once closed */
     struct buf raw_got;
 };
@@ -65,7 +68,9 @@ static inline void party_packet(void *user, const struct node_key *src, struct s
 
     p->n_packets++;
     p->bytes += packet.len;
-    if (packet.len <= 16)
+    if (p->rig->on_packet)
+        p->rig->on_packet(p, src, packet);
+    else if (packet.len <= 16)
         buf_printf(&p->log, "%c>%.*s ", rig_name(p->rig, src), STR_ARG(packet));
 }
 
@@ -178,14 +183,11 @@ static inline struct stream *rig_connect(struct rig *rig)
     return ends[1];
 }
 
-/* A client with this key and info. */
-static inline struct party *rig_join_as(struct rig *rig, const struct node_private *key,
-                                        struct derp_client_info info)
+/* Joins as `p`, which has left or never come. */
+static inline void party_join(struct rig *rig, struct party *p, const struct node_private *key,
+                              struct derp_client_info info)
 {
-    struct party *p = NEW(struct party);
-
     p->rig = rig;
-    p->name = (char)('A' + rig->n_parties);
     p->key = *key;
     node_private_public(key, &p->public_key);
     p->client = derp_client_new(rig_connect(rig), &(struct derp_client_options){
@@ -194,9 +196,19 @@ static inline struct party *rig_join_as(struct rig *rig, const struct node_priva
                                                       .events = &party_events,
                                                       .user = p,
                                                   });
-    ASSERT(rig->n_parties < PARTIES);
-    rig->parties[rig->n_parties++] = p;
     rig_run(rig);
+}
+
+/* A client with this key and info. */
+static inline struct party *rig_join_as(struct rig *rig, const struct node_private *key,
+                                        struct derp_client_info info)
+{
+    struct party *p = NEW(struct party);
+
+    ASSERT(rig->n_parties < PARTIES);
+    p->name = (char)('A' + rig->n_parties);
+    rig->parties[rig->n_parties++] = p;
+    party_join(rig, p, key, info);
     return p;
 }
 

@@ -299,17 +299,64 @@ static void keeps_alive_once_a_minute(void **state)
     rig_free(rig);
 }
 
+/* A relay that greets and then says nothing more. */
+struct mute {
+    struct rig *rig;
+    struct stream *stream;
+};
+
+static void mute_data(void *user, struct str data)
+{
+    struct mute *m = user;
+    struct derp_proof proof = {0};
+    struct buf out = BUF(0);
+    const struct derp_server_info info = {.version = DERP_VERSION};
+    struct err err;
+
+    assert_int_equal(derp_client_info_open(str_from_index(data, DERP_FRAME_HEADER),
+                                           &m->rig->server_key, &proof, &err),
+                     0);
+    derp_put_server_info(&out, &proof.box, &info);
+    stream_write(m->stream, buf_str(&out));
+    buf_fini(&out);
+    derp_proof_fini(&proof);
+}
+
+static void mute_close(void *user, const struct err *why)
+{
+    (void)user;
+    (void)why;
+}
+
 static void a_client_gives_up_a_silent_relay(void **state)
 {
+    static const struct stream_events mute_events = {.on_data = mute_data, .on_close = mute_close};
     struct rig *rig = rig_new(open_relay);
-    struct party *a = rig_join(rig);
+    struct mute mute = {.rig = rig};
+    struct party *a = NEW(struct party);
+    struct stream *ends[2];
+    struct buf key = BUF(0);
 
     (void)state;
-    /* A keep-alive is heard, so the client stays over the first period. */
-    rig_wait(rig, DERP_KEEP_ALIVE_MS + 5100);
-    rig_wait(rig, DERP_KEEP_ALIVE_MS);
+    rig->parties[rig->n_parties++] = a;
+    a->rig = rig;
+    node_private_generate(&a->key);
+    stream_pair(rig->loop, ends);
+    mute.stream = ends[0];
+    stream_set_events(ends[0], &mute_events, &mute);
+    derp_put_server_key(&key, derp_server_key(rig->server));
+    stream_write(ends[0], buf_str(&key));
+    a->client = derp_client_new(
+        ends[1], &(struct derp_client_options){.key = &a->key, .events = &party_events, .user = a});
+    rig_run(rig);
+    rig_wait(rig, DERP_CLIENT_SILENCE_MS - 1000);
+    stream_write(ends[0], STR("\x06\0\0\0\0"));
+    rig_run(rig);
+    rig_wait(rig, DERP_CLIENT_SILENCE_MS - 1000);
     assert_log(a, "ready frame:06 ");
-    assert_non_null(a->client);
+    rig_wait(rig, DERP_CLIENT_SILENCE_MS);
+    assert_log(a, "closed ");
+    buf_fini(&key);
     rig_free(rig);
 }
 
