@@ -156,6 +156,7 @@ static void loop_fini(struct relay_loop *l)
     mem_free(l->mailboxes);
     mem_free(l->slots);
     session_free_tickets(l);
+    tally_fini(l);
 }
 
 struct derp_server *derp_server_new(const struct derp_server_options *o)

@@ -3,7 +3,8 @@
 /*
  * What the files of the relay share.
  *
- *   session.c   one client: frames in, the state machine, admission
+ *   session.c   one client: the state machine, admission, what its frames do
+ *   feed.c      one client: from bytes to frames
  *   outbox.c    one client: what waits to be written to it
  *   routes.c    one client: whom it has sent to, so that the next packet needs no look-up
  *   registry.c  all clients: which connections a key has, and which of them is active
@@ -28,6 +29,8 @@
 #define CONTROL_BACKLOG_MAX ((size_t)192 << 10)
 #define QUEUE_BYTES_MAX ((size_t)512 << 10) /* of each of the two queues */
 #define SESSION_WRITE_LIMIT ((size_t)1 << 20)
+/* Of a session's `in`: above a read and a frame; what is let through is far below. */
+#define IN_MAX ((size_t)2 << 20)
 #define ROUTES_MAX 4096               /* destinations that one session remembers */
 #define MAILBOX_MAX ((size_t)4 << 20) /* bytes under way from one loop to another */
 #define TRANSIT_MAX (256u << 10)      /* of them to one session, from all loops together */
@@ -132,6 +135,7 @@ enum tally {
 
 struct relay_loop;
 void tally_init(struct relay_loop *l);
+void tally_fini(struct relay_loop *l);
 void tally_add(struct relay_loop *l, enum tally what, int64_t n);
 /* For lines about strangers: at most one a second and loop; *more says how many were left out. */
 bool tally_may_log(struct relay_loop *l, uint64_t *more);
@@ -281,6 +285,13 @@ void session_resume_all(struct loop_message *msg);
 void session_free_tickets(struct relay_loop *l);
 /* Ends it now; `why` is for the log, NULL for no line. */
 void session_close(struct session *c, const char *why);
+/* The same for who broke the protocol. */
+void session_broken(struct session *c, const char *what);
+/* A whole frame that may come now. */
+void session_on_frame(struct session *c, const struct derp_frame *frame);
+
+/* feed.c: bytes that came. While ADMITTING they are kept, and the stream is not read. */
+void session_feed(struct session *c, struct str data);
 
 /* outbox.c; the session is READY. */
 void outbox_init(struct session *c);

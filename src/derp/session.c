@@ -22,13 +22,10 @@
 #include "core/rand.h"
 #include "derp/server_internal.h"
 
-#define PING_MAX 1000
 /* A client that has brought so much at once is not read again before what it brought was written.
  */
 #define BURST_MAX ((size_t)32 << 10)
 #define KEEP_ALIVE_JITTER_MS 5000
-/* Above a read and a frame; what judge() lets through is far below. */
-#define IN_MAX ((size_t)2 << 20)
 
 struct limiter {
     struct timer resume;
@@ -151,7 +148,7 @@ void session_close(struct session *c, const char *why)
     stream_abort(c->stream);
 }
 
-static void broken(struct session *c, const char *what)
+void session_broken(struct session *c, const char *what)
 {
     tally_add(c->home, TALLY_BROKEN, 1);
     log_about(c, "a relay client broke the protocol", what);
@@ -159,8 +156,6 @@ static void broken(struct session *c, const char *what)
 }
 
 /* ---- Admission ---- */
-
-static void feed(struct session *c, struct str data);
 
 static void ask(struct session *c)
 {
@@ -182,7 +177,7 @@ static void welcome(struct session *c)
     derp_put_server_info(outbox_begin(c), &c->proof->box, &info);
     set_state(c, SESSION_READY);
     c->in = BUF(IN_MAX);
-    feed(c, buf_str(&early));
+    session_feed(c, buf_str(&early));
     buf_fini(&early);
 }
 
@@ -264,7 +259,7 @@ static void on_client_info(struct session *c, struct str payload)
 
     c->proof = NEW(struct derp_proof);
     if (derp_client_info_open(payload, &s->key, c->proof, &err) < 0) {
-        broken(c, err.text);
+        session_broken(c, err.text);
         return;
     }
     const struct derp_client_info *info = &c->proof->info;
@@ -346,7 +341,7 @@ static void on_send_packet(struct session *c, struct str payload)
     struct str packet;
 
     if (!derp_packet_decode(payload, &dst, &packet)) {
-        broken(c, "packet");
+        session_broken(c, "packet");
         return;
     }
     if (atomic_load_explicit(&c->peer->where, memory_order_relaxed) != c->id)
@@ -360,7 +355,7 @@ static void on_forward_packet(struct session *c, struct str payload)
     struct str packet;
 
     if (!derp_forward_decode(payload, &src, &dst, &packet)) {
-        broken(c, "forwarded packet");
+        session_broken(c, "forwarded packet");
         return;
     }
     route_packet(c, &src, &dst, packet);
@@ -384,7 +379,7 @@ static void on_close_peer(struct session *c, struct str payload)
     derp_server_drop(c->home->server, &key);
 }
 
-static void on_frame(struct session *c, const struct derp_frame *frame)
+void session_on_frame(struct session *c, const struct derp_frame *frame)
 {
     switch (frame->type) {
     case DERP_CLIENT_INFO:
@@ -409,127 +404,6 @@ static void on_frame(struct session *c, const struct derp_frame *frame)
     default:
         break;
     }
-}
-
-/* ---- Bytes ---- */
-
-enum verdict { TAKE_IT, SKIP_IT, BREAKS };
-
-static enum verdict within(size_t len, size_t min, size_t max)
-{
-    return len >= min && len <= max ? TAKE_IT : BREAKS;
-}
-
-/* What a frame's header deserves, before its payload is kept. */
-static enum verdict judge(const struct session *c, uint8_t type, size_t len)
-{
-    if (c->state == SESSION_LOGIN)
-        return type == DERP_CLIENT_INFO
-                   ? within(len, KEY_BYTES + BOX_OVERHEAD, DERP_CLIENT_INFO_MAX)
-                   : BREAKS;
-    switch (type) {
-    case DERP_SEND_PACKET:
-        return within(len, KEY_BYTES, KEY_BYTES + DERP_PACKET_MAX);
-    case DERP_NOTE_PREFERRED:
-        return within(len, 1, 1);
-    case DERP_PING:
-        return within(len, 8, PING_MAX);
-    case DERP_FORWARD_PACKET:
-        return c->is_mesh ? within(len, (size_t)2 * KEY_BYTES, 2 * KEY_BYTES + DERP_PACKET_MAX)
-                          : BREAKS;
-    case DERP_CLOSE_PEER:
-        return c->is_mesh ? within(len, KEY_BYTES, KEY_BYTES) : BREAKS;
-    case DERP_WATCH_CONNS: /* relays of one region do not find each other through this one yet */
-    case DERP_CLIENT_INFO: /* it is logged in */
-        return BREAKS;
-    default:
-        return len <= DERP_FRAME_MAX ? SKIP_IT : BREAKS;
-    }
-}
-
-enum step { STEP_ON, STEP_MORE, STEP_BROKEN };
-
-/* Does the frame at the front of `cur`, if it is whole; *used bytes are done with then. */
-static enum step step(struct session *c, struct str cur, size_t *used)
-{
-    struct derp_frame frame = {0};
-    uint8_t type = 0;
-    size_t len = 0;
-
-    if (!derp_frame_peek(cur, &type, &len))
-        return STEP_MORE;
-    switch (judge(c, type, len)) {
-    case BREAKS:
-        return STEP_BROKEN;
-    case SKIP_IT:
-        *used = MIN(cur.len, DERP_FRAME_HEADER + len);
-        c->skip = DERP_FRAME_HEADER + len - *used;
-        return STEP_ON;
-    case TAKE_IT:
-        break;
-    }
-    if (derp_frame_decode(cur, DERP_FRAME_MAX, &frame, used) != DERP_DECODE_OK)
-        return STEP_MORE;
-    on_frame(c, &frame);
-    return STEP_ON;
-}
-
-/* Moves to `in` what its partial frame lacks: of the header first, then of the payload. */
-static struct str complete(struct session *c, struct str *data)
-{
-    uint8_t type = 0;
-    size_t len = 0, want = DERP_FRAME_HEADER;
-
-    if (derp_frame_peek(buf_str(&c->in), &type, &len))
-        want += len;
-    size_t n = MIN(want - c->in.len, data->len);
-
-    buf_put(&c->in, str_sub(*data, 0, n));
-    *data = str_from_index(*data, n);
-    return buf_str(&c->in);
-}
-
-static bool is_fed(const struct session *c)
-{
-    return c->state == SESSION_LOGIN || c->state == SESSION_READY;
-}
-
-static void feed(struct session *c, struct str data)
-{
-    while (data.len > 0 && is_fed(c)) {
-        if (c->skip > 0) {
-            size_t n = MIN(c->skip, data.len);
-
-            c->skip -= n;
-            data = str_from_index(data, n);
-            continue;
-        }
-        bool is_kept = c->in.len > 0;
-        struct str cur = is_kept ? complete(c, &data) : data;
-        struct buf frame = c->in; /* `in` is free for what a change of state leaves */
-        size_t used = 0;
-
-        c->in = BUF(IN_MAX);
-        enum step did = step(c, cur, &used);
-
-        if (did == STEP_BROKEN)
-            broken(c, "a frame of a kind or size that may not come now");
-        if (did == STEP_MORE) {
-            c->in = frame;
-            if (!is_kept)
-                buf_put(&c->in, data);
-            data = is_kept ? data : STR_NONE;
-            continue;
-        }
-        buf_fini(&frame);
-        if (!is_kept)
-            data = str_from_index(data, used);
-    }
-    if (c->state != SESSION_ADMITTING)
-        return;
-    buf_put(&c->in, data);
-    if (buf_is_full(&c->in))
-        broken(c, "too much before it was admitted");
 }
 
 /* ---- Limits ---- */
@@ -606,7 +480,7 @@ static void on_data(void *user, struct str data)
 {
     struct session *c = user;
 
-    feed(c, data);
+    session_feed(c, data);
     if (c->limiter && !c->is_mesh)
         charge(c, data.len);
     if (data.len >= BURST_MAX)

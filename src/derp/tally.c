@@ -62,6 +62,11 @@ void tally_init(struct relay_loop *l)
     timer_init(&l->tally_timer, l->loop, on_tally, l);
 }
 
+void tally_fini(struct relay_loop *l)
+{
+    on_tally(l); /* the timer went with its loop */
+}
+
 void tally_add(struct relay_loop *l, enum tally what, int64_t n)
 {
     l->tally[what] += n;

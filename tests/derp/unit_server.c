@@ -4,6 +4,8 @@
 
 #include "harness.h"
 
+#include "core/metric.h"
+
 static const struct derp_server_options open_relay = {0};
 
 #define assert_log(party, want) assert_str(party_log(party), STR(want))
@@ -302,6 +304,38 @@ static void one_pong_waits(void **state)
     rig_free(rig);
 }
 
+/* Loops count for themselves and tell the metrics a few times a second. */
+static void counts(void **state)
+{
+    struct rig *rig = rig_new(open_relay);
+    struct party *a = rig_join(rig), *b = rig_join(rig);
+    struct buf before = BUF(0), after = BUF(0);
+    uint64_t n[2] = {0};
+
+    (void)state;
+    rig_wait(rig, 300);
+    metric_put_all(&before);
+    for (int i = 0; i < 7; i++)
+        party_say(a, b, STR("x"));
+    rig_run(rig);
+    rig_wait(rig, 300);
+    metric_put_all(&after);
+    const struct str texts[] = {buf_str(&before), buf_str(&after)};
+    for (size_t i = 0; i < 2; i++) {
+        struct str name = STR("\nhatsize_derp_packets_sent_total "), rest, line;
+        ptrdiff_t at = str_find(texts[i], name);
+
+        assert_true(at >= 0);
+        (void)str_split(str_from_index(texts[i], (size_t)at + name.len), '\n', &line, &rest);
+        assert_true(str_parse_u64(line, &n[i]));
+    }
+    assert_int_equal(n[1] - n[0], 7);
+    assert_true(str_find(buf_str(&after), STR("\nhatsize_derp_clients 2\n")) >= 0);
+    buf_fini(&before);
+    buf_fini(&after);
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +350,7 @@ int main(void)
         cmocka_unit_test(discovery_has_a_queue_of_its_own),
         cmocka_unit_test(who_takes_nothing_is_closed),
         cmocka_unit_test(one_pong_waits),
+        cmocka_unit_test(counts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

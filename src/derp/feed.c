@@ -1,0 +1,133 @@
+/*
+ * From bytes to frames: judging headers, keeping the one frame that is not whole.
+ *
+ *   data --in.len == 0--> frames straight from the read buffer --partial--> in
+ *     |                                                                     |
+ *     +--in.len > 0: what the frame lacks, and no more --> in --> frame <---+
+ *
+ * A frame is judged by type and length as soon as its header is there, so what is kept of a client
+ * is at most one frame that its state allows; a frame that is to be skipped is not kept at all.
+ */
+
+#include "derp/server_internal.h"
+
+#define PING_MAX 1000
+
+enum verdict { TAKE_IT, SKIP_IT, BREAKS };
+
+static enum verdict within(size_t len, size_t min, size_t max)
+{
+    return len >= min && len <= max ? TAKE_IT : BREAKS;
+}
+
+/* What a frame's header deserves, before its payload is kept. */
+static enum verdict judge(const struct session *c, uint8_t type, size_t len)
+{
+    if (c->state == SESSION_LOGIN)
+        return type == DERP_CLIENT_INFO
+                   ? within(len, KEY_BYTES + BOX_OVERHEAD, DERP_CLIENT_INFO_MAX)
+                   : BREAKS;
+    switch (type) {
+    case DERP_SEND_PACKET:
+        return within(len, KEY_BYTES, KEY_BYTES + DERP_PACKET_MAX);
+    case DERP_NOTE_PREFERRED:
+        return within(len, 1, 1);
+    case DERP_PING:
+        return within(len, 8, PING_MAX);
+    case DERP_FORWARD_PACKET:
+        return c->is_mesh ? within(len, (size_t)2 * KEY_BYTES, 2 * KEY_BYTES + DERP_PACKET_MAX)
+                          : BREAKS;
+    case DERP_CLOSE_PEER:
+        return c->is_mesh ? within(len, KEY_BYTES, KEY_BYTES) : BREAKS;
+    case DERP_WATCH_CONNS: /* relays of one region do not find each other through this one yet */
+    case DERP_CLIENT_INFO: /* it is logged in */
+        return BREAKS;
+    default:
+        return len <= DERP_FRAME_MAX ? SKIP_IT : BREAKS;
+    }
+}
+
+enum step { STEP_ON, STEP_MORE, STEP_BROKEN };
+
+/* Does the frame at the front of `cur`, if it is whole; *used bytes are done with then. */
+static enum step step(struct session *c, struct str cur, size_t *used)
+{
+    struct derp_frame frame = {0};
+    uint8_t type = 0;
+    size_t len = 0;
+
+    if (!derp_frame_peek(cur, &type, &len))
+        return STEP_MORE;
+    switch (judge(c, type, len)) {
+    case BREAKS:
+        return STEP_BROKEN;
+    case SKIP_IT:
+        *used = MIN(cur.len, DERP_FRAME_HEADER + len);
+        c->skip = DERP_FRAME_HEADER + len - *used;
+        return STEP_ON;
+    case TAKE_IT:
+        break;
+    }
+    if (derp_frame_decode(cur, DERP_FRAME_MAX, &frame, used) != DERP_DECODE_OK)
+        return STEP_MORE;
+    session_on_frame(c, &frame);
+    return STEP_ON;
+}
+
+/* Moves to `in` what its partial frame lacks: of the header first, then of the payload. */
+static struct str complete(struct session *c, struct str *data)
+{
+    uint8_t type = 0;
+    size_t len = 0, want = DERP_FRAME_HEADER;
+
+    if (derp_frame_peek(buf_str(&c->in), &type, &len))
+        want += len;
+    size_t n = MIN(want - c->in.len, data->len);
+
+    buf_put(&c->in, str_sub(*data, 0, n));
+    *data = str_from_index(*data, n);
+    return buf_str(&c->in);
+}
+
+static bool is_fed(const struct session *c)
+{
+    return c->state == SESSION_LOGIN || c->state == SESSION_READY;
+}
+
+void session_feed(struct session *c, struct str data)
+{
+    while (data.len > 0 && is_fed(c)) {
+        if (c->skip > 0) {
+            size_t n = MIN(c->skip, data.len);
+
+            c->skip -= n;
+            data = str_from_index(data, n);
+            continue;
+        }
+        bool is_kept = c->in.len > 0;
+        struct str cur = is_kept ? complete(c, &data) : data;
+        struct buf frame = c->in; /* `in` is free for what a change of state leaves */
+        size_t used = 0;
+
+        c->in = BUF(IN_MAX);
+        enum step did = step(c, cur, &used);
+
+        if (did == STEP_BROKEN)
+            session_broken(c, "a frame of a kind or size that may not come now");
+        if (did == STEP_MORE) {
+            c->in = frame;
+            if (!is_kept)
+                buf_put(&c->in, data);
+            data = is_kept ? data : STR_NONE;
+            continue;
+        }
+        buf_fini(&frame);
+        if (!is_kept)
+            data = str_from_index(data, used);
+    }
+    if (c->state != SESSION_ADMITTING)
+        return;
+    buf_put(&c->in, data);
+    if (buf_is_full(&c->in))
+        session_broken(c, "too much before it was admitted");
+}
