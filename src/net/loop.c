@@ -396,8 +396,6 @@ int loop_on_signal(struct loop *loop, int signo, void (*fn)(void *user, int sign
     struct loop_signal *s = NEW(struct loop_signal);
     int status = uv_signal_init(&loop->uv, &s->uv);
 
-    if (status == 0)
-        status = uv_signal_start(&s->uv, on_uv_signal, signo);
     if (status < 0) {
         mem_free(s);
         return err_set(err, ERR_IO, "watching for signal %d: %s", signo, uv_strerror(status));
@@ -405,6 +403,11 @@ int loop_on_signal(struct loop *loop, int signo, void (*fn)(void *user, int sign
     s->fn = fn;
     s->user = user;
     s->uv.data = s;
+    status = uv_signal_start(&s->uv, on_uv_signal, signo);
+    if (status < 0) {
+        uv_close((uv_handle_t *)&s->uv, on_signal_closed); /* the loop knows it already */
+        return err_set(err, ERR_IO, "watching for signal %d: %s", signo, uv_strerror(status));
+    }
     list_push_back(&loop->signals, &s->link);
     return 0;
 }
