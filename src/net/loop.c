@@ -18,7 +18,7 @@ static __thread struct loop *current_loop;
 
 /* ---- Mailbox ---- */
 
-static void run_messages(struct loop *loop, bool cancelled)
+static void run_messages(struct loop *loop)
 {
     struct loop_message *taken = atomic_exchange(&loop->mailbox, NULL), *in_order = NULL;
 
@@ -34,7 +34,7 @@ static void run_messages(struct loop *loop, bool cancelled)
 
         in_order = msg->next;
         msg->next = NULL;
-        msg->cancelled = cancelled;
+        msg->cancelled = loop->is_ending;
         msg->run(msg);
     }
 }
@@ -44,7 +44,7 @@ static void on_wakeup(uv_async_t *async)
     struct loop *loop = async->data;
 
     loop->now_ms = clock_mono_ms();
-    run_messages(loop, false);
+    run_messages(loop);
     if (atomic_load(&loop->stopping))
         uv_stop(&loop->uv);
 }
@@ -265,7 +265,7 @@ int loop_new(const char *name, struct loop **out, struct err *err)
 static void drain(struct loop *loop)
 {
     for (int i = 0; i < 64; i++) {
-        run_messages(loop, true);
+        run_messages(loop);
         loop_close_all(loop);
         run_deferred(loop);
         (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
@@ -287,6 +287,7 @@ void loop_free(struct loop *loop)
     struct loop *outside = current_loop;
 
     current_loop = loop;
+    loop->is_ending = true;
     for (struct list_node *n = list_first(&loop->owned); n; n = list_first(&loop->owned)) {
         struct loop_owned *o = CONTAINER_OF(n, struct loop_owned, link);
 
@@ -307,7 +308,7 @@ void loop_free(struct loop *loop)
     if (uv_loop_close(&loop->uv) < 0)
         log_event(LOG_ERROR, "an event loop was freed with something open on it",
                   LOG_TXT("loop", loop->name));
-    run_messages(loop, true);
+    run_messages(loop);
     current_loop = outside == loop ? NULL : outside;
     mem_free(loop->timers);
     mem_free(loop->read_buffer);

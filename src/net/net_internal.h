@@ -51,6 +51,7 @@ struct loop {
     _Atomic(bool) stopping;
     pthread_t thread;
     bool has_thread;
+    bool is_ending; /* being freed: messages are cancelled */
     int64_t now_ms;
     struct timer **timers;
     size_t n_timers, cap_timers;
