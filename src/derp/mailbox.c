@@ -69,6 +69,9 @@ static void on_message(struct loop_message *msg)
     atomic_store(&m->posted, false);
     struct batch *b = atomic_exchange(&m->full, NULL);
 
+    /* When the loop is being freed the sender's may be gone already. */
+    if (!msg->cancelled && atomic_exchange(&m->sender_waits, false))
+        loop_post(m->server->loops[m->from].loop, &m->room);
     if (!b)
         return;
     deliver(l, buf_str(&b->bytes));
@@ -81,6 +84,14 @@ static void on_message(struct loop_message *msg)
 }
 
 /* ---- Sending ---- */
+
+static void on_room(struct loop_message *msg)
+{
+    struct mailbox *m = CONTAINER_OF(msg, struct mailbox, room);
+
+    m->room_is_due = false;
+    session_end_waiting(&m->server->loops[m->from]);
+}
 
 static void open_batch(struct mailbox *m)
 {
@@ -107,13 +118,17 @@ void mailbox_put(struct relay_loop *l, session_id to, enum piece piece, struct s
     }
     struct buf *bytes = &m->filling->bytes;
     bool fits = MAILBOX_MAX - bytes->len >= sizeof(h) + h.len;
+    uint32_t under_way = fits ? atomic_fetch_add(transit, h.len) + h.len : 0;
 
-    if (!fits || atomic_fetch_add(transit, h.len) + h.len > TRANSIT_MAX) {
+    if (!fits || under_way > TRANSIT_MAX) {
         if (fits)
             atomic_fetch_sub(transit, h.len);
+        l->is_crowded = m->is_crowded = true;
         tally_add(l, TALLY_DROPPED_MAILBOX, 1);
         return;
     }
+    if (under_way > TRANSIT_CROWDED || bytes->len > MAILBOX_CROWDED)
+        l->is_crowded = m->is_crowded = true;
     buf_put(bytes, str_bytes(&h, sizeof(h)));
     buf_put(bytes, head);
     buf_put(bytes, body);
@@ -128,6 +143,12 @@ void mailbox_send(struct mailbox *m)
         batch_free(atomic_exchange(&m->spare, b));
         return;
     }
+    /* Before the batch is there to be fetched; and only when the last such message has come. */
+    if (m->is_crowded && !m->room_is_due) {
+        m->room_is_due = true;
+        atomic_store(&m->sender_waits, true);
+    }
+    m->is_crowded = false;
     batch_free(atomic_exchange(&m->full, b)); /* always NULL: only the sender puts there */
     if (!atomic_exchange(&m->posted, true))
         loop_post(receiver->loop, &m->message);
@@ -135,9 +156,11 @@ void mailbox_send(struct mailbox *m)
 
 /* ---- Life ---- */
 
-void mailbox_init(struct mailbox *m, struct derp_server *server, size_t to)
+void mailbox_init(struct mailbox *m, struct derp_server *server, size_t from, size_t to)
 {
     m->server = server;
+    m->from = from;
+    m->room.run = on_room;
     m->to = to;
     m->message.run = on_message;
     list_node_init(&m->dirty_link);

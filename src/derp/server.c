@@ -141,12 +141,11 @@ static void loop_init(struct derp_server *s, size_t index, struct loop *loop)
     list_init(&l->dirty_sessions);
     list_init(&l->dirty_mailboxes);
     list_init(&l->tickets);
-    list_init(&l->paused);
-    l->resume.run = session_resume_all;
+    session_init_pauses(l);
     tally_init(l);
     l->mailboxes = mem_alloc_array(s->n_loops, sizeof(*l->mailboxes));
     for (size_t i = 0; i < s->n_loops; i++)
-        mailbox_init(&l->mailboxes[i], s, i);
+        mailbox_init(&l->mailboxes[i], s, index, i);
 }
 
 static void loop_fini(struct relay_loop *l)

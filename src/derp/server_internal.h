@@ -34,6 +34,10 @@
 #define ROUTES_MAX 4096               /* destinations that one session remembers */
 #define MAILBOX_MAX ((size_t)4 << 20) /* bytes under way from one loop to another */
 #define TRANSIT_MAX (256u << 10)      /* of them to one session, from all loops together */
+/* From these on the sender is not read for a moment: the other loop is busy, not the receiver slow.
+ */
+#define MAILBOX_CROWDED (MAILBOX_MAX / 2)
+#define TRANSIT_CROWDED (64u << 10)
 #define TRANSIT_BUCKETS 4096u
 #define SHARDS 64u
 #define HEARD_MAX 256 /* kept of connections that ended while others of their key live */
@@ -149,8 +153,12 @@ enum piece { PIECE_DATA, PIECE_DISCO, PIECE_CONTROL };
 struct batch;
 struct mailbox {
     struct derp_server *server;
-    size_t to;
+    size_t from, to;
     struct batch *filling; /* the sender's during one burst */
+    bool is_crowded;       /* the sender's: since the last burst was sent */
+    bool room_is_due;      /* the sender's: `room` will come */
+    _Atomic(bool) sender_waits;
+    struct loop_message room; /* back to the sender, once the receiver has fetched */
     struct list_node dirty_link;
     _Atomic(struct batch *) full;  /* for the receiver */
     _Atomic(struct batch *) spare; /* emptied by the receiver */
@@ -176,6 +184,9 @@ struct relay_loop {
     struct list paused;  /* sessions not read for the rest of this round */
     struct loop_message resume;
     bool resume_is_posted;
+    struct list waiting; /* sessions not read until another loop has caught up somewhat */
+    struct timer waiting_timer;
+    bool is_crowded;           /* a mailbox was, since this was last cleared */
     struct mailbox *mailboxes; /* to each loop */
     int64_t tally[TALLY_COUNT];
     struct timer tally_timer;
@@ -194,7 +205,7 @@ void relay_send(struct relay_loop *l, session_id to, enum piece piece, struct st
 /* Closes a session, from any thread. */
 void relay_post_close(struct derp_server *s, session_id id);
 
-void mailbox_init(struct mailbox *m, struct derp_server *server, size_t to);
+void mailbox_init(struct mailbox *m, struct derp_server *server, size_t from, size_t to);
 void mailbox_fini(struct mailbox *m);
 void mailbox_put(struct relay_loop *l, session_id to, enum piece piece, struct str head,
                  struct str body);
@@ -279,8 +290,9 @@ struct session {
 
 /* `home`, `stream` and `id` are set: begins with SERVER_KEY. */
 void session_start(struct session *c);
-/* Reads on those that were paused. */
-void session_resume_all(struct loop_message *msg);
+void session_init_pauses(struct relay_loop *l);
+/* Another loop has caught up: reads on those that waited for it. */
+void session_end_waiting(struct relay_loop *l);
 /* Questions that nobody answered. */
 void session_free_tickets(struct relay_loop *l);
 /* Ends it now; `why` is for the log, NULL for no line. */

@@ -27,6 +27,8 @@
 #define BURST_MAX ((size_t)32 << 10)
 #define KEEP_ALIVE_JITTER_MS 5000
 
+#define WAITING_MS 2
+
 struct limiter {
     struct timer resume;
     int64_t tokens; /* bytes; below zero: wait */
@@ -419,26 +421,59 @@ static void on_limit_over(void *user)
     read_on(user);
 }
 
-void session_resume_all(struct loop_message *msg)
+static void read_on_all(struct list *paused)
+{
+    for (struct list_node *n = list_pop_front(paused); n; n = list_pop_front(paused))
+        read_on(CONTAINER_OF(n, struct session, pause_link));
+}
+
+static void on_next_round(struct loop_message *msg)
 {
     struct relay_loop *l = CONTAINER_OF(msg, struct relay_loop, resume);
 
     l->resume_is_posted = false;
-    for (struct list_node *n = list_pop_front(&l->paused); n; n = list_pop_front(&l->paused))
-        read_on(CONTAINER_OF(n, struct session, pause_link));
+    read_on_all(&l->paused);
+}
+
+static void on_waited(void *user)
+{
+    session_end_waiting(user);
+}
+
+void session_end_waiting(struct relay_loop *l)
+{
+    read_on_all(&l->waiting);
+}
+
+void session_init_pauses(struct relay_loop *l)
+{
+    list_init(&l->paused);
+    list_init(&l->waiting);
+    l->resume.run = on_next_round;
+    timer_init(&l->waiting_timer, l->loop, on_waited, l);
 }
 
 /*
- * The rest of the round belongs to the others, and to the writes: bursts that come faster than
- * writes go out would only be dropped by receivers that are not slow at all.
+ * After a burst the rest of the round belongs to the others, and to the writes: bursts that come
+ * faster than writes go out would only be dropped by receivers that are not slow at all. When
+ * another loop is behind, a millisecond belongs to it.
  */
-static void pause_until_next_round(struct session *c)
+static void pause_if_needed(struct session *c, size_t brought)
 {
     struct relay_loop *l = c->home;
+    bool is_crowded = l->is_crowded;
 
-    if (c->state != SESSION_READY || list_node_is_linked(&c->pause_link))
+    l->is_crowded = false;
+    if ((brought < BURST_MAX && !is_crowded) || c->state != SESSION_READY ||
+        list_node_is_linked(&c->pause_link))
         return;
     stream_read_stop(c->stream);
+    if (is_crowded) {
+        list_push_back(&l->waiting, &c->pause_link);
+        if (!timer_is_started(&l->waiting_timer))
+            timer_start(&l->waiting_timer, WAITING_MS);
+        return;
+    }
     list_push_back(&l->paused, &c->pause_link);
     if (l->resume_is_posted)
         return;
@@ -483,8 +518,7 @@ static void on_data(void *user, struct str data)
     session_feed(c, data);
     if (c->limiter && !c->is_mesh)
         charge(c, data.len);
-    if (data.len >= BURST_MAX)
-        pause_until_next_round(c);
+    pause_if_needed(c, data.len);
     relay_flush(c->home);
 }
 
