@@ -115,16 +115,17 @@ static void heap_remove(struct loop *loop, struct timer *t)
 
 static void on_uv_timer(uv_timer_t *handle);
 
-static void arm(struct loop *loop)
+/* libuv runs a timer that is due again at once; a millisecond lets the round go on to its poll. */
+static void arm(struct loop *loop, int64_t least_ms)
 {
     if (loop->n_timers == 0) {
         (void)uv_timer_stop(&loop->uv_timer);
         return;
     }
-    int64_t in = loop->timers[0]->due_ms - clock_mono_ms();
+    int64_t in = MAX(loop->timers[0]->due_ms - clock_mono_ms(), least_ms);
 
     uv_update_time(&loop->uv);
-    (void)uv_timer_start(&loop->uv_timer, on_uv_timer, in < 0 ? 0 : (uint64_t)in, 0);
+    (void)uv_timer_start(&loop->uv_timer, on_uv_timer, (uint64_t)in, 0);
 }
 
 static void on_uv_timer(uv_timer_t *handle)
@@ -144,7 +145,7 @@ static void on_uv_timer(uv_timer_t *handle)
         t->fn(t->user);
     }
     loop->in_timers = false;
-    arm(loop);
+    arm(loop, 1);
 }
 
 void timer_init(struct timer *t, struct loop *loop, void (*fn)(void *user), void *user)
@@ -163,10 +164,12 @@ void timer_start(struct timer *t, int64_t in_ms)
         loop->timers = mem_realloc_array(loop->timers, loop->cap_timers, sizeof(*loop->timers));
     }
     t->due_ms = clock_mono_ms() + (in_ms < 0 ? 0 : in_ms);
+    if (loop->in_timers)
+        t->due_ms = MAX(t->due_ms, loop->now_ms + 1);
     loop->timers[loop->n_timers] = t;
     heap_up(loop, loop->n_timers++);
     if (t->heap_at == 1 && !loop->in_timers)
-        arm(loop);
+        arm(loop, 0);
 }
 
 void timer_stop(struct timer *t)
