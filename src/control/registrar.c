@@ -207,9 +207,9 @@ static void hold(struct registrar *r, struct registrar_call *call)
         (void)map_put(r->held, id, held);
     }
     /* The client only ever follows one of its polls; the oldest is told the same URL again. */
-    if (++held->len > HELD_PER_PENDING) {
-        struct list_node *oldest = list_pop_front(&held->calls);
-
+    struct list_node *oldest =
+        ++held->len > HELD_PER_PENDING ? list_pop_front(&held->calls) : NULL;
+    if (oldest) {
         held->len--;
         answer(CONTAINER_OF(oldest, struct registrar_call, held_link));
     }
