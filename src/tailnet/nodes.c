@@ -44,7 +44,7 @@ void nodes_publish(struct domain *d)
 {
     for (struct list_node *l = list_pop_front(&d->drafts); l; l = list_pop_front(&d->drafts)) {
         struct node_state *s = CONTAINER_OF(l, struct node_state, drafts_link);
-        unsigned mask = s->mask;
+        unsigned mask = s->mask & NODE_NEW ? NODE_NEW | NODE_CARD : s->mask;
 
         s->node = TAKE(s->draft);
         s->mask = 0;

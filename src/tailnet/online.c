@@ -31,7 +31,7 @@ void ephemeral_schedule(struct domain *d, struct node_state *s, int64_t from_ms)
 }
 
 int node_stream_open(struct domain *d, const struct command *c, struct command_result *r,
-                struct err *err)
+                     struct err *err)
 {
     if (node_update(d, c, r, err) < 0)
         return -(int)err->code;
@@ -54,7 +54,7 @@ int node_stream_open(struct domain *d, const struct command *c, struct command_r
 }
 
 int node_stream_close(struct domain *d, const struct command *c, struct command_result *r,
-                 struct err *err)
+                      struct err *err)
 {
     struct node_state *s = c->id != 0 ? node_state_by_id(d, c->id) : node_state_by_key(d, &c->key);
 
