@@ -55,6 +55,7 @@ static void filter_free(struct stream *s)
 {
     struct filter *f = CONTAINER_OF(s, struct filter, layer.stream);
 
+    layer_fini(&f->layer);
     f->ops->free(f->codec);
     buf_fini(&f->in);
     mem_free(f);

@@ -3,7 +3,8 @@
  *
  *   consumer <--> layer <--> below
  *
- * The layer owns the stream below; its end is the layer's end. `below` is NULL once it has gone.
+ * The layer owns the stream below; its end is the layer's end. `below` is NULL once it has
+ * gone.
  */
 
 #include "net/layer_internal.h"
@@ -27,6 +28,10 @@ static void on_below_close(void *user, const struct err *why)
     struct layer *l = user;
 
     l->below = NULL;
+    if (!why && l->stream.state == STREAM_OPEN) {
+        stream_fail(&l->stream, NULL); /* what it has put back comes first */
+        return;
+    }
     if (why && !l->stream.has_why) {
         l->stream.why = *why;
         l->stream.has_why = true;
@@ -62,6 +67,8 @@ void layer_close(struct stream *s)
 
     if (l->below)
         stream_close(l->below);
+    else
+        loop_defer(s->loop, &l->end);
 }
 
 void layer_abort(struct stream *s)
@@ -70,6 +77,19 @@ void layer_abort(struct stream *s)
 
     if (l->below)
         stream_abort(l->below);
+    else
+        loop_defer(s->loop, &l->end);
+}
+
+void layer_fini(struct layer *l)
+{
+    loop_undefer(&l->end);
+}
+
+/* Nothing below is left to end it. */
+static void on_end(struct deferred *d)
+{
+    stream_gone(&CONTAINER_OF(d, struct layer, end)->stream);
 }
 
 void layer_init(struct layer *l, struct stream *below, const struct stream_ops *ops,
@@ -78,6 +98,7 @@ void layer_init(struct layer *l, struct stream *below, const struct stream_ops *
     stream_init(&l->stream, below->loop, ops);
     l->below = below;
     l->on_below_data = on_data;
+    l->end.run = on_end;
     l->stream.peer = below->peer;
     l->stream.local = below->local;
     l->stream.is_unix = below->is_unix;

@@ -8,6 +8,7 @@ struct layer {
     struct stream stream;
     struct stream *below;
     void (*on_below_data)(struct layer *l, struct str data);
+    struct deferred end; /* when `below` has gone first */
 };
 
 void layer_init(struct layer *l, struct stream *below, const struct stream_ops *ops,
@@ -16,3 +17,4 @@ size_t layer_pending(const struct stream *s);
 void layer_update_reading(struct stream *s);
 void layer_close(struct stream *s);
 void layer_abort(struct stream *s);
+void layer_fini(struct layer *l);

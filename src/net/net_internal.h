@@ -95,6 +95,7 @@ struct stream {
     bool has_why;
     bool is_tls;
     bool is_unix;
+    bool peer_ended; /* in order; told after what is unread, and while reading */
     bool wants_writable; /* something was queued since on_writable was last told */
     size_t write_limit;
     struct ip_addrport peer;
@@ -111,7 +112,7 @@ void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *o
 void stream_deliver(struct stream *s, struct str data);
 /* The queue is empty. */
 void stream_drained(struct stream *s);
-/* Peer gone or broken: begins the end. err NULL: in order. */
+/* Peer gone or broken: begins the end. err NULL: in order, and then what came before comes first. */
 void stream_fail(struct stream *s, const struct err *err);
 /* The last step: tells the consumer and frees. Only from the loop. */
 void stream_gone(struct stream *s);

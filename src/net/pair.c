@@ -22,6 +22,8 @@ static void half_write(struct stream *s, struct str data)
 {
     struct half *h = CONTAINER_OF(s, struct half, stream);
 
+    if (!h->other)
+        return;
     buf_put(&h->out, data);
     loop_defer(s->loop, &h->move);
 }
@@ -73,6 +75,7 @@ static void on_end(struct deferred *d)
 
     if (h->other) {
         h->other->other = NULL;
+        buf_clear(&h->other->out); /* nobody is left to take it */
         stream_fail(&h->other->stream, NULL);
         h->other = NULL;
     }

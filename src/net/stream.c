@@ -18,6 +18,8 @@ void stream_set_events(struct stream *s, const struct stream_events *events, voi
 {
     s->events = events;
     s->user = user;
+    if (events && s->unread.len > 0)
+        loop_defer(s->loop, &s->deliver_unread);
 }
 
 /* ---- Data in ---- */
@@ -27,11 +29,15 @@ static void on_deliver_unread(struct deferred *d)
     struct stream *s = CONTAINER_OF(d, struct stream, deliver_unread);
     struct buf data = s->unread;
 
-    if (s->state != STREAM_OPEN || s->read_stopped || !s->events || data.len == 0)
+    if (s->state != STREAM_OPEN || s->read_stopped || !s->events)
         return;
-    s->unread = (struct buf){0};
-    s->events->on_data(s->user, buf_str(&data));
-    buf_fini(&data);
+    if (data.len > 0) {
+        s->unread = (struct buf){0};
+        s->events->on_data(s->user, buf_str(&data));
+        buf_fini(&data);
+    }
+    if (s->peer_ended)
+        stream_fail(s, NULL);
 }
 
 void stream_deliver(struct stream *s, struct str data)
@@ -74,7 +80,7 @@ void stream_read_start(struct stream *s)
     if (s->state != STREAM_OPEN || !s->read_stopped)
         return;
     s->read_stopped = false;
-    if (s->unread.len > 0)
+    if (s->unread.len > 0 || s->peer_ended)
         loop_defer(s->loop, &s->deliver_unread);
     s->ops->update_reading(s);
 }
@@ -138,6 +144,12 @@ void stream_fail(struct stream *s, const struct err *err)
     if (s->state != STREAM_OPEN) {
         if (s->state == STREAM_CLOSING)
             s->ops->abort(s);
+        return;
+    }
+    if (!err && (s->unread.len > 0 || s->read_stopped)) {
+        s->peer_ended = true;
+        if (!s->read_stopped)
+            loop_defer(s->loop, &s->deliver_unread);
         return;
     }
     if (err) {

@@ -250,6 +250,7 @@ static void tls_free(struct stream *s)
 
     timer_stop(&t->limit);
     loop_undefer(&t->pump);
+    layer_fini(&t->layer);
     SSL_free(t->ssl);
     tls_server_unref(t->server);
     if (t->early.ptr)
