@@ -34,7 +34,7 @@ struct hub *control_hub(struct control *c, const struct loop *loop)
     for (size_t i = 0; i < c->n_loops; i++)
         if (c->loops[i] == loop)
             return c->hubs[i];
-    ASSERT(!"a request on a loop that is not ours");
+    ASSERT(false && "a request on a loop that is not ours");
     return NULL;
 }
 

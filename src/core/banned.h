@@ -10,5 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+/* With clang and FORTIFY_SOURCE these two are macros. */
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol atof gets \
     gmtime localtime ctime asctime strerror

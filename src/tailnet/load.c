@@ -97,7 +97,7 @@ int domain_load_node(struct domain *d, struct node *node, struct err *err)
     owned = NULL;
     struct node_state *s = node_add(d, t, node);
     if (!name_take(t, s, node->given_name))
-        ASSERT(!"checked before");
+        ASSERT(false && "checked before");
     routes_update_node(d, s);
     list_remove(&s->drafts_link);
     s->node = TAKE(s->draft);

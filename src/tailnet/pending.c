@@ -92,10 +92,14 @@ static void make_room(struct domain *d, const struct machine_key *machine)
 {
     struct pending_machine *m = map_find(d->pending.by_machine, machine_key_str(machine));
 
-    if (m && m->len >= PENDING_PER_MACHINE_MAX)
-        push_out(d, CONTAINER_OF(list_first(&m->pendings), struct pending, machine_link));
-    if (d->pending.len >= PENDING_MAX)
-        push_out(d, CONTAINER_OF(list_first(&d->pending.order), struct pending, order_link));
+    struct list_node *oldest =
+        m && m->len >= PENDING_PER_MACHINE_MAX ? list_first(&m->pendings) : NULL;
+
+    if (oldest)
+        push_out(d, CONTAINER_OF(oldest, struct pending, machine_link));
+    oldest = d->pending.len >= PENDING_MAX ? list_first(&d->pending.order) : NULL;
+    if (oldest)
+        push_out(d, CONTAINER_OF(oldest, struct pending, order_link));
 }
 
 static void make_auth_id(char out[64])

@@ -10,9 +10,9 @@
 
 #define VARIABLES_MAX 6
 
-static struct config_request request_with(const char *const *environ)
+static struct config_request request_with(const char *const *variables)
 {
-    return (struct config_request){.data_dir = STR("/d"), .environ = environ};
+    return (struct config_request){.data_dir = STR("/d"), .environ = variables};
 }
 
 static bool has_line(struct str text, struct str line)
@@ -379,7 +379,7 @@ static void finds_the_file(void **state)
 {
     char dir[] = "/tmp/config-test-XXXXXX";
     char named[64], other[64], system_wide[64], var[96], var2[96];
-    const char *environ[3] = {0};
+    const char *variables[3] = {0};
     struct config_request req = {.data_dir = STR("/d")};
     struct config *c;
 
@@ -404,14 +404,14 @@ static void finds_the_file(void **state)
     config_free(c);
 
     snprintf(var, sizeof(var), "HEADSCALE_CONFIG=%s", other);
-    environ[0] = var;
-    req.environ = environ;
+    variables[0] = var;
+    req.environ = variables;
     c = load_ok(&req);
     assert_int_equal(c->listen.port, 2);
     config_free(c);
 
     snprintf(var2, sizeof(var2), "HATSIZE_CONFIG=%s", named);
-    environ[1] = var2;
+    variables[1] = var2;
     c = load_ok(&req);
     assert_int_equal(c->listen.port, 1);
     config_free(c);
