@@ -172,19 +172,11 @@ void stream_gone(struct stream *s)
     s->ops->free(s);
 }
 
+/* Also those that are closing: they may wait long for a peer. Aborting frees nothing yet. */
 void loop_close_all(struct loop *loop)
 {
-    /* Ending one may end others (layers), so each step looks anew. */
-    for (bool again = true; again;) {
-        again = false;
-        LIST_FOR_EACH(s, &loop->streams, struct stream, loop_link) {
-            if (s->state != STREAM_OPEN)
-                continue;
-            stream_abort(s);
-            again = true;
-            break;
-        }
-    }
+    LIST_FOR_EACH(s, &loop->streams, struct stream, loop_link)
+        stream_abort(s);
 }
 
 /* ---- Facts ---- */
