@@ -175,16 +175,20 @@ static int open_tcp(struct listener *l, struct err *err)
 static int remove_stale(const char *path, struct err *err)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    struct stat st;
     int fd;
 
     if (strlen(path) >= sizeof(sun.sun_path))
         return err_set(err, ERR_INVALID, "the socket's path is longer than %zu bytes",
                        sizeof(sun.sun_path) - 1);
     memcpy(sun.sun_path, path, strlen(path) + 1);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Any other file is not ours to remove; binding will fail. */
+    if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return 0;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return err_sys(err, errno, "making a socket");
-    bool answers = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0;
+    bool answers = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 || errno == EAGAIN;
     bool is_stale = !answers && errno == ECONNREFUSED;
 
     (void)close(fd);
