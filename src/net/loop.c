@@ -9,6 +9,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "core/clock.h"
@@ -246,6 +247,8 @@ int loop_new(const char *name, struct loop **out, struct err *err)
         mem_free(loop);
         return err_set(err, ERR_IO, "making an event loop: %s", uv_strerror(status));
     }
+    /* libuv writes to sockets with write(): a peer that has gone must not end the process. */
+    (void)signal(SIGPIPE, SIG_IGN);
     (void)snprintf(loop->name, sizeof(loop->name), "%s", name);
     list_init(&loop->deferred);
     loop->now_ms = clock_mono_ms();

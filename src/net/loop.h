@@ -26,7 +26,8 @@ struct loop_message {
     bool cancelled;
 };
 
-/* `name` is for logs and the thread, at most 15 characters, copied. */
+/* `name` is for logs and the thread, at most 15 characters, copied. SIGPIPE is ignored from now on,
+ * in the whole process. */
 MUST_USE int loop_new(const char *name, struct loop **out, struct err *err);
 /* The loop must not be running. Closes what is still open on it. NULL is fine. */
 void loop_free(struct loop *loop);
