@@ -7,6 +7,8 @@
 
 #include "stun/codec.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = str_bytes(data, size);
