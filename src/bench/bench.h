@@ -1,9 +1,9 @@
 #pragma once
 
 /*
- * Load and abuse, for `hatsize-bench`: simulated nodes that join, watch and change, and clients that do what
- * they must not. Both check what they got and not only that something came; timings are reported,
- * never judged.
+ * Load and abuse, for `hatsize-bench`: simulated nodes that join, watch and change, and clients
+ * that do what they must not. Both check what they got and not only that something came; timings
+ * are reported, never judged.
  */
 
 #include "core/err.h"

@@ -1,6 +1,7 @@
 /*
- * Simulated nodes against a server: JOIN all at once (a bounded number under way), SETTLE until everybody sees
- * everybody, CHANGE endpoints one after the other and time each viewer, IDLE and watch the server.
+ * Simulated nodes against a server: JOIN all at once (a bounded number under way), SETTLE until
+ * everybody sees everybody, CHANGE endpoints one after the other and time each viewer, IDLE and
+ * watch the server.
  */
 
 #include <string.h>
@@ -97,7 +98,8 @@ static void on_map_end(void *user, int status, const struct err *err)
     (void)status;
 }
 
-static const struct control_map_events map_events = {.on_message = on_message, .on_end = on_map_end};
+static const struct control_map_events map_events = {.on_message = on_message,
+                                                     .on_end = on_map_end};
 
 static void on_lite(void *user, int status, struct str body, const struct err *err)
 {
@@ -168,10 +170,8 @@ static void on_ready(void *user, const struct err *err)
     struct sim *s = user;
     struct buf body = BUF(65536);
     struct str hostname = str_printf("sim-%zu", s->index);
-    const struct wire_register_encode req = {.version = CAPVER,
-                                             .key = s->key,
-                                             .auth_key = s->run->o->auth_key,
-                                             .hostname = hostname};
+    const struct wire_register_encode req = {
+        .version = CAPVER, .key = s->key, .auth_key = s->run->o->auth_key, .hostname = hostname};
 
     if (err) {
         complain(s->run, "connect:", str_from(err->text));
@@ -359,23 +359,23 @@ struct figures {
 
 static void report(const struct run *r, const struct figures *f)
 {
-    const char *form = r->o->json
-                           ? "{\"nodes\":%zu,\"failures\":%zu,\"join_s\":%.3f,\"settle_s\":%.3f,"
-                             "\"change_p50_ms\":%.2f,\"change_p99_ms\":%.2f,\"change_max_ms\":%.2f,"
-                             "\"cpu_join_s\":%.3f,\"cpu_per_change_ms\":%.3f,\"cpu_idle_percent\":%.3f,"
-                             "\"rss_kib\":%.0f,\"rss_per_node_kib\":%.1f,\"wire_bytes\":%zu}\n"
-                           : "nodes                          %zu\nfailed checks                  %zu\n"
-                             "all have a first map after     %.3f s\n"
-                             "all see all after              %.3f s\n"
-                             "change to viewer, p50          %.2f ms\n"
-                             "change to viewer, p99          %.2f ms\n"
-                             "change to viewer, max          %.2f ms\n"
-                             "server CPU until settled       %.3f s\n"
-                             "server CPU per change          %.3f ms\n"
-                             "server CPU while idle          %.3f %%\n"
-                             "server resident                %.0f KiB\n"
-                             "resident per node              %.1f KiB\n"
-                             "map bytes received             %zu\n";
+    const char *form =
+        r->o->json ? "{\"nodes\":%zu,\"failures\":%zu,\"join_s\":%.3f,\"settle_s\":%.3f,"
+                     "\"change_p50_ms\":%.2f,\"change_p99_ms\":%.2f,\"change_max_ms\":%.2f,"
+                     "\"cpu_join_s\":%.3f,\"cpu_per_change_ms\":%.3f,\"cpu_idle_percent\":%.3f,"
+                     "\"rss_kib\":%.0f,\"rss_per_node_kib\":%.1f,\"wire_bytes\":%zu}\n"
+                   : "nodes                          %zu\nfailed checks                  %zu\n"
+                     "all have a first map after     %.3f s\n"
+                     "all see all after              %.3f s\n"
+                     "change to viewer, p50          %.2f ms\n"
+                     "change to viewer, p99          %.2f ms\n"
+                     "change to viewer, max          %.2f ms\n"
+                     "server CPU until settled       %.3f s\n"
+                     "server CPU per change          %.3f ms\n"
+                     "server CPU while idle          %.3f %%\n"
+                     "server resident                %.0f KiB\n"
+                     "resident per node              %.1f KiB\n"
+                     "map bytes received             %zu\n";
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -413,8 +413,7 @@ static void phases(struct run *r)
     f.max = percentile(r, 1);
     f.cpu_join = settled.cpu_seconds - start.cpu_seconds;
     if (r->o->changes > 0)
-        f.cpu_change =
-            (changed.cpu_seconds - settled.cpu_seconds) * 1000 / (double)r->o->changes;
+        f.cpu_change = (changed.cpu_seconds - settled.cpu_seconds) * 1000 / (double)r->o->changes;
     if (r->o->idle_ms > 0)
         f.cpu_idle = (idled.cpu_seconds - changed.cpu_seconds) * 1e5 / (double)r->o->idle_ms;
     f.rss = idled.rss_kib;

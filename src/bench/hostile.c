@@ -1,6 +1,6 @@
 /*
- * What a hostile client may try. Each case says what must come back; between the cases a client that behaves
- * must be served as ever.
+ * What a hostile client may try. Each case says what must come back; between the cases a client
+ * that behaves must be served as ever.
  */
 
 #include <errno.h>
@@ -56,7 +56,8 @@ static void raw_send(int fd, struct str data)
     }
 }
 
-/* Reads until the server closes (true) or `ms` have passed (false), or `enough` bytes came (false). */
+/* Reads until the server closes (true) or `ms` have passed (false), or `enough` bytes came (false).
+ */
 static bool raw_read(int fd, struct buf *got, size_t enough, int64_t ms)
 {
     int64_t end = clock_mono_ms() + ms;
@@ -98,16 +99,17 @@ static void one_shot(struct hostile *h, const char *name, struct str data, const
         closed = raw_read(fd, &got, want ? 12 : SIZE_MAX, ANSWER_MS);
         (void)close(fd);
     }
-    verdict(h, name,
-            fd >= 0 && (want ? str_starts(buf_str(&got), str_from(want)) : closed), buf_str(&got));
+    verdict(h, name, fd >= 0 && (want ? str_starts(buf_str(&got), str_from(want)) : closed),
+            buf_str(&got));
     buf_fini(&got);
 }
 
 static struct str upgrade_request(struct str handshake_text)
 {
-    return str_printf("POST /ts2021 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: upgrade\r\n"
-                      "Upgrade: tailscale-control-protocol\r\nX-Tailscale-Handshake: %.*s\r\n\r\n",
-                      STR_ARG(handshake_text));
+    return str_printf(
+        "POST /ts2021 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: upgrade\r\n"
+        "Upgrade: tailscale-control-protocol\r\nX-Tailscale-Handshake: %.*s\r\n\r\n",
+        STR_ARG(handshake_text));
 }
 
 static void bad_handshake(struct hostile *h, const char *name, size_t bytes, const char *want)
@@ -218,8 +220,8 @@ static void replay(struct hostile *h)
     int fd = -1;
     bool closed = false;
 
-    if (shake(h, &s) && noise_seal(&s.session, STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), &records,
-                                   &err) == 0) {
+    if (shake(h, &s) &&
+        noise_seal(&s.session, STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), &records, &err) == 0) {
         raw_send(s.fd, buf_str(&records));
         fd = raw_open(h);
         if (fd >= 0 && send_initiation(h, fd, s.initiation, &answer)) {
@@ -263,7 +265,7 @@ struct session {
     struct node_key key;
     struct netmap_state state;
     struct control_map *map;
-    bool ready, failed, gone, answered;
+    bool ready, failed, gone, answered, first_ended;
     int status;
     struct buf body;
 };
@@ -310,9 +312,11 @@ static void on_map_end(void *user, int status, const struct err *err)
     (void)status;
     (void)err;
     s->map = NULL;
+    s->first_ended = true;
 }
 
-static const struct control_map_events map_events = {.on_message = on_message, .on_end = on_map_end};
+static const struct control_map_events map_events = {.on_message = on_message,
+                                                     .on_end = on_map_end};
 
 static void wait_for(struct session *s, const bool *flag)
 {
@@ -322,7 +326,7 @@ static void wait_for(struct session *s, const bool *flag)
         loop_run_once(s->loop, 20);
 }
 
-static bool session_begin(struct hostile *h, struct session *s, struct loop *loop)
+static bool session_begin(struct hostile *h, struct session *s, struct loop *loop, bool websocket)
 {
     struct node_private node;
 
@@ -337,6 +341,7 @@ static bool session_begin(struct hostile *h, struct session *s, struct loop *loo
                                                    .server = h->server,
                                                    .machine = &s->machine,
                                                    .version = 142,
+                                                   .websocket = websocket,
                                                    .on_ready = on_ready,
                                                    .on_close = on_close,
                                                    .user = s};
@@ -367,11 +372,10 @@ static int ask(struct session *s, struct str path, struct str body)
 static bool join(struct hostile *h, struct session *s, const char *hostname)
 {
     struct buf body = BUF(65536);
-    const struct wire_register_encode reg = {.version = 142,
-                                             .key = s->key,
-                                             .auth_key = h->o->auth_key,
-                                             .hostname = str_from(hostname)};
-    const struct wire_map_encode map = {.version = 142, .key = s->key, .zstd = true, .stream = true};
+    const struct wire_register_encode reg = {
+        .version = 142, .key = s->key, .auth_key = h->o->auth_key, .hostname = str_from(hostname)};
+    const struct wire_map_encode map = {
+        .version = 142, .key = s->key, .zstd = true, .stream = true};
 
     wire_register_request_encode(&reg, &body);
     bool ok = ask(s, STR("/machine/register"), buf_str(&body)) == 200 &&
@@ -425,7 +429,7 @@ static void lies(struct hostile *h, struct loop *loop, const struct session *goo
     const struct wire_register_encode reg = {
         .version = 142, .key = good->key, .hostname = STR("thief")};
 
-    if (!session_begin(h, &s, loop)) {
+    if (!session_begin(h, &s, loop, false)) {
         verdict(h, "a channel for the liar", false, STR("none"));
         session_end(&s);
         return;
@@ -445,7 +449,8 @@ static void lies(struct hostile *h, struct loop *loop, const struct session *goo
                   400);
     expect_status(h, &s, "a member of the wrong type", STR("/machine/register"),
                   STR("{\"NodeKey\":[1,2,3]}"), 400, 400);
-    expect_status(h, &s, "what is not offered", STR("/machine/tka/init/begin"), STR("{}"), 501, 404);
+    expect_status(h, &s, "what is not offered", STR("/machine/tka/init/begin"), STR("{}"), 501,
+                  404);
     buf_clear(&body);
     for (int i = 0; i < 70000; i++)
         buf_put(&body, STR("[[[[[[[[[[[[[["));
@@ -456,6 +461,37 @@ static void lies(struct hostile *h, struct loop *loop, const struct session *goo
                   body.len > ((size_t)1 << 20) ? 413 : 400, 413);
     buf_fini(&body);
     session_end(&s);
+}
+
+/* Not hostile, but only browsers do it: the channel over a WebSocket. */
+static void over_websocket(struct hostile *h, struct loop *loop)
+{
+    struct session s;
+
+    bool joined = session_begin(h, &s, loop, true) && join(h, &s, "browser");
+
+    verdict(h, "a client joins over a WebSocket", joined, buf_str(&s.body));
+    session_end(&s);
+}
+
+/* A second stream of one node takes over: the first ends, in order, and the second goes on. */
+static void second_stream(struct hostile *h, struct session *good)
+{
+    struct buf body = BUF(65536);
+    const struct wire_map_encode map = {
+        .version = 142, .key = good->key, .zstd = true, .stream = true};
+    size_t before = good->state.messages;
+
+    good->first_ended = false;
+    wire_map_request_encode(&map, &body);
+    struct control_map *second =
+        control_client_map(good->client, buf_str(&body), true, &map_events, good);
+
+    wait_for(good, &good->first_ended);
+    good->map = second;
+    verdict(h, "a second stream of one node takes over",
+            good->first_ended && good->state.messages > before, STR("the first stayed"));
+    buf_fini(&body);
 }
 
 static void flood(struct hostile *h, struct session *good)
@@ -483,13 +519,14 @@ static void strangers(struct hostile *h)
 {
     static const char frame[] = "\x04\xff\xff\x01\x02\x03";
     static const char tiny[] = "\x04\x00\x03\x01\x02\x03";
-    struct str derp = STR("GET /derp HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: DERP\r\n"
-                          "Derp-Fast-Start: 1\r\n\r\n\x02\x7f\xff\xff\xff");
+    struct str derp =
+        STR("GET /derp HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: DERP\r\n"
+            "Derp-Fast-Start: 1\r\n\r\n\x02\x7f\xff\xff\xff");
 
     one_shot(h, "bytes that are no protocol", STR("\x01\x02\x03\x04\r\n\r\n\r\n"), NULL);
     one_shot(h, "a TLS hello that is none", STR("\x16\x03\x01\x00\x05hello world, hello"), NULL);
-    one_shot(h, "an upgrade to nothing", STR("POST /ts2021 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"),
-             "HTTP/1.1 400");
+    one_shot(h, "an upgrade to nothing",
+             STR("POST /ts2021 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"), "HTTP/1.1 400");
     bad_handshake(h, "a handshake cut short", 50, "HTTP/1.1 400");
     bad_handshake(h, "a handshake that is too long", 150, "HTTP/1.1 400");
     bad_handshake(h, "a handshake without end", 60000, "HTTP/1.1 4");
@@ -520,13 +557,16 @@ int bench_hostile(const struct bench_options *o)
         (void)fprintf(stderr, "Error: %s\n", err.text);
         return 1;
     }
-    bool joined = session_begin(&h, &good, loop) && join(&h, &good, "good");
+    bool joined = session_begin(&h, &good, loop, false) && join(&h, &good, "good");
 
     verdict(&h, "a client that behaves joins", joined, buf_str(&good.body));
     if (joined) {
         strangers(&h);
         check_good(&h, &good);
         lies(&h, loop, &good);
+        check_good(&h, &good);
+        over_websocket(&h, loop);
+        second_stream(&h, &good);
         check_good(&h, &good);
         flood(&h, &good);
         check_good(&h, &good);

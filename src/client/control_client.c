@@ -72,6 +72,33 @@ static void on_upgraded(void *user, struct stream *s, const struct err *err)
     noise_stream_finish(s, &c->handshake, on_channel, c);
 }
 
+static void upgrade_plain(struct control_client *c, struct stream *s, struct str handshake)
+{
+    const struct http_header header = {STR("x-tailscale-handshake"), handshake};
+
+    http_client_upgrade(s, "POST", STR("/ts2021"), c->options.authority,
+                        "tailscale-control-protocol", &header, 1, CONNECT_MS, on_upgraded, c);
+}
+
+/* Base64 in a query: '+', '/' and '=' have to be escaped. */
+static void upgrade_websocket(struct control_client *c, struct stream *s, struct str handshake)
+{
+    struct buf target = BUF(4096);
+
+    buf_put(&target, STR("/ts2021?X-Tailscale-Handshake="));
+    for (size_t i = 0; i < handshake.len; i++) {
+        char ch = handshake.ptr[i];
+
+        if (ch == '+' || ch == '/' || ch == '=')
+            buf_printf(&target, "%%%02X", (unsigned)ch);
+        else
+            buf_put_char(&target, ch);
+    }
+    http_client_upgrade_websocket(s, buf_str(&target), c->options.authority,
+                                  "tailscale-control-protocol", CONNECT_MS, on_upgraded, c);
+    buf_fini(&target);
+}
+
 static void on_connected(void *user, struct stream *s, const struct err *err)
 {
     struct control_client *c = user;
@@ -91,10 +118,10 @@ static void on_connected(void *user, struct stream *s, const struct err *err)
     }
     c->has_handshake = true;
     buf_put_base64(&text, str_bytes(initiation, sizeof(initiation)));
-    const struct http_header header = {STR("x-tailscale-handshake"), buf_str(&text)};
-
-    http_client_upgrade(s, "POST", STR("/ts2021"), c->options.authority,
-                        "tailscale-control-protocol", &header, 1, CONNECT_MS, on_upgraded, c);
+    if (c->options.websocket)
+        upgrade_websocket(c, s, buf_str(&text));
+    else
+        upgrade_plain(c, s, buf_str(&text));
     buf_fini(&text);
 }
 
@@ -216,8 +243,7 @@ static void map_data(void *user, struct str data)
 
     buf_put(&m->in, data);
     while (m->status == 200 && m->err.code == 0) {
-        enum wire_frame got =
-            wire_frame_decode(buf_str(&m->in), FRAME_MAX, &payload, &used);
+        enum wire_frame got = wire_frame_decode(buf_str(&m->in), FRAME_MAX, &payload, &used);
 
         if (got == WIRE_FRAME_MORE)
             break;
@@ -276,9 +302,8 @@ int control_fetch_key(const char *url, struct machine_key *key, struct err *err)
     struct json_value *answer = NULL;
     int status = 0, result = http_fetch(&options, &status, &body, err);
 
-    if (result == 0 &&
-        (status != 200 || !json_parse(arena, buf_str(&body), NULL, &answer, NULL) ||
-         !machine_key_parse(json_get_str(answer, "publicKey"), key)))
+    if (result == 0 && (status != 200 || !json_parse(arena, buf_str(&body), NULL, &answer, NULL) ||
+                        !machine_key_parse(json_get_str(answer, "publicKey"), key)))
         result = err_set(err, ERR_INVALID, "%s gives no key (status %d)", full.ptr, status);
     buf_fini(&body);
     return result;

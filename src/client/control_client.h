@@ -14,18 +14,19 @@
 #include "core/err.h"
 #include "crypto/keys.h"
 #include "ip/addrport.h"
-#include "json/value.h"
 #include "net/loop.h"
+#include "json/value.h"
 
 struct control_client;
 
 struct control_client_options {
     struct loop *loop;
     struct ip_addrport addr; /* where the server listens */
-    struct str authority;    /* "host:port", for the Host header and :authority; borrowed for life */
+    struct str authority; /* "host:port", for the Host header and :authority; borrowed for life */
     struct machine_key server;
     const struct machine_private *machine; /* borrowed for life */
     uint16_t version;                      /* capability version */
+    bool websocket;                        /* upgrade as clients in browsers do */
     /* Once: the channel is ready (err NULL) or could not be made; then on_close follows. */
     void (*on_ready)(void *user, const struct err *err);
     /* Last call; the client is gone. */

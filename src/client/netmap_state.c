@@ -115,23 +115,22 @@ static void apply_peers(struct netmap_state *s, const struct json_value *m)
         /* A complete list: whatever else the message says of peers is not looked at. */
         s->full_maps++;
         forget_peers(s);
-        JSON_EACH (node, all)
+        JSON_EACH(node, all)
             put_peer(s, node);
         return;
     }
-    JSON_EACH (id, json_get_array(m, "PeersRemoved"))
+    JSON_EACH(id, json_get_array(m, "PeersRemoved"))
         peer_free(map_remove_u64(s->peers, json_as_u64(id, 0)));
-    JSON_EACH (node, json_get_array(m, "PeersChanged"))
+    JSON_EACH(node, json_get_array(m, "PeersChanged"))
         put_peer(s, node);
-    JSON_EACH (member, json_get_object(m, "OnlineChange")) {
+    JSON_EACH(member, json_get_object(m, "OnlineChange")) {
         uint64_t id = 0;
-        struct netmap_peer *p =
-            str_parse_u64(member->key, &id) ? map_find_u64(s->peers, id) : NULL;
+        struct netmap_peer *p = str_parse_u64(member->key, &id) ? map_find_u64(s->peers, id) : NULL;
 
         if (p)
             p->online = json_as_bool(member, p->online);
     }
-    JSON_EACH (patch, json_get_array(m, "PeersChangedPatch"))
+    JSON_EACH(patch, json_get_array(m, "PeersChangedPatch"))
         patch_peer(s, patch);
 }
 
@@ -149,8 +148,8 @@ bool netmap_state_apply(struct netmap_state *s, const struct json_value *m)
     if (!s->has_self)
         return false;
     s->has_derp_map = s->has_derp_map || json_get_object(m, "DERPMap");
-    s->has_filter = s->has_filter || json_get_array(m, "PacketFilter") ||
-                    json_get_object(m, "PacketFilters");
+    s->has_filter =
+        s->has_filter || json_get_array(m, "PacketFilter") || json_get_object(m, "PacketFilters");
     apply_peers(s, m);
     return true;
 }

@@ -1,8 +1,9 @@
 #pragma once
 
 /*
- * What a client holds after the messages of a map stream, by the client's own rules (protocol.md 6.5,
- * 6.6). Kept small, for thousands at once: of each peer what identifies it and what moves.
+ * What a client holds after the messages of a map stream, by the client's own rules
+ * (protocol.md 6.5, 6.6). Kept small, for thousands at once: of each peer what identifies it and
+ * what moves.
  */
 
 #include "core/map.h"
@@ -36,7 +37,8 @@ struct netmap_state {
 
 void netmap_state_init(struct netmap_state *s);
 void netmap_state_fini(struct netmap_state *s);
-/* Applies one message. False: a client would have dropped the stream (first message without Node). */
+/* Applies one message. False: a client would have dropped the stream (first message without Node).
+ */
 MUST_USE bool netmap_state_apply(struct netmap_state *s, const struct json_value *message);
 size_t netmap_state_peers(const struct netmap_state *s);
 const struct netmap_peer *netmap_state_peer(const struct netmap_state *s, uint64_t id);
