@@ -40,7 +40,9 @@ static void a_newer_stream_replaces_the_older(void **state)
     uint64_t second = fixture_open(&f, id);
     assert_true(second > first);
     assert_int_equal(f.changes.len, 1);
-    assert_true(find(CHANGE_STREAM_END)->id == id && find(CHANGE_STREAM_END)->arg == first);
+    const struct change *end = find(CHANGE_STREAM_END);
+
+    assert_true(end && end->id == id && end->arg == first);
     /* The older one's end means nothing. */
     fixture_close(&f, id, first);
     assert_int_equal(f.changes.len, 0);
