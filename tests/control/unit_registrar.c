@@ -5,6 +5,7 @@
 
 #include "../unit.h"
 
+#include <sqlite3.h>
 #include <unistd.h>
 
 #include "control/registrar.h"
@@ -19,6 +20,8 @@ struct fixture {
     size_t publications;
     uint64_t revision;
     bool revisions_fell;
+    size_t resets;
+    size_t users; /* in the newest view */
     size_t done;
 };
 
@@ -28,6 +31,10 @@ static void on_publish(void *user, struct loop *loop, const struct publication *
 
     (void)loop;
     f->publications++;
+    f->resets += p->reset;
+    (void)view_users(p->view, &f->users);
+    if (p->reset)
+        f->revision = 0; /* what was never on disk is taken back */
     f->revisions_fell = f->revisions_fell || view_revision(p->view) < f->revision;
     f->revision = view_revision(p->view);
 }
@@ -217,6 +224,45 @@ static void what_was_answered_is_there_after_a_crash(void **state)
     assert_int_equal(system(command), 0);
 }
 
+static void sql(const struct fixture *f, const char *text)
+{
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* What the store refuses is refused to whoever asked, is told to nobody, and is not in memory either. */
+static void a_failed_commit_takes_everything_back(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call cursed = {0}, beside = {0}, after = {0};
+
+    make_tailnet(f);
+    (void)make_user(f, STR("good"));
+    sql(f, "CREATE TRIGGER curse BEFORE INSERT ON users WHEN NEW.name = 'cursed' "
+           "BEGIN SELECT RAISE(ABORT, 'no'); END");
+    size_t before = f->done;
+    submit(f, &cursed, (struct command){.type = COMMAND_USER_CREATE, .name = STR("cursed")});
+    submit(f, &beside, (struct command){.type = COMMAND_USER_CREATE, .name = STR("beside")});
+    wait_done(f, before + 2);
+    assert_int_equal(cursed.call.status, -ERR_IO);
+    for (int i = 0; i < 20; i++)
+        loop_run_once(f->loop, 5);
+    assert_int_equal(f->resets, 1);
+    assert_true(registrar_is_healthy(f->registrar) || cursed.call.status < 0);
+    /* It shared the round or came after it: refused with it or kept, but never half. */
+    assert_int_equal(f->users, beside.call.status == 0 ? 2 : 1);
+
+    submit(f, &after, (struct command){.type = COMMAND_USER_CREATE, .name = STR("after")});
+    wait_done(f, before + 3);
+    assert_int_equal(after.call.status, 0);
+    assert_true(registrar_is_healthy(f->registrar));
+    command_result_fini(&beside.call.result);
+    command_result_fini(&after.call.result);
+}
+
 static void of_a_thousand_joins_with_a_one_off_key_one_wins(void **state)
 {
     enum { JOINS = 1000 };
@@ -334,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(answers_come_after_their_publication),
         TEST(what_was_answered_is_there_after_a_crash),
+        TEST(a_failed_commit_takes_everything_back),
         TEST(of_a_thousand_joins_with_a_one_off_key_one_wins),
         TEST(a_follow_up_is_held_until_it_is_decided),
         TEST(a_held_follow_up_can_be_cancelled),
