@@ -42,6 +42,9 @@ bool api_refused(struct asked *a);
 /* done: {} or the error. */
 void api_done_empty(struct registrar_call *call);
 
+/* done: {"node": …} or the error. */
+void api_done_node(struct registrar_call *call);
+
 /* ---- Shapes (headscale.md 3.2) ---- */
 
 void api_put_user(struct json_writer *w, const struct user *u); /* NULL: the tagged devices */

@@ -128,22 +128,6 @@ void api_auth_keys_delete(void *owner, struct http_exchange *x, const struct htt
 
 /* ---- Pending registrations ---- */
 
-static void done_node(struct registrar_call *call)
-{
-    struct asked *a = asked_of(call);
-    struct buf body = BUF((size_t)256 << 10);
-    struct json_writer w = JSON_WRITER(&body);
-
-    if (api_refused(a))
-        return;
-    json_begin_object(&w);
-    json_key(&w, STR("node"));
-    api_put_node(&w, call->result.view, call->result.node, false);
-    json_end_object(&w);
-    api_respond(a->x, &body);
-    asked_free(a);
-}
-
 /* The id in any of the forms people paste: bare, or the whole URL. */
 static struct str auth_id_of(struct str text)
 {
@@ -156,7 +140,7 @@ static void approve(struct asked *a, struct str user, struct str auth_id)
 {
     a->call.command.user_name = user;
     a->call.command.name = auth_id_of(str_trim(auth_id));
-    asked_submit(a, done_node);
+    asked_submit(a, api_done_node);
 }
 
 void api_auth_register(void *owner, struct http_exchange *x, const struct http_request *req)

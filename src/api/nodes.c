@@ -73,7 +73,7 @@ void api_nodes_get(void *owner, struct http_exchange *x, const struct http_reque
     respond_node(x, view, n);
 }
 
-static void done_node(struct registrar_call *call)
+void api_done_node(struct registrar_call *call)
 {
     struct asked *a = asked_of(call);
 
@@ -112,7 +112,7 @@ void api_nodes_rename(void *owner, struct http_exchange *x, const struct http_re
     if (!a)
         return;
     a->call.command.name = http_param_get(req, STR("name"));
-    asked_submit(a, done_node);
+    asked_submit(a, api_done_node);
 }
 
 /* Body or query, as different releases of headscale take it; nothing at all means now. */
@@ -141,7 +141,7 @@ void api_nodes_expire(void *owner, struct http_exchange *x, const struct http_re
         return;
     }
     a->call.command.expiry_ms = disable ? 0 : expiry;
-    asked_submit(a, done_node);
+    asked_submit(a, api_done_node);
 }
 
 void api_nodes_tags(void *owner, struct http_exchange *x, const struct http_request *req)
@@ -163,7 +163,7 @@ void api_nodes_tags(void *owner, struct http_exchange *x, const struct http_requ
     JSON_EACH(tag, tags) {
         list->items[list->len++] = json_as_str(tag, STR_NONE);
     }
-    asked_submit(a, done_node);
+    asked_submit(a, api_done_node);
 }
 
 void api_nodes_approve_routes(void *owner, struct http_exchange *x, const struct http_request *req)
@@ -196,5 +196,5 @@ void api_nodes_approve_routes(void *owner, struct http_exchange *x, const struct
     }
     a->call.command.routes = prefixes;
     a->call.command.n_routes = n;
-    asked_submit(a, done_node);
+    asked_submit(a, api_done_node);
 }

@@ -240,7 +240,7 @@ struct str buf_take(struct buf *b)
     return all;
 }
 
-static int hex_digit(char c)
+int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';

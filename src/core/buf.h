@@ -49,6 +49,7 @@ PRINTF_LIKE(2, 3) void buf_printf(struct buf *b, const char *fmt, ...);
 MUST_USE struct str buf_take(struct buf *b);
 
 /* Decoding text forms: whole input, strict. False and out untouched on anything else. */
+int hex_digit(char c); /* 0 to 15, or -1 */
 MUST_USE bool hex_decode(struct str hex, void *out, size_t out_len);
 MUST_USE bool base64_decode(struct str text,
                             struct buf *out); /* standard or URL alphabet, padding optional */

@@ -216,17 +216,6 @@ void router_put_allow(const struct router *r, struct str path, struct buf *out)
     (void)walk_path(&w, r, path);
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 struct str percent_decode(struct arena *a, struct str s, bool plus)
 {
     if (str_find_char(s, '%') < 0 && (!plus || str_find_char(s, '+') < 0))
@@ -237,9 +226,9 @@ struct str percent_decode(struct arena *a, struct str s, bool plus)
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
 
-        if (c == '%' && i + 2 < s.len && hex_value(s.ptr[i + 1]) >= 0 &&
-            hex_value(s.ptr[i + 2]) >= 0) {
-            c = (char)(hex_value(s.ptr[i + 1]) * 16 + hex_value(s.ptr[i + 2]));
+        if (c == '%' && i + 2 < s.len && hex_digit(s.ptr[i + 1]) >= 0 &&
+            hex_digit(s.ptr[i + 2]) >= 0) {
+            c = (char)(hex_digit(s.ptr[i + 1]) * 16 + hex_digit(s.ptr[i + 2]));
             i += 2;
         } else if (c == '+' && plus) {
             c = ' ';

@@ -29,17 +29,6 @@ static bool parse_v4(struct str text, uint8_t out[4])
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* Takes one to four hexadecimal digits off the front. */
 static bool take_group(struct str *text, uint8_t out[2])
 {

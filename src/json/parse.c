@@ -136,17 +136,6 @@ static bool skip_space(struct parser *p)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* The four digits at `at`, or -1. */
 static int32_t hex4(struct str text, size_t at)
 {

@@ -2,7 +2,7 @@
 
 /* The keys of docs/protocol.md, A.1, and a channel made with them. */
 
-#include "hex.h"
+#include "../hex.h"
 #include "noise/handshake.h"
 
 #define PAIR_VERSION 142
