@@ -316,6 +316,9 @@ void loop_free(struct loop *loop)
                   LOG_TXT("loop", loop->name));
     run_messages(loop);
     current_loop = outside == loop ? NULL : outside;
+    /* Their owners may stop them later, as with timers that were never started. */
+    for (size_t i = 0; i < loop->n_timers; i++)
+        loop->timers[i]->heap_at = 0;
     mem_free(loop->timers);
     mem_free(loop->read_buffer);
     mem_free(loop);

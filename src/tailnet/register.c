@@ -86,13 +86,29 @@ static struct join join_from(const struct register_request *reg)
                          .expiry_ms = reg->has_expiry ? reg->expiry_ms : 0};
 }
 
-static const char *auth_key_fault(const struct domain *d, const struct auth_key_state *k)
+/*
+ * Whether the machine is in by this very key already. Clients register twice in a row with two node keys (up
+ * --auth-key after a log-out, --force-reauth), so whom a one-off key let in may show it again while it is in: it
+ * gains nothing. Once logged out or expired it may not.
+ */
+static bool is_in_by(const struct domain *d, const struct auth_key *key,
+                     const struct machine_key *machine)
+{
+    for (const struct node_state *s = map_find(d->node_by_machine, machine_key_str(machine)); s;
+         s = s->machine_next)
+        if (s->node->auth_key == key->id && !node_has_expired(s->node, d->now_ms))
+            return true;
+    return false;
+}
+
+static const char *auth_key_fault(const struct domain *d, const struct auth_key_state *k,
+                                  const struct machine_key *machine)
 {
     if (!k)
         return "invalid pre auth key";
     if (k->key->expiry_ms != 0 && k->key->expiry_ms <= d->now_ms)
         return "authkey expired";
-    if (k->key->used && !k->key->reusable)
+    if (k->key->used && !k->key->reusable && !is_in_by(d, k->key, machine))
         return "authkey already used";
     return NULL;
 }
@@ -101,7 +117,7 @@ static int register_with_key(struct domain *d, const struct register_request *re
                              struct command_result *r, struct err *err)
 {
     struct auth_key_state *k = auth_key_find(d, reg->auth_key);
-    const char *fault = auth_key_fault(d, k);
+    const char *fault = auth_key_fault(d, k, &reg->machine);
     struct join j = join_from(reg);
     struct join_plan plan;
 

@@ -121,6 +121,31 @@ static void a_restart_with_a_spent_key_succeeds(void **state)
     assert_failed_with(a, "invalid pre auth key");
 }
 
+/* Clients register twice in a row with one key and two node keys. */
+static void whom_a_one_off_key_let_in_may_show_it_again(void **state)
+{
+    user_id alice = fixture_user(&f, "alice");
+    char key[128];
+    struct ask a = {.machine = 1, .key = 1, .auth_key = key};
+    struct ask other = {.machine = 2, .key = 9, .auth_key = key};
+
+    (void)state;
+    (void)fixture_key(&f, (struct key_options){.user = alice}, key);
+    assert_int_equal(fixture_register(&f, a), REGISTER_DONE);
+    node_id id = f.result.id;
+
+    assert_failed_with(other, "authkey already used");
+    a.key = 2;
+    a.old_key = 1;
+    assert_int_equal(fixture_register(&f, a), REGISTER_DONE);
+    assert_true(f.result.id == id);
+    /* Put out by an administrator, it may not come back with it. */
+    fixture_done(&f, (struct command){.type = COMMAND_NODE_EXPIRE, .id = id, .expiry_ms = f.now});
+    a.key = 3;
+    a.old_key = 2;
+    assert_failed_with(a, "authkey already used");
+}
+
 static void another_machine_cannot_use_a_node_key(void **state)
 {
     user_id alice = fixture_user(&f, "alice");
@@ -391,6 +416,7 @@ int main(void)
         TEST(of_a_thousand_joins_with_a_one_off_key_one_wins),
         TEST(auth_key_faults_are_told),
         TEST(a_restart_with_a_spent_key_succeeds),
+        TEST(whom_a_one_off_key_let_in_may_show_it_again),
         TEST(another_machine_cannot_use_a_node_key),
         TEST(a_rotated_key_keeps_the_node),
         TEST(another_users_key_makes_a_second_node),
