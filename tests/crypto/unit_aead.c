@@ -1,7 +1,7 @@
 #include "../unit.h"
 
-#include "crypto/aead.h"
 #include "../hex.h"
+#include "crypto/aead.h"
 
 /* RFC 8439, 2.8.2. */
 static const char rfc_key[] = "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f";

@@ -1,7 +1,7 @@
 #include "../unit.h"
 
-#include "crypto/box.h"
 #include "../hex.h"
+#include "crypto/box.h"
 
 /* docs/protocol.md, A.2: from the client's key of A.1 to the server's. */
 static const char sealed_hex[] = "000102030405060708090a0b0c0d0e0f1011121314151617"

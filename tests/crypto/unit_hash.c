@@ -1,7 +1,7 @@
 #include "../unit.h"
 
-#include "crypto/hash.h"
 #include "../hex.h"
+#include "crypto/hash.h"
 
 /* RFC 7693, FIPS 180-4, and for the rest an independent implementation (Python's hashlib, hmac). */
 

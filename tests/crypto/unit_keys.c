@@ -1,8 +1,8 @@
 #include "../unit.h"
 
+#include "../hex.h"
 #include "crypto/keys.h"
 #include "crypto/x25519.h"
-#include "../hex.h"
 
 #define DIGITS "392d174a38b3b1beafaf1fe824870841c5fa531bc6eafdb6402c124664488c1c"
 #define UPPER "392D174A38B3B1BEAFAF1FE824870841C5FA531BC6EAFDB6402C124664488C1C"
