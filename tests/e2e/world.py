@@ -362,7 +362,8 @@ class World:
     def sanitizer_env(self, log):
         return {"ASAN_OPTIONS": f"log_path={log}:detect_leaks=1:abort_on_error=0:exitcode=66",
                 "UBSAN_OPTIONS": f"log_path={log}:print_stacktrace=1:halt_on_error=1:exitcode=66",
-                "LSAN_OPTIONS": f"log_path={log}:exitcode=66"}
+                "LSAN_OPTIONS": f"log_path={log}:exitcode=66",
+                "TSAN_OPTIONS": f"log_path={log}:exitcode=66"}
 
     def server(self, config=""):
         self.the_server = Server(self, config)
