@@ -4,6 +4,9 @@
  * Writes gather in `out` during a round; at its end they go to the kernel at once (uv_try_write),
  * and only what it does not take is handed to libuv (`in_flight`). Reads land in the loop's one
  * read buffer.
+ *
+ * A write that fails because the peer has gone does not end the stream while it reads: the peer's
+ * last words are still in the socket, and the end comes behind them.
  */
 
 #include "net/tcp_internal.h"
@@ -76,6 +79,17 @@ static void tcp_fail(struct tcp *t, int status, const char *doing)
     stream_fail(&t->stream, &err);
 }
 
+static void write_failed(struct tcp *t, int status)
+{
+    if (t->stream.state != STREAM_OPEN || t->stream.read_stopped) {
+        tcp_fail(t, status, "writing");
+        return;
+    }
+    t->write_failed = status;
+    buf_fini(&t->out);
+    t->out = BUF((size_t)1 << 40);
+}
+
 static void after_written(struct tcp *t)
 {
     if (tcp_pending(&t->stream) > 0)
@@ -95,7 +109,7 @@ static void on_uv_written(uv_write_t *req, int status)
     if (uv_is_closing(&t->uv.handle))
         return;
     if (status < 0) {
-        tcp_fail(t, status, "writing");
+        write_failed(t, status);
         return;
     }
     if (t->out.len > 0)
@@ -114,7 +128,7 @@ static void on_flush(struct deferred *d)
     int wrote = uv_try_write(&t->uv.stream, &chunk, 1);
 
     if (wrote < 0 && wrote != UV_EAGAIN) {
-        tcp_fail(t, wrote, "writing");
+        write_failed(t, wrote);
         return;
     }
     if (wrote > 0)
@@ -132,14 +146,19 @@ static void on_flush(struct deferred *d)
     t->write_req.data = t;
     int status = uv_write(&t->write_req, &t->uv.stream, &chunk, 1, on_uv_written);
 
-    if (status < 0)
-        tcp_fail(t, status, "writing");
+    if (status < 0) {
+        buf_fini(&t->in_flight);
+        t->in_flight = (struct buf){0};
+        write_failed(t, status);
+    }
 }
 
 static void tcp_write(struct stream *s, struct str data)
 {
     struct tcp *t = CONTAINER_OF(s, struct tcp, stream);
 
+    if (t->write_failed)
+        return;
     buf_put(&t->out, data);
     if (t->in_flight.len == 0)
         loop_defer(s->loop, &t->flush);
@@ -161,6 +180,8 @@ static void on_uv_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *chunk)
 
     if (n > 0)
         stream_deliver(&t->stream, str_bytes(chunk->base, (size_t)n));
+    else if (n < 0 && t->write_failed)
+        tcp_fail(t, t->write_failed, "writing");
     else if (n == UV_EOF)
         stream_fail(&t->stream, NULL);
     else if (n < 0)
@@ -171,7 +192,9 @@ static void tcp_update_reading(struct stream *s)
 {
     struct tcp *t = CONTAINER_OF(s, struct tcp, stream);
 
-    if (s->read_stopped)
+    if (s->read_stopped && t->write_failed)
+        tcp_fail(t, t->write_failed, "writing");
+    else if (s->read_stopped)
         (void)uv_read_stop(&t->uv.stream);
     else
         (void)uv_read_start(&t->uv.stream, on_uv_alloc, on_uv_read);

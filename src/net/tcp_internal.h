@@ -17,6 +17,7 @@ struct tcp {
     struct buf out;       /* written this round */
     struct buf in_flight; /* libuv has it */
     uv_write_t write_req;
+    int write_failed; /* libuv's status; told when all that the peer had sent is read */
     struct deferred flush;
     struct timer grace;
     void (*on_closed)(void *user, const struct ip_addrport *peer); /* the listener's count */
