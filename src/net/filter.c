@@ -9,19 +9,17 @@ struct filter {
     struct buf in; /* undecoded */
 };
 
-static void on_data(struct layer *l, struct str data)
+static void decode(struct filter *f, struct str data)
 {
-    struct filter *f = CONTAINER_OF(l, struct filter, layer);
-    struct buf plain = {0};
+    struct layer *l = &f->layer;
+    struct buf plain = BUF((size_t)1 << 40);
     struct err err = {0};
 
     buf_put(&f->in, data);
-    if (buf_is_full(&f->in)) {
-        IGNORE(err_set(&err, ERR_LIMIT, "the peer sent a unit that is too large"));
-        stream_fail(&l->stream, &err);
-        return;
-    }
     int status = f->ops->decode(f->codec, &f->in, &plain, &err);
+
+    if (status == 0 && f->in.len > f->ops->in_limit)
+        status = err_set(&err, ERR_LIMIT, "the peer sent a unit that is too large");
 
     if (f->in.len == 0) {
         size_t limit = f->in.limit;
@@ -36,10 +34,21 @@ static void on_data(struct layer *l, struct str data)
         stream_fail(&l->stream, &err);
 }
 
+/* What comes may be any length; what is kept undecoded may not. */
+static void on_data(struct layer *l, struct str data)
+{
+    while (data.len > 0 && l->stream.state == STREAM_OPEN) {
+        struct str piece = str_sub(data, 0, READ_BUFFER);
+
+        data = str_from_index(data, piece.len);
+        decode(CONTAINER_OF(l, struct filter, layer), piece);
+    }
+}
+
 static void filter_write(struct stream *s, struct str data)
 {
     struct filter *f = CONTAINER_OF(s, struct filter, layer.stream);
-    struct buf out = {0};
+    struct buf out = BUF((size_t)1 << 40);
     struct err err = {0};
 
     if (!f->layer.below)
@@ -74,7 +83,7 @@ struct stream *stream_filter(struct stream *below, const struct stream_filter_op
 
     f->ops = ops;
     f->codec = codec;
-    /* One read's worth may come on top of the unit that is not whole yet. */
+    /* A piece may come on top of the unit that is not whole yet. */
     f->in = BUF(ops->in_limit + READ_BUFFER);
     layer_init(&f->layer, below, &filter_ops, on_data);
     return &f->layer.stream;
