@@ -45,6 +45,11 @@ static void on_data(struct layer *l, struct str data)
     }
 }
 
+static bool is_cut(const struct layer *l)
+{
+    return CONTAINER_OF_CONST(l, struct filter, layer)->in.len > 0;
+}
+
 static void filter_write(struct stream *s, struct str data)
 {
     struct filter *f = CONTAINER_OF(s, struct filter, layer.stream);
@@ -86,5 +91,6 @@ struct stream *stream_filter(struct stream *below, const struct stream_filter_op
     /* A piece may come on top of the unit that is not whole yet. */
     f->in = BUF(ops->in_limit + READ_BUFFER);
     layer_init(&f->layer, below, &filter_ops, on_data);
+    f->layer.is_cut = is_cut;
     return &f->layer.stream;
 }

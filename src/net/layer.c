@@ -26,9 +26,15 @@ static void on_below_writable(void *user)
 static void on_below_close(void *user, const struct err *why)
 {
     struct layer *l = user;
+    struct err err = {0};
 
     l->below = NULL;
     if (!why && l->stream.state == STREAM_OPEN) {
+        if (l->is_cut && l->is_cut(l)) {
+            IGNORE(err_set(&err, ERR_IO, "the peer closed in the middle of a message"));
+            stream_fail(&l->stream, &err);
+            return;
+        }
         stream_fail(&l->stream, NULL); /* what it has put back comes first */
         return;
     }

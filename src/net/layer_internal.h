@@ -8,7 +8,8 @@ struct layer {
     struct stream stream;
     struct stream *below;
     void (*on_below_data)(struct layer *l, struct str data);
-    struct deferred end; /* when `below` has gone first */
+    bool (*is_cut)(const struct layer *l); /* an end here would be in the middle; may be NULL */
+    struct deferred end;                   /* when `below` has gone first */
 };
 
 void layer_init(struct layer *l, struct stream *below, const struct stream_ops *ops,
