@@ -127,7 +127,6 @@ int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_rece
 
     if (fd < 0)
         return err_sys(err, errno, "making a UDP socket");
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (sa.ss_family == AF_INET6) {
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
