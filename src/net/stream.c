@@ -152,6 +152,11 @@ void stream_fail(struct stream *s, const struct err *err)
             loop_defer(s->loop, &s->deliver_unread);
         return;
     }
+    if (!err && s->ops->pending(s) > 0) {
+        /* The peer has said all it had to say; it may still listen. */
+        stream_close(s);
+        return;
+    }
     if (err) {
         s->why = *err;
         s->has_why = true;

@@ -18,6 +18,8 @@
  * asks stream_pending() and waits for on_writable; past the stream's limit it is closed with
  * ERR_LIMIT.
  *   5. on_data borrows: keep what you need of it. Data not wanted now: stream_read_stop().
+ *   6. A peer that has ended in order is still sent what is queued (as by stream_close), then on_close
+ *      comes; until then it may take 10 s, and nothing else is written.
  */
 
 #include "core/err.h"
