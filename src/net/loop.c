@@ -17,6 +17,16 @@
 
 static __thread struct loop *current_loop;
 
+/*
+ * The clock first: then loop_now_ms() never runs ahead of clock_mono_ms(), and so never goes back.
+ */
+static void see_time(struct loop *loop)
+{
+    loop->now_ms = clock_mono_ms();
+    uv_update_time(&loop->uv);
+    loop->uv_ms = uv_now(&loop->uv);
+}
+
 /* ---- Mailbox ---- */
 
 static void run_messages(struct loop *loop)
@@ -44,7 +54,7 @@ static void on_wakeup(uv_async_t *async)
 {
     struct loop *loop = async->data;
 
-    loop->now_ms = clock_mono_ms();
+    see_time(loop);
     run_messages(loop);
     if (atomic_load(&loop->stopping))
         uv_stop(&loop->uv);
@@ -132,9 +142,10 @@ static void arm(struct loop *loop, int64_t least_ms)
 static void on_uv_timer(uv_timer_t *handle)
 {
     struct loop *loop = handle->data;
-    int64_t now = clock_mono_ms();
 
-    loop->now_ms = now;
+    see_time(loop);
+    int64_t now = loop->now_ms;
+
     loop->in_timers = true;
     /* What a timer starts anew for now waits for the next round. */
     for (size_t budget = loop->n_timers; budget > 0 && loop->n_timers > 0; budget--) {
@@ -232,7 +243,7 @@ static void on_check(uv_check_t *check)
 {
     struct loop *loop = check->data;
 
-    loop->now_ms = clock_mono_ms();
+    see_time(loop);
     run_deferred(loop);
 }
 
@@ -251,7 +262,7 @@ int loop_new(const char *name, struct loop **out, struct err *err)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)snprintf(loop->name, sizeof(loop->name), "%s", name);
     list_init(&loop->deferred);
-    loop->now_ms = clock_mono_ms();
+    see_time(loop);
     list_init(&loop->streams);
     list_init(&loop->signals);
     list_init(&loop->owned);
@@ -390,7 +401,7 @@ bool loop_is_current(const struct loop *loop)
 
 int64_t loop_now_ms(const struct loop *loop)
 {
-    return loop->now_ms;
+    return loop->now_ms + (int64_t)(uv_now(&loop->uv) - loop->uv_ms);
 }
 
 static void on_uv_signal(uv_signal_t *handle, int signo)

@@ -52,7 +52,8 @@ struct loop {
     pthread_t thread;
     bool has_thread;
     bool is_ending; /* being freed: messages are cancelled */
-    int64_t now_ms;
+    int64_t now_ms; /* the clock when last looked at, */
+    uint64_t uv_ms; /* and libuv's then, which goes on by itself when a poll returns */
     struct timer **timers;
     size_t n_timers, cap_timers;
     bool in_timers;
@@ -95,7 +96,7 @@ struct stream {
     bool has_why;
     bool is_tls;
     bool is_unix;
-    bool peer_ended; /* in order; told after what is unread, and while reading */
+    bool peer_ended;     /* in order; told after what is unread, and while reading */
     bool wants_writable; /* something was queued since on_writable was last told */
     size_t write_limit;
     struct ip_addrport peer;
@@ -112,7 +113,8 @@ void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *o
 void stream_deliver(struct stream *s, struct str data);
 /* The queue is empty. */
 void stream_drained(struct stream *s);
-/* Peer gone or broken: begins the end. err NULL: in order, and then what came before comes first. */
+/* Peer gone or broken: begins the end. err NULL: in order, and then what came before comes first.
+ */
 void stream_fail(struct stream *s, const struct err *err);
 /* The last step: tells the consumer and frees. Only from the loop. */
 void stream_gone(struct stream *s);
