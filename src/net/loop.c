@@ -332,6 +332,7 @@ void loop_free(struct loop *loop)
         loop->timers[i]->heap_at = 0;
     mem_free(loop->timers);
     mem_free(loop->read_buffer);
+    mem_free(loop->plain_buffer);
     mem_free(loop);
 }
 

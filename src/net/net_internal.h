@@ -61,7 +61,8 @@ struct loop {
     struct list streams; /* every stream, so that loop_free can end them */
     struct list signals;
     struct list owned;
-    char *read_buffer; /* shared by all streams: data is consumed before the next read */
+    char *read_buffer;  /* shared by all streams: data is consumed before the next read */
+    char *plain_buffer; /* the same for what TLS decrypts; NULL while in use */
 };
 
 void loop_defer(struct loop *loop, struct deferred *d);

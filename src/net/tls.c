@@ -4,7 +4,11 @@
  *   below --bytes--> BIO in --> SSL --> plain --> consumer
  *   below <--bytes-- BIO out <- SSL <-- plain <-- consumer
  *
- * Plain text written before the handshake is done waits in `early`.
+ * Plain text written before the handshake is done waits in `early`. Whatever has come is decrypted
+ * at once; what a consumer that does not read is owed waits with the stream (stream_deliver).
+ *
+ * TLS answers some messages by itself (key updates): those answers are counted, so that a peer that
+ * asks and never reads is cut off.
  */
 
 #include "net/tls.h"
@@ -24,6 +28,8 @@ static struct metric handshakes =
 static struct metric failed = METRIC_COUNTER("hatsize_tls_handshakes_failed_total",
                                              "TLS handshakes that failed as a server.");
 
+#define ANSWERS_MAX ((size_t)64 << 10) /* bytes queued that nobody here has written */
+
 struct tls_server {
     struct ref ref;
     SSL_CTX *ctx;
@@ -35,9 +41,9 @@ struct tls {
     struct tls_server *server; /* NULL for clients */
     struct buf early;
     struct timer limit;
-    struct deferred pump;
+    size_t answers; /* bytes TLS has answered by itself since the queue was last empty */
     bool is_ready;
-    bool is_pumping;
+    bool has_alert; /* queued for the peer: it goes out before the end */
     void (*on_ready)(void *user);
     void *ready_user;
     bool has_pin;
@@ -72,10 +78,26 @@ static void broken(struct tls *t, const char *doing)
 {
     struct err err = {0};
 
-    if (!t->is_ready && t->server)
-        metric_add(&failed, 1);
     IGNORE(tls_fail(&err, doing));
-    send_out(t); /* the alert */
+    t->has_alert = BIO_ctrl_pending(SSL_get_wbio(t->ssl)) > 0;
+    send_out(t);
+    stream_fail(&t->layer.stream, &err);
+}
+
+/* What reading made TLS say. */
+static void send_answers(struct tls *t)
+{
+    size_t n = BIO_ctrl_pending(SSL_get_wbio(t->ssl));
+    struct err err = {0};
+
+    if (n == 0)
+        return;
+    t->answers = layer_pending(&t->layer.stream) > 0 ? t->answers + n : n;
+    if (t->answers <= ANSWERS_MAX) {
+        send_out(t);
+        return;
+    }
+    IGNORE(err_set(&err, ERR_LIMIT, "the peer asks TLS for answers and does not read them"));
     stream_fail(&t->layer.stream, &err);
 }
 
@@ -121,6 +143,8 @@ static void become_ready(struct tls *t)
     timer_stop(&t->limit);
     if (t->server)
         metric_add(&handshakes, 1);
+    if (t->layer.stream.read_stopped)
+        layer_update_reading(&t->layer.stream); /* so far the handshake had to be read */
     t->early = (struct buf){0};
     if (early.len > 0)
         write_plain(t, buf_str(&early));
@@ -148,9 +172,12 @@ static bool handshake(struct tls *t)
 static void read_plain(struct tls *t)
 {
     struct stream *s = &t->layer.stream;
-    char *plain = mem_alloc(READ_BUFFER);
+    struct loop *loop = s->loop;
+    char *plain = TAKE(loop->plain_buffer); /* TLS inside TLS brings its own */
 
-    while (s->state == STREAM_OPEN && !s->read_stopped) {
+    if (!plain)
+        plain = mem_alloc(READ_BUFFER);
+    while (s->state == STREAM_OPEN) {
         size_t n = 0, filled = 0;
         int status = 1;
 
@@ -174,9 +201,12 @@ static void read_plain(struct tls *t)
             break;
         }
     }
-    mem_free(plain);
+    if (loop->plain_buffer)
+        mem_free(plain);
+    else
+        loop->plain_buffer = plain;
     if (s->state == STREAM_OPEN)
-        send_out(t);
+        send_answers(t);
 }
 
 static void on_data(struct layer *l, struct str data)
@@ -206,22 +236,11 @@ static size_t tls_pending(const struct stream *s)
     return layer_pending(s) + CONTAINER_OF_CONST(s, struct tls, layer.stream)->early.len;
 }
 
-static void on_pump(struct deferred *d)
-{
-    struct tls *t = CONTAINER_OF(d, struct tls, pump);
-
-    if (t->is_ready && t->layer.stream.state == STREAM_OPEN)
-        read_plain(t);
-}
-
-/* Reading again: there may be records that were left undecrypted. */
+/* The handshake is read also for a consumer that does not read. */
 static void tls_update_reading(struct stream *s)
 {
-    struct tls *t = CONTAINER_OF(s, struct tls, layer.stream);
-
-    layer_update_reading(s);
-    if (!s->read_stopped)
-        loop_defer(s->loop, &t->pump);
+    if (CONTAINER_OF(s, struct tls, layer.stream)->is_ready)
+        layer_update_reading(s);
 }
 
 static void tls_close(struct stream *s)
@@ -241,6 +260,11 @@ static void tls_abort(struct stream *s)
     struct tls *t = CONTAINER_OF(s, struct tls, layer.stream);
 
     timer_stop(&t->limit);
+    if (t->has_alert && t->layer.below) {
+        t->has_alert = false; /* a second abort does not wait */
+        stream_close(t->layer.below);
+        return;
+    }
     layer_abort(s);
 }
 
@@ -249,7 +273,8 @@ static void tls_free(struct stream *s)
     struct tls *t = CONTAINER_OF(s, struct tls, layer.stream);
 
     timer_stop(&t->limit);
-    loop_undefer(&t->pump);
+    if (t->server && !t->is_ready)
+        metric_add(&failed, 1);
     layer_fini(&t->layer);
     SSL_free(t->ssl);
     tls_server_unref(t->server);
@@ -271,8 +296,6 @@ static void on_limit(void *user)
     struct tls *t = user;
     struct err err = {0};
 
-    if (t->server)
-        metric_add(&failed, 1);
     IGNORE(err_set(&err, ERR_IO, "TLS handshake: no end in time"));
     stream_fail(&t->layer.stream, &err);
 }
@@ -287,7 +310,6 @@ static struct tls *tls_new(SSL *ssl, struct stream *below)
     (void)BIO_set_mem_eof_return(out, -1);
     SSL_set_bio(ssl, in, out);
     t->ssl = ssl;
-    t->pump.run = on_pump;
     layer_init(&t->layer, below, &tls_ops, on_data);
     t->layer.stream.is_tls = true;
     timer_init(&t->limit, below->loop, on_limit, t);
@@ -328,10 +350,20 @@ static int use_cert(SSL_CTX *ctx, struct str pem, struct err *err)
     return status;
 }
 
+/* OpenSSL would ask on the terminal. */
+static int no_passphrase(char *out, int size, int writing, void *user)
+{
+    (void)out;
+    (void)size;
+    (void)writing;
+    (void)user;
+    return -1;
+}
+
 static int use_key(SSL_CTX *ctx, struct str pem, struct err *err)
 {
     BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
     int status = 0;
 
     if (!key || SSL_CTX_use_PrivateKey(ctx, key) != 1)
@@ -364,6 +396,9 @@ int tls_server_new(const struct tls_server_options *options, struct tls_server *
         (void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
         (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
         (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+        /* Clients resume with tickets; remembering them here would be memory that strangers fill.
+         */
+        (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_security_level(ctx, 1); /* the meta certificate is not ours to judge */
         SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
         status = use_cert(ctx, options->cert_pem, err);
