@@ -300,6 +300,13 @@ static void on_limit(void *user)
     stream_fail(&t->layer.stream, &err);
 }
 
+/* TLS ends with a word of its own; but only in the handshake is its absence held against anybody.
+ */
+static bool is_cut(const struct layer *l)
+{
+    return !CONTAINER_OF_CONST(l, struct tls, layer)->is_ready;
+}
+
 static struct tls *tls_new(SSL *ssl, struct stream *below)
 {
     struct tls *t = NEW(struct tls);
@@ -312,6 +319,7 @@ static struct tls *tls_new(SSL *ssl, struct stream *below)
     t->ssl = ssl;
     layer_init(&t->layer, below, &tls_ops, on_data);
     t->layer.stream.is_tls = true;
+    t->layer.is_cut = is_cut;
     timer_init(&t->limit, below->loop, on_limit, t);
     timer_start(&t->limit, HANDSHAKE_MS);
     return t;

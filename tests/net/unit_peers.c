@@ -186,6 +186,33 @@ static void says_what_is_wrong_with_a_handshake(void **state)
     visit_end(&v);
 }
 
+/* The end of the bytes is no orderly end while hands are being shaken. */
+static void calls_an_end_in_the_handshake_broken(void **state)
+{
+    static const struct {
+        const char *name;
+        struct str sent;
+    } cases[] = {{"nothing", STR_INIT("")},
+                 {"half a record", STR_INIT("\x16\x03\x01\x00\x50\x01")}};
+    uint8_t sha256[32];
+    struct tls_server *server = new_server(sha256);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct visit v;
+
+        print_message("%s\n", cases[i].name);
+        visit_begin(&v);
+        end_take(&v.end, tls_accept(server, v.joint.accepted));
+        assert_int_equal(send(v.fd, cases[i].sent.ptr, cases[i].sent.len, 0), cases[i].sent.len);
+        assert_int_equal(shutdown(v.fd, SHUT_WR), 0);
+        RUN_UNTIL(v.loop, v.end.n_close);
+        assert_true(v.end.has_why);
+        visit_end(&v);
+    }
+    tls_server_unref(server);
+}
+
 /* A consumer that does not read yet has a handshake all the same, and then gets all that came. */
 static void shakes_hands_while_not_reading(void **state)
 {
@@ -307,6 +334,7 @@ int main(void)
         cmocka_unit_test(knows_the_time_when_woken),
         cmocka_unit_test(answers_a_half_closed_peer),
         cmocka_unit_test(says_what_is_wrong_with_a_handshake),
+        cmocka_unit_test(calls_an_end_in_the_handshake_broken),
         cmocka_unit_test(shakes_hands_while_not_reading),
         cmocka_unit_test(does_not_answer_key_updates_for_ever),
         cmocka_unit_test(refuses_a_taken_udp_port),
