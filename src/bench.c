@@ -1,16 +1,26 @@
 /* hatsize-bench: load and abuse for a control server. */
 
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 
 #include "bench/bench.h"
 #include "core/log.h"
 
 static const char usage[] =
     "hatsize-bench control --server http://ADDR:PORT --auth-key KEY [OPTION]...\n"
-    "    simulated nodes join at once, see each other, change endpoints, and stay\n"
+    "    simulated nodes join at once; what each of them holds is checked\n"
     "  --nodes N         how many (100)\n"
+    "  --phases LIST     of join, settle (these two always), change: endpoints, each viewer "
+    "timed;\n"
+    "                    churn: nodes leave and come back; storm: all drop out at once, then all\n"
+    "                    change at once; verify: deltas against a fresh map; idle\n"
+    "                    (change,verify,idle)\n"
     "  --changes N       endpoint changes to time (20)\n"
+    "  --churn SECONDS   how long nodes leave and come back (5)\n"
     "  --idle SECONDS    how long to stay and watch the server (5)\n"
+    "  --verify N        how many nodes are compared with a fresh map (3)\n"
+    "  --beside N        exactly so many nodes are there beside these (any number)\n"
     "  --limit SECONDS   for the whole run (300)\n"
     "  --server-pid PID  report this process's CPU and memory\n"
     "  --json            one line of JSON\n"
@@ -30,6 +40,25 @@ static uint64_t number(const char *option, const char *text)
     return n;
 }
 
+static void phases_or_exit(const char *text, struct bench_options *o)
+{
+    if (bench_parse_phases(str_from(text), &o->phases))
+        return;
+    (void)fprintf(stderr, "hatsize-bench: --phases: one of \"%s\" is no phase\n", text);
+    exit(2);
+}
+
+/* A simulated node is a socket; the usual limit is for programs with fewer. */
+static void allow_many_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static void parse(int argc, char **argv, struct bench_options *o)
 {
     for (int i = 2; i < argc; i++) {
@@ -47,8 +76,17 @@ static void parse(int argc, char **argv, struct bench_options *o)
             o->auth_key = str_from(value);
         } else if (str_eq(name, STR("--nodes"))) {
             o->nodes = number("--nodes", value);
+        } else if (str_eq(name, STR("--phases")) && value) {
+            phases_or_exit(value, o);
         } else if (str_eq(name, STR("--changes"))) {
             o->changes = number("--changes", value);
+        } else if (str_eq(name, STR("--verify"))) {
+            o->verify = number("--verify", value);
+        } else if (str_eq(name, STR("--beside"))) {
+            o->has_beside = true;
+            o->beside = number("--beside", value);
+        } else if (str_eq(name, STR("--churn"))) {
+            o->churn_ms = (int64_t)number("--churn", value) * 1000;
         } else if (str_eq(name, STR("--idle"))) {
             o->idle_ms = (int64_t)number("--idle", value) * 1000;
         } else if (str_eq(name, STR("--limit"))) {
@@ -64,13 +102,21 @@ static void parse(int argc, char **argv, struct bench_options *o)
 
 int main(int argc, char **argv)
 {
-    struct bench_options o = {.nodes = 100, .changes = 20, .idle_ms = 5000, .limit_ms = 300000};
+    struct bench_options o = {.nodes = 100,
+                              .changes = 20,
+                              .verify = 3,
+                              .churn_ms = 5000,
+                              .idle_ms = 5000,
+                              .limit_ms = 300000};
     struct str what = argc > 1 ? str_from(argv[1]) : STR_NONE;
 
     log_init(LOG_ERROR, LOG_TEXT, -1);
     (void)signal(SIGPIPE, SIG_IGN);
+    IGNORE(bench_parse_phases(STR("change,verify,idle"), &o.phases));
     parse(argc, argv, &o);
-    if (!o.url || o.auth_key.len == 0 || o.nodes == 0 || !bench_parse_url(&o)) {
+    allow_many_files();
+    if (!o.url || o.auth_key.len == 0 || o.nodes == 0 || o.nodes > BENCH_NODES_MAX ||
+        !bench_parse_url(&o)) {
         (void)fputs(usage, stderr);
         return 2;
     }

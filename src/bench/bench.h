@@ -10,13 +10,32 @@
 #include "core/str.h"
 #include "ip/addrport.h"
 
+#define BENCH_NODES_MAX 50000
+
+/* What the simulated nodes do, in this order. */
+enum bench_phase {
+    BENCH_JOIN,   /* all at once, a bounded number under way; always */
+    BENCH_SETTLE, /* until everybody holds what is true of everybody else; always */
+    BENCH_CHANGE, /* endpoints one after the other, each viewer timed */
+    BENCH_CHURN,  /* nodes leave and come back for `churn_ms` */
+    BENCH_STORM,  /* all leave and come back at once, then all change at once */
+    BENCH_VERIFY, /* what deltas made is compared with a fresh map */
+    BENCH_IDLE,   /* stay for `idle_ms` and watch the server */
+    BENCH_PHASES
+};
+
 struct bench_options {
     const char *url;         /* http://host:port, a literal address */
     struct str auth_key;     /* reusable */
     struct ip_addrport addr; /* of the url; bench_parse_url */
     struct str authority;
+    unsigned phases; /* BIT(enum bench_phase) */
     size_t nodes;
-    size_t changes;   /* endpoint changes to time */
+    size_t changes; /* endpoint changes to time */
+    bool has_beside;
+    size_t beside;    /* how many nodes there are beside ours; not checked unless has_beside */
+    size_t verify;    /* how many nodes keep all, to be compared */
+    int64_t churn_ms; /* how long nodes leave and come back */
     int64_t idle_ms;  /* how long to stay connected and watch the server */
     int64_t limit_ms; /* the whole run */
     long server_pid;  /* 0: not watched */
@@ -25,6 +44,8 @@ struct bench_options {
 
 /* "http://1.2.3.4:80" into addr and authority. False: not of that form. */
 MUST_USE bool bench_parse_url(struct bench_options *o);
+/* "join,settle,churn" into the phases. False: one of them is none. */
+MUST_USE bool bench_parse_phases(struct str text, unsigned *phases);
 
 /* N nodes join, see each other, move, and stay. Returns the exit status: 1 when a check failed. */
 int bench_control(const struct bench_options *options);

@@ -1,322 +1,137 @@
 /*
- * Simulated nodes against a server: JOIN all at once (a bounded number under way), SETTLE until
- * everybody sees everybody, CHANGE endpoints one after the other and time each viewer, IDLE and
- * watch the server.
+ * Simulated nodes against a server, phase by phase (bench.h), with the figures of each.
+ *
+ * A phase runs the loop until what it waits for is so; a check that failed ends the run, and the
+ * phases behind it do not begin.
  */
 
-#include <string.h>
+#include <stdlib.h>
+#include <unistd.h>
 
-#include "bench/bench.h"
-#include "client/control_client.h"
-#include "client/netmap_state.h"
+#include "bench/bench_internal.h"
 #include "core/clock.h"
 #include "core/mem.h"
-#include "wire/request.h"
+#include "core/rand.h"
 
-#define CAPVER 142
 #define JOINING_MAX 64
+#define CHURN_EVERY_MS 20
+#define STORM_MOVES 5 /* endpoint changes of each node, without waiting for answers */
+#define VERIFY_TRIES 3
 
-struct sim {
-    struct run *run;
-    size_t index;
-    struct machine_private machine;
-    struct node_key key;
-    struct disco_key disco;
-    struct control_client *client;
-    struct control_map *map;
-    struct netmap_state state;
-    bool has_map;
-    bool saw_change; /* the one that is being timed */
-};
+/* ---- The run ---- */
 
-struct run {
-    const struct bench_options *o;
-    struct loop *loop;
-    struct machine_key server;
-    struct sim *sims;
-    size_t begun, joined, closed;
-    size_t failures;
-    int64_t deadline_ms;
-    int64_t joined_ms, settled_ms;
-    size_t wire_bytes;
-    /* The change being timed. */
-    char marker[32];
-    size_t saw;
-    int64_t change_ms;
-    double *latencies;
-    size_t n_latencies;
-};
-
-static void complain(struct run *r, const char *what, struct str detail)
+void run_complain(struct run *r, const char *what, struct str detail)
 {
-    if (r->failures++ < 20)
+    if (r->failures++ < FAILURES_MAX)
         (void)fprintf(stderr, "FAIL %s %.*s\n", what, STR_ARG(detail));
 }
 
-/* ---- One simulated node ---- */
-
-static void begin_some(struct run *r);
-
-static void on_peer(void *user, const struct netmap_peer *peer)
-{
-    struct sim *s = user;
-    struct run *r = s->run;
-
-    if (r->change_ms == 0 || s->saw_change || !str_eq(peer->endpoint, str_from(r->marker)))
-        return;
-    s->saw_change = true;
-    r->saw++;
-    r->latencies[r->n_latencies++] = (double)clock_mono_ns() / 1e6 - (double)r->change_ms;
-}
-
-static void on_message(void *user, const struct json_value *message, size_t frame_bytes)
-{
-    struct sim *s = user;
-    struct run *r = s->run;
-
-    r->wire_bytes += frame_bytes;
-    if (!netmap_state_apply(&s->state, message)) {
-        complain(r, "a first message without the node itself", STR_NONE);
-        return;
-    }
-    if (s->has_map)
-        return;
-    s->has_map = true;
-    r->joined++;
-    if (!s->state.has_derp_map || !s->state.has_filter)
-        complain(r, "a first message without relay map or filter", s->state.self_name);
-    begin_some(r);
-}
-
-static void on_map_end(void *user, int status, const struct err *err)
-{
-    struct sim *s = user;
-
-    s->map = NULL;
-    if (s->client && s->run->closed == 0)
-        complain(s->run, "a map stream ended:", str_from(err ? err->text : "in order"));
-    (void)status;
-}
-
-static const struct control_map_events map_events = {.on_message = on_message,
-                                                     .on_end = on_map_end};
-
-static void on_lite(void *user, int status, struct str body, const struct err *err)
-{
-    struct sim *s = user;
-
-    (void)err;
-    if (status != 200 && s->run->closed == 0)
-        complain(s->run, "a lite update was refused:", str_trim(body));
-}
-
-static void send_lite(struct sim *s, const char *endpoint)
-{
-    struct buf body = BUF(65536);
-    struct ip_addrport at;
-    struct wire_map_encode req = {.version = CAPVER,
-                                  .key = s->key,
-                                  .disco = s->disco,
-                                  .zstd = true,
-                                  .omit_peers = true,
-                                  .preferred_derp = 999,
-                                  .endpoints = &at,
-                                  .n_endpoints = 1};
-    struct str hostname = str_printf("sim-%zu", s->index);
-
-    req.hostname = hostname;
-    if (ip_addrport_parse(str_from(endpoint), &at)) {
-        wire_map_request_encode(&req, &body);
-        control_client_post(s->client, STR("/machine/map"), buf_str(&body), on_lite, s);
-    }
-    str_free(&hostname);
-    buf_fini(&body);
-}
-
-static void open_map(struct sim *s)
-{
-    struct buf body = BUF(65536);
-    const struct wire_map_encode req = {
-        .version = CAPVER, .key = s->key, .disco = s->disco, .zstd = true, .stream = true};
-    char endpoint[32];
-
-    wire_map_request_encode(&req, &body);
-    s->map = control_client_map(s->client, buf_str(&body), true, &map_events, s);
-    buf_fini(&body);
-    (void)snprintf(endpoint, sizeof(endpoint), "192.0.2.1:%zu", 1024 + s->index % 60000);
-    send_lite(s, endpoint);
-}
-
-static void on_registered(void *user, int status, struct str body, const struct err *err)
-{
-    struct sim *s = user;
-    AUTO(arena_free) struct arena *arena = arena_new();
-    struct json_value *answer = NULL;
-
-    if (status != 200 || !json_parse(arena, body, NULL, &answer, NULL)) {
-        complain(s->run, "register:", err ? str_from(err->text) : str_trim(body));
-        return;
-    }
-    struct str refusal = json_get_str(answer, "Error");
-    if (refusal.len > 0 || json_get_str(answer, "AuthURL").len > 0) {
-        complain(s->run, "register:", refusal.len ? refusal : STR("the key was not enough"));
-        return;
-    }
-    open_map(s);
-}
-
-static void on_ready(void *user, const struct err *err)
-{
-    struct sim *s = user;
-    struct buf body = BUF(65536);
-    struct str hostname = str_printf("sim-%zu", s->index);
-    const struct wire_register_encode req = {
-        .version = CAPVER, .key = s->key, .auth_key = s->run->o->auth_key, .hostname = hostname};
-
-    if (err) {
-        complain(s->run, "connect:", str_from(err->text));
-    } else {
-        wire_register_request_encode(&req, &body);
-        control_client_post(s->client, STR("/machine/register"), buf_str(&body), on_registered, s);
-    }
-    str_free(&hostname);
-    buf_fini(&body);
-}
-
-static void on_close(void *user)
-{
-    struct sim *s = user;
-
-    s->client = NULL;
-    s->run->closed++;
-}
-
-static void sim_begin(struct run *r, size_t i)
-{
-    struct sim *s = &r->sims[i];
-    struct node_private node;
-    struct node_private disco;
-    struct node_key disco_public;
-
-    s->run = r;
-    s->index = i;
-    machine_private_generate(&s->machine);
-    node_private_generate(&node);
-    node_private_public(&node, &s->key);
-    node_private_generate(&disco);
-    node_private_public(&disco, &disco_public);
-    memcpy(s->disco.b, disco_public.b, sizeof(s->disco.b));
-    netmap_state_init(&s->state);
-    s->state.on_peer = on_peer;
-    s->state.user = s;
-    const struct control_client_options options = {.loop = r->loop,
-                                                   .addr = r->o->addr,
-                                                   .authority = r->o->authority,
-                                                   .server = r->server,
-                                                   .machine = &s->machine,
-                                                   .version = CAPVER,
-                                                   .on_ready = on_ready,
-                                                   .on_close = on_close,
-                                                   .user = s};
-    s->client = control_client_new(&options);
-}
-
-static void begin_some(struct run *r)
-{
-    while (r->begun < r->o->nodes && r->begun - r->joined < JOINING_MAX)
-        sim_begin(r, r->begun++);
-}
-
-/* ---- Phases ---- */
-
-static bool run_until(struct run *r, bool (*is_done)(struct run *r))
+bool run_until(struct run *r, bool (*is_done)(struct run *r))
 {
     while (!is_done(r)) {
-        if (clock_mono_ms() > r->deadline_ms || r->failures >= 20)
+        if (clock_mono_ms() > r->deadline_ms || r->failures >= FAILURES_MAX)
             return false;
         loop_run_once(r->loop, 20);
     }
     return true;
 }
 
-static bool all_joined(struct run *r)
+void run_for(struct run *r, int64_t ms)
 {
-    return r->joined == r->o->nodes;
+    int64_t end = clock_mono_ms() + ms;
+
+    while (clock_mono_ms() < end)
+        loop_run_once(r->loop, (int)MIN(end - clock_mono_ms() + 1, (int64_t)50));
 }
 
-static bool all_see_all(struct run *r)
+static void settle(struct run *r, const char *when)
 {
-    for (size_t i = 0; i < r->o->nodes; i++)
-        if (netmap_state_peers(&r->sims[i].state) < r->o->nodes - 1)
-            return false;
-    return true;
+    if (run_until(r, check_settled))
+        return;
+    check_explain(r);
+    run_complain(r, "not settled in time", str_from(when));
 }
 
-static bool all_saw(struct run *r)
+/* ---- Figures ---- */
+
+enum figure {
+    F_NODES,
+    F_FAILURES,
+    F_JOIN,
+    F_SETTLE,
+    F_FIRST_P50,
+    F_FIRST_P99,
+    F_FIRST_MAX,
+    F_CHANGE_P50,
+    F_CHANGE_P99,
+    F_CHANGE_MAX,
+    F_CHURN_COUNT,
+    F_CHURN_SETTLE,
+    F_STORM_BACK,
+    F_STORM_SETTLE,
+    F_VERIFIED,
+    F_CPU_JOIN,
+    F_CPU_CHANGE,
+    F_CPU_CHURN,
+    F_CPU_STORM,
+    F_CPU_IDLE,
+    F_RSS,
+    F_RSS_NODE,
+    F_BYTES,
+    F_MESSAGES,
+    F_CPU_BENCH,
+    F_COUNT
+};
+
+/* The phase a figure belongs to; it is shown when the phase was asked for. */
+static const struct {
+    const char *json, *label, *unit;
+    int decimals;
+    enum bench_phase phase;
+} figures[F_COUNT] = {
+    [F_NODES] = {"nodes", "nodes", "", 0, BENCH_JOIN},
+    [F_FAILURES] = {"failures", "failed checks", "", 0, BENCH_JOIN},
+    [F_JOIN] = {"join_s", "all have a first map after", "s", 3, BENCH_JOIN},
+    [F_SETTLE] = {"settle_s", "all hold what is true after", "s", 3, BENCH_JOIN},
+    [F_FIRST_P50] = {"first_map_p50_ms", "connecting to first map, p50", "ms", 2, BENCH_JOIN},
+    [F_FIRST_P99] = {"first_map_p99_ms", "connecting to first map, p99", "ms", 2, BENCH_JOIN},
+    [F_FIRST_MAX] = {"first_map_max_ms", "connecting to first map, max", "ms", 2, BENCH_JOIN},
+    [F_CHANGE_P50] = {"change_p50_ms", "change to viewer, p50", "ms", 2, BENCH_CHANGE},
+    [F_CHANGE_P99] = {"change_p99_ms", "change to viewer, p99", "ms", 2, BENCH_CHANGE},
+    [F_CHANGE_MAX] = {"change_max_ms", "change to viewer, max", "ms", 2, BENCH_CHANGE},
+    [F_CHURN_COUNT] = {"churn_count", "left and came back", "", 0, BENCH_CHURN},
+    [F_CHURN_SETTLE] = {"churn_settle_s", "settled after churn in", "s", 3, BENCH_CHURN},
+    [F_STORM_BACK] = {"storm_back_s", "all back after dropping out in", "s", 3, BENCH_STORM},
+    [F_STORM_SETTLE] = {"storm_settle_s", "settled after storm in", "s", 3, BENCH_STORM},
+    [F_VERIFIED] = {"verified", "equal to a fresh map", "", 0, BENCH_VERIFY},
+    [F_CPU_JOIN] = {"cpu_join_s", "server CPU until settled", "s", 3, BENCH_JOIN},
+    [F_CPU_CHANGE] = {"cpu_per_change_ms", "server CPU per change", "ms", 3, BENCH_CHANGE},
+    [F_CPU_CHURN] = {"cpu_churn_s", "server CPU for churn", "s", 3, BENCH_CHURN},
+    [F_CPU_STORM] = {"cpu_storm_s", "server CPU for storm", "s", 3, BENCH_STORM},
+    [F_CPU_IDLE] = {"cpu_idle_percent", "server CPU while idle", "%", 3, BENCH_IDLE},
+    [F_RSS] = {"rss_kib", "server resident", "KiB", 0, BENCH_JOIN},
+    [F_RSS_NODE] = {"rss_per_node_kib", "resident per node", "KiB", 1, BENCH_JOIN},
+    [F_BYTES] = {"wire_bytes", "map bytes received", "", 0, BENCH_JOIN},
+    [F_MESSAGES] = {"messages", "map messages received", "", 0, BENCH_JOIN},
+    [F_CPU_BENCH] = {"cpu_bench_s", "CPU of the bench itself", "s", 3, BENCH_JOIN},
+};
+
+static void report(const struct bench_options *o, const double values[F_COUNT])
 {
-    return r->saw >= r->o->nodes - 1;
-}
+    const char *separator = "{";
 
-/* Distinct, complete, and each seen by the others as it sees itself. */
-static void check_content(struct run *r)
-{
-    struct map *names = map_new(), *keys = map_new(), *addresses = map_new();
-    struct str key;
-    void *value;
-
-    for (size_t i = 0; i < r->o->nodes; i++) {
-        struct sim *s = &r->sims[i];
-
-        if (map_put(names, s->state.self_name, s))
-            complain(r, "two nodes have one name:", s->state.self_name);
-        if (map_put(keys, s->state.self_key, s))
-            complain(r, "two nodes have one key:", s->state.self_name);
+    for (int i = 0; i < F_COUNT; i++) {
+        if (!(o->phases & BIT(figures[i].phase)))
+            continue;
+        if (o->json)
+            printf("%s\"%s\":%.*f", separator, figures[i].json, figures[i].decimals, values[i]);
+        else
+            printf("%-32s%.*f%s%s\n", figures[i].label, figures[i].decimals, values[i],
+                   figures[i].unit[0] ? " " : "", figures[i].unit);
+        separator = ",";
     }
-    for (size_t i = 0; i < r->o->nodes; i++) {
-        struct netmap_state *state = &r->sims[i].state;
-        size_t ours = 0;
-
-        for (size_t at = 0; map_next(state->peers, &at, &key, &value);) {
-            const struct netmap_peer *peer = value;
-            const struct sim *other = map_find(names, peer->name);
-            const char *first = map_find(addresses, peer->address);
-
-            if (!other)
-                continue; /* a node that is none of ours: a real client beside us */
-            ours++;
-            if (!str_eq(other->state.self_key, peer->key))
-                complain(r, "a peer has another key than it says itself:", peer->name);
-            if (str_eq(peer->name, state->self_name))
-                complain(r, "a node is its own peer:", peer->name);
-            if (!first)
-                (void)map_put(addresses, peer->address, (void *)(uintptr_t)(other->index + 1));
-            else if ((uintptr_t)first != other->index + 1)
-                complain(r, "two nodes have one address:", peer->address);
-        }
-        if (ours != r->o->nodes - 1)
-            complain(r, "a node does not see all others:", state->self_name);
-    }
-    map_free(names);
-    map_free(keys);
-    map_free(addresses);
-}
-
-static void change_endpoints(struct run *r)
-{
-    size_t most = r->o->changes * (r->o->nodes - 1);
-
-    r->latencies = mem_alloc_array(most + 1, sizeof(*r->latencies));
-    for (size_t i = 0; i < r->o->changes && r->o->nodes > 1; i++) {
-        for (size_t k = 0; k < r->o->nodes; k++)
-            r->sims[k].saw_change = false;
-        r->saw = 0;
-        (void)snprintf(r->marker, sizeof(r->marker), "198.51.100.7:%zu", 20000 + i);
-        r->change_ms = (int64_t)(clock_mono_ns() / 1000000);
-        send_lite(&r->sims[i % r->o->nodes], r->marker);
-        if (!run_until(r, all_saw))
-            complain(r, "a change was not seen by everybody:", str_from(r->marker));
-        r->change_ms = 0;
-    }
+    if (o->json)
+        printf("}\n");
 }
 
 static int by_value(const void *a, const void *b)
@@ -326,117 +141,291 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double percentile(const struct run *r, double part)
+/* p50, p99 and the highest into three figures. */
+static void put_samples(double *figure, struct samples *s)
 {
-    if (r->n_latencies == 0)
-        return 0;
-    return r->latencies[(size_t)((double)(r->n_latencies - 1) * part)];
+    if (s->n == 0)
+        return;
+    qsort(s->ms, s->n, sizeof(*s->ms), by_value);
+    figure[0] = s->ms[(size_t)((double)(s->n - 1) * 0.5)];
+    figure[1] = s->ms[(size_t)((double)(s->n - 1) * 0.99)];
+    figure[2] = s->ms[s->n - 1];
 }
 
-static void idle(struct run *r)
+static double seconds_since(int64_t begun_ms)
 {
-    int64_t end = clock_mono_ms() + r->o->idle_ms;
+    return (double)(clock_mono_ms() - begun_ms) / 1000;
+}
 
-    while (clock_mono_ms() < end)
-        loop_run_once(r->loop, 50);
+static double cpu_since(const struct run *r, const struct bench_usage *before)
+{
+    return bench_usage_of(r->o->server_pid).cpu_seconds - before->cpu_seconds;
+}
+
+/* ---- Phases ---- */
+
+static void begin_some(struct run *r)
+{
+    while (r->begun < r->o->nodes && r->under_way < JOINING_MAX) {
+        sim_init(r, r->begun);
+        sim_begin(&r->sims[r->begun++], true);
+    }
+}
+
+static bool all_joined(struct run *r)
+{
+    begin_some(r);
+    return r->with_map == r->o->nodes;
+}
+
+static void phase_join(struct run *r, double *f)
+{
+    int64_t begun = clock_mono_ms();
+
+    if (!run_until(r, all_joined))
+        run_complain(r, "not all nodes got a first map", STR_NONE);
+    f[F_JOIN] = seconds_since(begun);
+    put_samples(&f[F_FIRST_P50], &r->joins);
+    if (r->failures == 0)
+        settle(r, "after joining");
+    f[F_SETTLE] = seconds_since(begun);
+    if (r->failures == 0)
+        check_distinct(r);
+}
+
+static bool all_saw(struct run *r)
+{
+    return r->saw >= r->o->nodes - 1;
+}
+
+static void phase_change(struct run *r, double *f)
+{
+    struct bench_usage before = bench_usage_of(r->o->server_pid);
+
+    for (size_t i = 0; i < r->o->changes && r->o->nodes > 1 && r->failures == 0; i++) {
+        struct sim *mover = &r->sims[i % r->o->nodes];
+
+        for (size_t k = 0; k < r->o->nodes; k++)
+            r->sims[k].saw_change = false;
+        r->saw = 0;
+        r->change_ns = clock_mono_ns();
+        sim_move(mover);
+        r->marker = mover->endpoint;
+        r->is_timing = true;
+        if (!run_until(r, all_saw))
+            run_complain(r, "a change was not seen by everybody", STR_NONE);
+        r->is_timing = false;
+    }
+    if (r->o->changes > 0)
+        f[F_CPU_CHANGE] = cpu_since(r, &before) * 1000 / (double)r->o->changes;
+    put_samples(&f[F_CHANGE_P50], &r->changes);
+}
+
+static bool all_back(struct run *r)
+{
+    return r->with_map == r->o->nodes;
+}
+
+/* Somebody leaves; who is away the longest comes back, every other time as a program started anew.
+ */
+static void phase_churn(struct run *r, double *f)
+{
+    struct bench_usage before = bench_usage_of(r->o->server_pid);
+    int64_t end = clock_mono_ms() + r->o->churn_ms;
+    size_t away_max = MAX(r->o->nodes / 10, (size_t)1), n_away = 0, oldest = 0, count = 0;
+    struct sim **away = mem_alloc_array(away_max, sizeof(struct sim *));
+
+    while (clock_mono_ms() < end && r->failures == 0) {
+        struct sim *s = &r->sims[rand_below(r->o->nodes)];
+
+        if (n_away == away_max) {
+            sim_begin(away[oldest], count % 2 == 0);
+            oldest = (oldest + 1) % away_max;
+            n_away--;
+        }
+        if (sim_has_map(s)) {
+            sim_leave(s);
+            away[(oldest + n_away++) % away_max] = s;
+            count++;
+        }
+        run_for(r, CHURN_EVERY_MS);
+    }
+    for (size_t i = 0; i < n_away; i++)
+        sim_begin(away[(oldest + i) % away_max], i % 2 == 0);
+    mem_free(away);
+    int64_t begun = clock_mono_ms();
+
+    if (!run_until(r, all_back))
+        run_complain(r, "not all nodes came back", STR("after churn"));
+    if (r->failures == 0)
+        settle(r, "after churn");
+    f[F_CHURN_COUNT] = (double)count;
+    f[F_CHURN_SETTLE] = seconds_since(begun);
+    f[F_CPU_CHURN] = cpu_since(r, &before);
+}
+
+static void phase_storm(struct run *r, double *f)
+{
+    struct bench_usage before = bench_usage_of(r->o->server_pid);
+    int64_t begun = clock_mono_ms();
+
+    for (size_t i = 0; i < r->o->nodes; i++) {
+        sim_leave(&r->sims[i]);
+        sim_begin(&r->sims[i], false);
+    }
+    if (!run_until(r, all_back))
+        run_complain(r, "not all nodes came back", STR("after dropping out at once"));
+    f[F_STORM_BACK] = seconds_since(begun);
+    for (size_t k = 0; k < STORM_MOVES && r->failures == 0; k++)
+        for (size_t i = 0; i < r->o->nodes; i++)
+            sim_move(&r->sims[i]);
+    if (r->failures == 0)
+        settle(r, "after a storm");
+    f[F_STORM_SETTLE] = seconds_since(begun);
+    f[F_CPU_STORM] = cpu_since(r, &before);
+}
+
+static bool all_took_over(struct run *r)
+{
+    for (size_t i = 0; i < MIN(r->o->verify, r->o->nodes); i++)
+        if (!sim_has_map(&r->sims[i]) || (r->sims[i].before && r->sims[i].before->map))
+            return false;
+    return true;
+}
+
+/* One try of all; what differs because something changed meanwhile is so no more at the next. */
+static size_t verify_once(struct run *r, size_t n, char *why, size_t why_len)
+{
+    size_t same = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sim_take_over(&r->sims[i]);
+    if (!run_until(r, all_took_over)) {
+        run_complain(r, "a second stream of a node did not take over", STR_NONE);
+        return 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct sim *s = &r->sims[i];
+
+        same += netmap_state_same(&s->before->state, &s->stream->state, why, why_len);
+        sim_drop_before(s);
+    }
+    return same;
+}
+
+static void phase_verify(struct run *r, double *f)
+{
+    size_t n = MIN(r->o->verify, r->o->nodes), same = 0;
+    char why[512] = "";
+
+    for (int i = 0; i < VERIFY_TRIES && same < n && r->failures == 0; i++) {
+        run_for(r, 500);
+        same = verify_once(r, n, why, sizeof(why));
+    }
+    if (same < n && r->failures == 0)
+        run_complain(r, "deltas left what a fresh map does not have:", str_from(why));
+    f[F_VERIFIED] = (double)same;
+}
+
+static void phase_idle(struct run *r, double *f)
+{
+    struct bench_usage before = bench_usage_of(r->o->server_pid);
+
+    run_for(r, r->o->idle_ms);
+    if (r->o->idle_ms > 0)
+        f[F_CPU_IDLE] = cpu_since(r, &before) * 1e5 / (double)r->o->idle_ms;
+    if (!check_settled(r))
+        check_explain(r);
+}
+
+static void phases(struct run *r, double *f)
+{
+    static void (*const table[BENCH_PHASES])(struct run * r, double *f) = {
+        [BENCH_JOIN] = phase_join,   [BENCH_CHANGE] = phase_change, [BENCH_CHURN] = phase_churn,
+        [BENCH_STORM] = phase_storm, [BENCH_VERIFY] = phase_verify, [BENCH_IDLE] = phase_idle,
+    };
+    struct bench_usage start = bench_usage_of(r->o->server_pid), end;
+
+    for (int i = 0; i < BENCH_PHASES && r->failures == 0; i++) {
+        if (table[i] && (r->o->phases & BIT(i)))
+            table[i](r, f);
+        if (i == BENCH_JOIN)
+            f[F_CPU_JOIN] = cpu_since(r, &start);
+    }
+    for (size_t i = 0; i < r->begun && r->failures == 0; i++)
+        if (r->sims[i].stream->state.complaint[0])
+            run_complain(r,
+                         "a client would complain:", str_from(r->sims[i].stream->state.complaint));
+    end = bench_usage_of(r->o->server_pid);
+    f[F_NODES] = (double)r->o->nodes;
+    f[F_FAILURES] = (double)r->failures;
+    f[F_RSS] = end.rss_kib;
+    f[F_RSS_NODE] = (end.rss_kib - start.rss_kib) / (double)r->o->nodes;
+    f[F_BYTES] = (double)r->wire_bytes;
+    f[F_MESSAGES] = (double)r->messages;
+    f[F_CPU_BENCH] = bench_usage_of(getpid()).cpu_seconds;
+}
+
+/* ---- Beginning and end ---- */
+
+bool bench_parse_phases(struct str text, unsigned *phases)
+{
+    static const char *const names[BENCH_PHASES] = {
+        [BENCH_JOIN] = "join",   [BENCH_SETTLE] = "settle", [BENCH_CHANGE] = "change",
+        [BENCH_CHURN] = "churn", [BENCH_STORM] = "storm",   [BENCH_VERIFY] = "verify",
+        [BENCH_IDLE] = "idle"};
+    unsigned found = BIT(BENCH_JOIN) | BIT(BENCH_SETTLE);
+    struct str piece;
+
+    while (str_next(&text, ',', &piece)) {
+        size_t i = 0;
+
+        while (i < BENCH_PHASES && !str_eq(piece, str_from(names[i])))
+            i++;
+        if (i == BENCH_PHASES)
+            return false;
+        found |= BIT(i);
+    }
+    *phases = found;
+    return true;
 }
 
 static void end_all(struct run *r)
 {
-    size_t closed = r->closed;
-
-    r->closed = closed + 1; /* what ends from here on ends because we do */
+    r->is_ending = true;
     for (size_t i = 0; i < r->begun; i++)
-        if (r->sims[i].client)
-            control_client_close(r->sims[i].client);
-    for (int i = 0; i < 200; i++)
-        loop_run_once(r->loop, 5);
-}
+        if (r->sims[i].conn)
+            control_client_close(r->sims[i].conn->client);
+    run_for(r, 500);
+    loop_free(r->loop);
+    for (struct list_node *n; (n = list_pop_front(&r->streams)) != NULL;) {
+        struct sim_stream *st = CONTAINER_OF(n, struct sim_stream, link);
 
-struct figures {
-    double join_s, settle_s, p50, p99, max, cpu_join, cpu_change, cpu_idle, rss, rss_per_node;
-};
-
-static void report(const struct run *r, const struct figures *f)
-{
-    const char *form =
-        r->o->json ? "{\"nodes\":%zu,\"failures\":%zu,\"join_s\":%.3f,\"settle_s\":%.3f,"
-                     "\"change_p50_ms\":%.2f,\"change_p99_ms\":%.2f,\"change_max_ms\":%.2f,"
-                     "\"cpu_join_s\":%.3f,\"cpu_per_change_ms\":%.3f,\"cpu_idle_percent\":%.3f,"
-                     "\"rss_kib\":%.0f,\"rss_per_node_kib\":%.1f,\"wire_bytes\":%zu}\n"
-                   : "nodes                          %zu\nfailed checks                  %zu\n"
-                     "all have a first map after     %.3f s\n"
-                     "all see all after              %.3f s\n"
-                     "change to viewer, p50          %.2f ms\n"
-                     "change to viewer, p99          %.2f ms\n"
-                     "change to viewer, max          %.2f ms\n"
-                     "server CPU until settled       %.3f s\n"
-                     "server CPU per change          %.3f ms\n"
-                     "server CPU while idle          %.3f %%\n"
-                     "server resident                %.0f KiB\n"
-                     "resident per node              %.1f KiB\n"
-                     "map bytes received             %zu\n";
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    printf(form, r->o->nodes, r->failures, f->join_s, f->settle_s, f->p50, f->p99, f->max,
-           f->cpu_join, f->cpu_change, f->cpu_idle, f->rss, f->rss_per_node, r->wire_bytes);
-#pragma GCC diagnostic pop
-}
-
-static void phases(struct run *r)
-{
-    struct figures f = {0};
-    struct bench_usage start = bench_usage_of(r->o->server_pid), settled, changed, idled;
-    int64_t begun = clock_mono_ms();
-
-    begin_some(r);
-    if (!run_until(r, all_joined))
-        complain(r, "not all nodes got a first map", STR_NONE);
-    f.join_s = (double)(clock_mono_ms() - begun) / 1000;
-    if (r->failures == 0 && !run_until(r, all_see_all))
-        complain(r, "not all nodes see all others in time", STR_NONE);
-    f.settle_s = (double)(clock_mono_ms() - begun) / 1000;
-    settled = bench_usage_of(r->o->server_pid);
-    if (r->failures == 0)
-        check_content(r);
-    if (r->failures == 0)
-        change_endpoints(r);
-    changed = bench_usage_of(r->o->server_pid);
-    if (r->failures == 0)
-        idle(r);
-    idled = bench_usage_of(r->o->server_pid);
-    if (r->n_latencies > 0)
-        qsort(r->latencies, r->n_latencies, sizeof(*r->latencies), by_value);
-    f.p50 = percentile(r, 0.5);
-    f.p99 = percentile(r, 0.99);
-    f.max = percentile(r, 1);
-    f.cpu_join = settled.cpu_seconds - start.cpu_seconds;
-    if (r->o->changes > 0)
-        f.cpu_change = (changed.cpu_seconds - settled.cpu_seconds) * 1000 / (double)r->o->changes;
-    if (r->o->idle_ms > 0)
-        f.cpu_idle = (idled.cpu_seconds - changed.cpu_seconds) * 1e5 / (double)r->o->idle_ms;
-    f.rss = idled.rss_kib;
-    f.rss_per_node = (idled.rss_kib - start.rss_kib) / (double)r->o->nodes;
-    report(r, &f);
+        netmap_state_fini(&st->state);
+        mem_free(st);
+    }
+    for (size_t i = 0; i < r->begun; i++)
+        sim_fini(&r->sims[i]);
+    mem_free(r->sims);
+    mem_free(r->joins.ms);
+    mem_free(r->changes.ms);
 }
 
 int bench_control(const struct bench_options *o)
 {
     struct run r = {.o = o, .deadline_ms = clock_mono_ms() + o->limit_ms};
+    double values[F_COUNT] = {0};
     struct err err = {0};
 
     if (control_fetch_key(o->url, &r.server, &err) < 0 || loop_new("bench", &r.loop, &err) < 0) {
         (void)fprintf(stderr, "Error: %s\n", err.text);
         return 1;
     }
+    list_init(&r.streams);
     r.sims = mem_alloc_array(o->nodes, sizeof(*r.sims));
-    phases(&r);
+    phases(&r, values);
+    report(o, values);
+    (void)fflush(stdout);
     end_all(&r);
-    loop_free(r.loop);
-    for (size_t i = 0; i < r.begun; i++)
-        netmap_state_fini(&r.sims[i].state);
-    mem_free(r.sims);
-    mem_free(r.latencies);
     return r.failures > 0;
 }

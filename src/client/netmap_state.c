@@ -2,21 +2,45 @@
 
 #include "client/netmap_state.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "core/mem.h"
+#include "ip/prefix.h"
+
+static const char *const kept_names[NETMAP_KEPT] = {
+    "DERPMap", "DNSConfig", "Domain", "PacketFilter", "SSHPolicy", "CollectServices", "Health"};
+
+PRINTF_LIKE(2, 3) static void complain(struct netmap_state *s, const char *fmt, ...)
+{
+    va_list args;
+
+    if (s->complaint[0])
+        return;
+    va_start(args, fmt);
+    (void)vsnprintf(s->complaint, sizeof(s->complaint), fmt, args);
+    va_end(args);
+}
+
+/* ---- Life ---- */
 
 void netmap_state_init(struct netmap_state *s)
 {
-    *s = (struct netmap_state){.peers = map_new()};
+    *s = (struct netmap_state){.peers = map_new(), .profiles = map_new()};
+}
+
+static void peer_fini(struct netmap_peer *p)
+{
+    str_free(&p->name);
+    str_free(&p->json);
 }
 
 static void peer_free(struct netmap_peer *p)
 {
     if (!p)
         return;
-    str_free(&p->name);
-    str_free(&p->key);
-    str_free(&p->address);
-    str_free(&p->endpoint);
+    peer_fini(p);
     mem_free(p);
 }
 
@@ -37,8 +61,10 @@ void netmap_state_fini(struct netmap_state *s)
         return;
     forget_peers(s);
     map_free(s->peers);
-    str_free(&s->self_name);
-    str_free(&s->self_key);
+    map_free(s->profiles);
+    peer_fini(&s->self);
+    for (size_t i = 0; i < NETMAP_KEPT; i++)
+        str_free(&s->kept[i]);
     s->peers = NULL;
 }
 
@@ -46,9 +72,237 @@ static void set(struct str *field, struct str value)
 {
     if (str_eq(*field, value))
         return;
+    struct str copy = str_copy(value);
+
     str_free(field);
-    *field = str_copy(value);
+    *field = copy;
 }
+
+/* ---- Nodes as JSON, for the full size ---- */
+
+static bool is_patchable(struct str name)
+{
+    static const char *const names[] = {"Online",   "LastSeen",     "Endpoints", "HomeDERP",
+                                        "DERP",     "Cap",          "CapMap",    "Key",
+                                        "DiscoKey", "KeySignature", "KeyExpiry"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq(name, str_from(names[i])))
+            return true;
+    return false;
+}
+
+/* Go's zero values say the same as absence. Online is the exception: whether it is said counts. */
+static const struct json_value *said(const struct json_value *node, const char *name)
+{
+    const struct json_value *v = json_get(node, name);
+
+    if (!v || json_is(v, JSON_NULL))
+        return NULL;
+    if (str_eq(str_from(name), STR("Online")))
+        return v;
+    if ((json_is(v, JSON_STRING) &&
+         (v->str.len == 0 || str_eq(v->str, STR("0001-01-01T00:00:00Z")))) ||
+        (json_is(v, JSON_BOOL) && !v->boolean) ||
+        (json_is(v, JSON_NUMBER) && str_eq(v->raw, STR("0"))))
+        return NULL;
+    return v;
+}
+
+static bool same_member(const struct json_value *a, const struct json_value *b, const char *name)
+{
+    const struct json_value *x = said(a, name), *y = said(b, name);
+
+    return x && y ? json_eq(x, y) : x == y;
+}
+
+/* A member's name for json_get; too long for any real one: cut, and then not found. */
+static const char *c_name(char text[64], struct str name)
+{
+    (void)snprintf(text, 64, "%.*s", STR_ARG(name));
+    return text;
+}
+
+/* Whether all that differs could be said by a patch; the client then makes one of it. */
+static bool is_patch(const struct json_value *was, const struct json_value *now)
+{
+    char name[64];
+
+    JSON_EACH(member, was)
+        if (!is_patchable(member->key) && !same_member(was, now, c_name(name, member->key)))
+            return false;
+    JSON_EACH(member, now)
+        if (!is_patchable(member->key) && !same_member(was, now, c_name(name, member->key)))
+            return false;
+    return true;
+}
+
+/* What gets lost when a whole node becomes a patch. */
+static bool is_lost(const struct json_value *was, const struct json_value *now, const char *name)
+{
+    bool had = said(was, name) != NULL, has = said(now, name) != NULL;
+    struct str n = str_from(name);
+
+    if (str_eq(n, STR("Online")) || str_eq(n, STR("LastSeen")))
+        return had != has;
+    if (str_eq(n, STR("Endpoints")) || str_eq(n, STR("HomeDERP")) || str_eq(n, STR("DERP")) ||
+        str_eq(n, STR("Cap")))
+        return had && !has;
+    return false;
+}
+
+static void write_member(struct json_writer *w, struct str name, const struct json_value *v)
+{
+    json_key(w, name);
+    json_value_write(w, v);
+}
+
+/* The node a client holds after it held `was` and was sent `now` whole. */
+static void write_changed(struct json_writer *w, const struct json_value *was,
+                          const struct json_value *now)
+{
+    bool as_patch = was && is_patch(was, now);
+    char name[64];
+
+    json_begin_object(w);
+    JSON_EACH(member, now)
+        if (!as_patch || !is_lost(was, now, c_name(name, member->key)))
+            write_member(w, member->key, member);
+    if (as_patch)
+        JSON_EACH(member, was)
+            if (is_lost(was, now, c_name(name, member->key)))
+                write_member(w, member->key, member);
+    json_end_object(w);
+}
+
+/* Where a patch says a node's member, or NULL when it leaves it. */
+static const struct json_value *patched(const struct json_value *patch, struct str name)
+{
+    char text[64];
+    const struct json_value *v;
+
+    if (!is_patchable(name))
+        return NULL;
+    if (str_eq(name, STR("HomeDERP")))
+        v = json_get(patch, "DERPRegion");
+    else
+        v = json_get(patch, c_name(text, name));
+    if (!v || json_is(v, JSON_NULL))
+        return NULL;
+    /* These two have no "now empty". */
+    if ((str_eq(name, STR("HomeDERP")) || str_eq(name, STR("Cap"))) && json_as_u64(v, 0) == 0)
+        return NULL;
+    return v;
+}
+
+static void write_patched(struct json_writer *w, const struct json_value *was,
+                          const struct json_value *patch)
+{
+    static const char *const members[] = {"Online",   "LastSeen", "Endpoints", "HomeDERP",
+                                          "Cap",      "CapMap",   "Key",       "KeySignature",
+                                          "DiscoKey", "KeyExpiry"};
+    uint64_t region = json_get_u64(patch, "DERPRegion", 0);
+    struct str derp = str_printf("127.3.3.40:%" PRIu64, region);
+
+    json_begin_object(w);
+    JSON_EACH(member, was)
+        if (!patched(patch, member->key) && !(region && str_eq(member->key, STR("DERP"))))
+            write_member(w, member->key, member);
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        const struct json_value *v = patched(patch, str_from(members[i]));
+
+        if (v)
+            write_member(w, str_from(members[i]), v);
+    }
+    if (region)
+        json_field_str(w, STR("DERP"), derp);
+    json_end_object(w);
+    str_free(&derp);
+}
+
+/* Makes p->json what it becomes by a whole node or by a patch. */
+static void keep_json(struct netmap_peer *p, const struct json_value *v, bool is_patching)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct json_value *was = NULL;
+    struct buf text = BUF((size_t)1 << 20);
+    struct json_writer w = JSON_WRITER(&text);
+
+    if (p->json.len > 0 && !json_parse(arena, p->json, NULL, &was, NULL))
+        was = NULL;
+    if (is_patching)
+        write_patched(&w, was, v);
+    else
+        write_changed(&w, was, v);
+    str_free(&p->json);
+    p->json = buf_take(&text);
+}
+
+/* ---- What identifies a node and what moves ---- */
+
+static bool read_key(struct netmap_state *s, const struct json_value *v, struct node_key *key)
+{
+    if (!v || json_is(v, JSON_NULL))
+        return true;
+    if (node_key_parse(json_as_str(v, STR_NONE), key))
+        return true;
+    complain(s, "a node's key is none");
+    return false;
+}
+
+static bool read_addresses(struct netmap_state *s, struct netmap_peer *p,
+                           const struct json_value *array)
+{
+    p->v4 = p->v6 = (struct ip_addr){0};
+    JSON_EACH(item, array) {
+        struct ip_prefix prefix;
+
+        if (!ip_prefix_parse(json_as_str(item, STR_NONE), &prefix)) {
+            complain(s, "an address of node %" PRIu64 " is none", p->id);
+            return false;
+        }
+        *(prefix.addr.family == IP_V4 ? &p->v4 : &p->v6) = prefix.addr;
+    }
+    return true;
+}
+
+static bool read_endpoints(struct netmap_state *s, struct netmap_peer *p,
+                           const struct json_value *array)
+{
+    struct ip_addrport first = {0};
+
+    JSON_EACH(item, array) {
+        struct ip_addrport at;
+
+        if (!ip_addrport_parse(json_as_str(item, STR_NONE), &at)) {
+            complain(s, "an endpoint of node %" PRIu64 " is none", p->id);
+            return false;
+        }
+        if (first.addr.family == 0)
+            first = at;
+    }
+    p->endpoint = first;
+    return true;
+}
+
+static bool read_node(struct netmap_state *s, struct netmap_peer *p, const struct json_value *node)
+{
+    p->id = json_get_u64(node, "ID", 0);
+    if (p->id == 0) {
+        complain(s, "a node has no id");
+        return false;
+    }
+    set(&p->name, json_get_str(node, "Name"));
+    p->online = json_get_bool(node, "Online", false);
+    p->home_derp = json_get_u64(node, "HomeDERP", 0);
+    if (s->keep_json)
+        keep_json(p, node, false);
+    return read_key(s, json_get(node, "Key"), &p->key) &&
+           read_addresses(s, p, json_get_array(node, "Addresses")) &&
+           read_endpoints(s, p, json_get_array(node, "Endpoints"));
+}
+
+/* ---- Messages ---- */
 
 static void told(const struct netmap_state *s, const struct netmap_peer *p)
 {
@@ -56,102 +310,140 @@ static void told(const struct netmap_state *s, const struct netmap_peer *p)
         s->on_peer(s->user, p);
 }
 
-static struct str first_str(const struct json_value *array)
-{
-    return json_as_str(json_first(array), STR_NONE);
-}
-
 /* A whole node: adds it or takes its place. */
-static void put_peer(struct netmap_state *s, const struct json_value *node)
+static bool put_peer(struct netmap_state *s, const struct json_value *node)
 {
     uint64_t id = json_get_u64(node, "ID", 0);
     struct netmap_peer *p = map_find_u64(s->peers, id);
 
     if (!p) {
         p = NEW(struct netmap_peer);
-        p->id = id;
         (void)map_put_u64(s->peers, id, p);
     }
-    set(&p->name, json_get_str(node, "Name"));
-    set(&p->key, json_get_str(node, "Key"));
-    set(&p->address, first_str(json_get_array(node, "Addresses")));
-    set(&p->endpoint, first_str(json_get_array(node, "Endpoints")));
-    p->online = json_get_bool(node, "Online", false);
-    p->home_derp = json_get_u64(node, "HomeDERP", 0);
+    if (!read_node(s, p, node))
+        return false;
+    if (id == s->self.id)
+        complain(s, "node %" PRIu64 " is its own peer", id);
+    if (!map_find_u64(s->profiles, json_get_u64(node, "User", 0)))
+        complain(s, "peer %" PRIu64 " has a user without profile", id);
     told(s, p);
+    return true;
 }
 
 /* Unknown ids are ignored; a member that is absent leaves what was. */
-static void patch_peer(struct netmap_state *s, const struct json_value *patch)
+static bool patch_peer(struct netmap_state *s, const struct json_value *patch)
 {
     struct netmap_peer *p = map_find_u64(s->peers, json_get_u64(patch, "NodeID", 0));
     const struct json_value *endpoints = json_get_array(patch, "Endpoints");
+    uint64_t region = json_get_u64(patch, "DERPRegion", 0);
 
     if (!p)
-        return;
-    if (endpoints)
-        set(&p->endpoint, first_str(endpoints));
-    if (json_get_u64(patch, "DERPRegion", 0) != 0)
-        p->home_derp = json_get_u64(patch, "DERPRegion", 0);
+        return true;
+    if (s->keep_json)
+        keep_json(p, patch, true);
+    if (region != 0)
+        p->home_derp = region;
     p->online = json_get_bool(patch, "Online", p->online);
-    if (json_get_str(patch, "Key").len > 0)
-        set(&p->key, json_get_str(patch, "Key"));
+    if (!read_key(s, json_get(patch, "Key"), &p->key) ||
+        (endpoints && !read_endpoints(s, p, endpoints)))
+        return false;
+    told(s, p);
+    return true;
+}
+
+static void set_online(struct netmap_state *s, const struct json_value *member)
+{
+    uint64_t id = 0;
+    struct netmap_peer *p = str_parse_u64(member->key, &id) ? map_find_u64(s->peers, id) : NULL;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct json_value *patch = NULL;
+
+    if (!p || !json_is(member, JSON_BOOL))
+        return;
+    p->online = member->boolean;
+    if (s->keep_json &&
+        json_parse(arena, p->online ? STR("{\"Online\":true}") : STR("{\"Online\":false}"), NULL,
+                   &patch, NULL))
+        keep_json(p, patch, true);
     told(s, p);
 }
 
-static void apply_self(struct netmap_state *s, const struct json_value *node)
+static bool apply_all_peers(struct netmap_state *s, const struct json_value *all)
 {
-    s->has_self = true;
-    s->self_expired = json_get_bool(node, "Expired", false);
-    set(&s->self_name, json_get_str(node, "Name"));
-    set(&s->self_key, json_get_str(node, "Key"));
+    uint64_t last = 0;
+
+    s->full_maps++;
+    forget_peers(s);
+    JSON_EACH(node, all) {
+        if (!put_peer(s, node))
+            return false;
+        if (json_get_u64(node, "ID", 0) <= last)
+            complain(s, "peers are not by rising id");
+        last = json_get_u64(node, "ID", 0);
+    }
+    return true;
 }
 
-static void apply_peers(struct netmap_state *s, const struct json_value *m)
+static bool apply_peers(struct netmap_state *s, const struct json_value *m)
 {
     const struct json_value *all = json_get_array(m, "Peers");
 
-    if (json_len(all) > 0) {
-        /* A complete list: whatever else the message says of peers is not looked at. */
-        s->full_maps++;
-        forget_peers(s);
-        JSON_EACH(node, all)
-            put_peer(s, node);
-        return;
-    }
+    /* A complete list: whatever else the message says of peers is not looked at. */
+    if (json_len(all) > 0)
+        return apply_all_peers(s, all);
     JSON_EACH(id, json_get_array(m, "PeersRemoved"))
         peer_free(map_remove_u64(s->peers, json_as_u64(id, 0)));
     JSON_EACH(node, json_get_array(m, "PeersChanged"))
-        put_peer(s, node);
-    JSON_EACH(member, json_get_object(m, "OnlineChange")) {
-        uint64_t id = 0;
-        struct netmap_peer *p = str_parse_u64(member->key, &id) ? map_find_u64(s->peers, id) : NULL;
-
-        if (p)
-            p->online = json_as_bool(member, p->online);
-    }
+        if (!put_peer(s, node))
+            return false;
+    JSON_EACH(member, json_get_object(m, "OnlineChange"))
+        set_online(s, member);
     JSON_EACH(patch, json_get_array(m, "PeersChangedPatch"))
-        patch_peer(s, patch);
+        if (!patch_peer(s, patch))
+            return false;
+    return true;
+}
+
+static void apply_rest(struct netmap_state *s, const struct json_value *m)
+{
+    s->has_derp_map = s->has_derp_map || json_get_object(m, "DERPMap");
+    s->has_filter =
+        s->has_filter || json_get_array(m, "PacketFilter") || json_get_object(m, "PacketFilters");
+    JSON_EACH(profile, json_get_array(m, "UserProfiles"))
+        (void)map_put_u64(s->profiles, json_get_u64(profile, "ID", 0), s);
+    for (size_t i = 0; s->keep_json && i < NETMAP_KEPT; i++) {
+        const struct json_value *v = json_get(m, kept_names[i]);
+
+        if (v && !json_is(v, JSON_NULL))
+            set(&s->kept[i], v->raw);
+    }
+}
+
+static bool apply_self(struct netmap_state *s, const struct json_value *node)
+{
+    if (!node)
+        return true;
+    s->has_self = true;
+    s->self_expired = json_get_bool(node, "Expired", false);
+    str_free(&s->self.json); /* replaced whole, nothing is lost on the way */
+    return read_node(s, &s->self, node);
 }
 
 bool netmap_state_apply(struct netmap_state *s, const struct json_value *m)
 {
-    const struct json_value *self = json_get_object(m, "Node");
-
     s->messages++;
     if (json_get_bool(m, "KeepAlive", false)) {
         s->keep_alives++;
         return true;
     }
-    if (self)
-        apply_self(s, self);
-    if (!s->has_self)
+    if (!apply_self(s, json_get_object(m, "Node")))
         return false;
-    s->has_derp_map = s->has_derp_map || json_get_object(m, "DERPMap");
-    s->has_filter =
-        s->has_filter || json_get_array(m, "PacketFilter") || json_get_object(m, "PacketFilters");
-    apply_peers(s, m);
-    return true;
+    if (!s->has_self) {
+        complain(s, "the first message has no Node");
+        return false;
+    }
+    apply_rest(s, m);
+    return apply_peers(s, m);
 }
 
 size_t netmap_state_peers(const struct netmap_state *s)
@@ -162,4 +454,84 @@ size_t netmap_state_peers(const struct netmap_state *s)
 const struct netmap_peer *netmap_state_peer(const struct netmap_state *s, uint64_t id)
 {
     return map_find_u64(s->peers, id);
+}
+
+/* ---- Comparing ---- */
+
+static bool is_among(struct str name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(name, str_from(names[i])))
+            return true;
+    return false;
+}
+
+static bool same_node(const struct netmap_peer *a, const struct netmap_peer *b,
+                      const char *const *ignored, size_t n_ignored, char *why, size_t why_len)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct json_value *x = NULL, *y = NULL;
+    char name[64];
+
+    if (!json_parse(arena, a->json, NULL, &x, NULL) || !json_parse(arena, b->json, NULL, &y, NULL))
+        return false;
+    const struct json_value *both[] = {x, y};
+
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        JSON_EACH(member, both[i]) {
+            (void)c_name(name, member->key);
+            if (is_among(member->key, ignored, n_ignored) || same_member(x, y, name))
+                continue;
+            (void)snprintf(why, why_len, "node %" PRIu64 ": %s is %.*s, should be %.*s", b->id,
+                           name, STR_ARG(json_get_raw(x, name)), STR_ARG(json_get_raw(y, name)));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool same_json(struct str a, struct str b)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct json_value *x = NULL, *y = NULL;
+
+    if (a.len == 0 || b.len == 0)
+        return a.len == b.len;
+    return json_parse(arena, a, NULL, &x, NULL) && json_parse(arena, b, NULL, &y, NULL) &&
+           json_eq(x, y);
+}
+
+bool netmap_state_same(const struct netmap_state *s, const struct netmap_state *fresh, char *why,
+                       size_t why_len)
+{
+    static const char *const own[] = {"Endpoints", "HomeDERP", "DERP", "Online",
+                                      "LastSeen",  "DiscoKey", "Cap",  "Hostinfo"};
+    static const char *const seen[] = {"LastSeen"};
+    struct str key;
+    void *value;
+
+    for (size_t i = 0; i < NETMAP_KEPT; i++) {
+        if (!same_json(s->kept[i], fresh->kept[i])) {
+            (void)snprintf(why, why_len, "%s differs", kept_names[i]);
+            return false;
+        }
+    }
+    if (!same_node(&s->self, &fresh->self, own, ARRAY_LEN(own), why, why_len))
+        return false;
+    if (netmap_state_peers(s) != netmap_state_peers(fresh)) {
+        (void)snprintf(why, why_len, "%zu peers, should be %zu", netmap_state_peers(s),
+                       netmap_state_peers(fresh));
+        return false;
+    }
+    for (size_t at = 0; map_next(fresh->peers, &at, &key, &value);) {
+        const struct netmap_peer *b = value, *a = netmap_state_peer(s, b->id);
+
+        if (!a) {
+            (void)snprintf(why, why_len, "peer %" PRIu64 " is missing", b->id);
+            return false;
+        }
+        if (!same_node(a, b, seen, b->online ? 1 : 0, why, why_len))
+            return false;
+    }
+    return true;
 }

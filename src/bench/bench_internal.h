@@ -1,0 +1,119 @@
+#pragma once
+
+/*
+ * Simulated nodes, for the control bench: who they are, their connection, what they hold.
+ *
+ *   sim --(sim_begin)--> connection --> registered --> map stream --first message--> has a map
+ *    ^                                                                                   |
+ *    +------------------------------------ sim_leave ------------------------------------+
+ *
+ * Invariants
+ *   1. A sim has at most one connection that counts (`conn`); older ones end by themselves.
+ *   2. A sim has at most one stream that counts (`stream`); `before` is the one it took over from,
+ *      kept to be compared. What arrives on any other is not looked at.
+ *   3. A stream or connection that counts and ends without having been asked to is a failed check.
+ */
+
+#include "bench/bench.h"
+#include "client/control_calls.h"
+#include "client/netmap_state.h"
+#include "core/list.h"
+
+struct run;
+struct sim;
+
+struct sim_conn {
+    struct sim *sim;
+    struct control_client *client;
+    bool is_leaving;
+};
+
+struct sim_stream {
+    struct list_node link; /* run->streams, to the end of the run */
+    struct sim *sim;
+    struct control_map *map; /* NULL once ended */
+    struct netmap_state state;
+    bool has_map;
+    bool is_dropped; /* its state is gone */
+};
+
+struct sim {
+    struct run *run;
+    size_t index;
+    struct machine_private machine;
+    struct node_key key;
+    struct disco_key disco;
+    struct ip_addrport endpoint; /* the one it reported last */
+    bool is_registered;
+    bool must_register; /* with this connection: it is new, or started anew */
+    struct sim_conn *conn;
+    struct sim_stream *stream;
+    struct sim_stream *before;
+    uint64_t begun_ns; /* this connection */
+    bool saw_change;   /* the change that is being timed */
+};
+
+/* Figures in milliseconds, to be sorted at the end. */
+struct samples {
+    double *ms;
+    size_t n, max;
+};
+
+struct run {
+    const struct bench_options *o;
+    struct loop *loop;
+    struct machine_key server;
+    struct sim *sims;
+    struct list streams;
+    size_t begun;     /* sims that have connected at least once */
+    size_t under_way; /* connections without a map yet */
+    size_t with_map;
+    size_t generation; /* of endpoints: each change has one nobody had before */
+    size_t failures;
+    size_t settled_at; /* where check_settled found a difference last */
+    bool is_ending;    /* what ends from here on ends because we do */
+    int64_t deadline_ms;
+    size_t wire_bytes;
+    size_t messages;
+    struct samples joins;
+    /* The change being timed. */
+    bool is_timing;
+    struct ip_addrport marker;
+    uint64_t change_ns;
+    size_t saw;
+    struct samples changes;
+};
+
+#define FAILURES_MAX 20
+#define SIM_HOME_DERP 999 /* what every sim reports: the server's own region */
+
+void samples_add(struct samples *s, double ms);
+
+/* Says what failed on stderr, the first FAILURES_MAX times. */
+void run_complain(struct run *r, const char *what, struct str detail);
+/* Rounds of the loop until `is_done`, the deadline or too many failures; whether it was done. */
+MUST_USE bool run_until(struct run *r, bool (*is_done)(struct run *r));
+void run_for(struct run *r, int64_t ms);
+
+void sim_init(struct run *r, size_t index);
+void sim_fini(struct sim *s);
+/* Connects and asks for a map; a new one, or one `started_anew`, registers first. */
+void sim_begin(struct sim *s, bool started_anew);
+/* Drops the connection. */
+void sim_leave(struct sim *s);
+bool sim_has_map(const struct sim *s);
+/* Reports a new endpoint that no node had before. */
+void sim_move(struct sim *s);
+/* A second stream of the same node, which takes over; the first is kept as `before`. */
+void sim_take_over(struct sim *s);
+void sim_drop_before(struct sim *s);
+
+/* Names, keys, ids and addresses are distinct; nobody is its own peer; nothing to complain of. */
+void check_distinct(struct run *r);
+/*
+ * Whether everybody holds of everybody else the name, key, addresses, home relay and newest
+ * endpoint it has, online. Cheap while it is not so.
+ */
+MUST_USE bool check_settled(struct run *r);
+/* The same, saying what is missing. */
+void check_explain(struct run *r);
