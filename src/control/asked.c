@@ -3,6 +3,17 @@
 
 #include "control/asked.h"
 
+#include <stdatomic.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/metric.h"
+
+#define LOGGED_PER_SECOND 20
+
+static struct metric refusals =
+    METRIC_COUNTER("hatsize_requests_refused_total", "Requests of clients that were refused.");
+
 static void on_end(void *user, bool aborted)
 {
     struct asked *a = user;
@@ -74,8 +85,34 @@ int asked_status(enum err_code code)
     return 500;
 }
 
+/* Strangers can cause refusals at will, so only so many a second are written down. */
+static bool may_log(void)
+{
+    static _Atomic(int64_t) second;
+    static _Atomic(int) logged;
+    int64_t now = clock_mono_ms() / 1000;
+
+    if (atomic_exchange(&second, now) != now)
+        atomic_store(&logged, 0);
+    return atomic_fetch_add(&logged, 1) < LOGGED_PER_SECOND;
+}
+
+static void log_refusal(const struct asked *a, const struct err *err)
+{
+    struct buf peer = BUF(128);
+
+    metric_add(&refusals, 1);
+    if (a->req && may_log()) {
+        ip_addrport_put(&peer, a->req->peer);
+        log_event(LOG_INFO, "refused a client's request", LOG_STR("from", buf_str(&peer)),
+                  LOG_STR("path", a->req->path), LOG_ERR(err));
+    }
+    buf_fini(&peer);
+}
+
 void asked_refuse(struct asked *a, const struct err *err)
 {
+    log_refusal(a, err);
     if (a->x)
         http_respond_text(a->x, asked_status(err->code), err->text);
 }
