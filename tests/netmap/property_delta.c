@@ -25,7 +25,7 @@
 #define MACHINES_MAX 14
 #define VIEWERS 5
 #define STEPS 90
-#define RUNS 1500
+#define RUNS 2000
 
 struct machine {
     bool joined;
