@@ -128,6 +128,14 @@ static void write_plain(struct tls *t, struct str data)
     send_out(t);
 }
 
+/* Closing after what is queued begins here, or when the handshake is done. */
+static void say_goodbye(struct tls *t)
+{
+    (void)SSL_shutdown(t->ssl);
+    send_out(t);
+    layer_close(&t->layer.stream);
+}
+
 static void become_ready(struct tls *t)
 {
     struct buf early = t->early;
@@ -149,7 +157,9 @@ static void become_ready(struct tls *t)
     if (early.len > 0)
         write_plain(t, buf_str(&early));
     buf_fini(&early);
-    if (t->on_ready)
+    if (t->layer.stream.state == STREAM_CLOSING)
+        say_goodbye(t);
+    else if (t->on_ready)
         t->on_ready(t->ready_user);
 }
 
@@ -247,11 +257,13 @@ static void tls_close(struct stream *s)
 {
     struct tls *t = CONTAINER_OF(s, struct tls, layer.stream);
 
-    timer_stop(&t->limit);
     if (t->is_ready) {
-        (void)SSL_shutdown(t->ssl);
-        send_out(t);
+        say_goodbye(t);
+        return;
     }
+    if (t->early.len > 0 && t->layer.below)
+        return; /* what is early goes first; the handshake's limit stays */
+    timer_stop(&t->limit);
     layer_close(s);
 }
 
@@ -300,11 +312,15 @@ static void on_limit(void *user)
     stream_fail(&t->layer.stream, &err);
 }
 
-/* TLS ends with a word of its own; but only in the handshake is its absence held against anybody.
+/*
+ * In the handshake, or in the middle of a record. Many peers leave out TLS's own word for the end,
+ * so that is held against nobody.
  */
 static bool is_cut(const struct layer *l)
 {
-    return !CONTAINER_OF_CONST(l, struct tls, layer)->is_ready;
+    const struct tls *t = CONTAINER_OF_CONST(l, struct tls, layer);
+
+    return !t->is_ready || SSL_has_pending(t->ssl) == 1;
 }
 
 static struct tls *tls_new(SSL *ssl, struct stream *below)
