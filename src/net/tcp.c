@@ -14,6 +14,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#define LEAVE_READS 256 /* of 4 KiB */
+
 static void on_flush(struct deferred *d);
 
 static size_t tcp_pending(const struct stream *s)
@@ -51,6 +53,21 @@ static void tcp_abort(struct stream *s)
         uv_close(&t->uv.handle, on_uv_closed);
 }
 
+/*
+ * The end in order. What has come and nobody wants is taken first: closing over unread bytes makes
+ * the kernel send a reset, and that may destroy what we have just written.
+ */
+static void leave(struct tcp *t)
+{
+    char waste[4096];
+    uv_os_fd_t fd;
+
+    if (!uv_is_closing(&t->uv.handle) && uv_fileno(&t->uv.handle, &fd) == 0)
+        for (int i = 0; i < LEAVE_READS && recv(fd, waste, sizeof(waste), MSG_DONTWAIT) > 0; i++)
+            ;
+    tcp_abort(&t->stream);
+}
+
 static void on_grace(void *user)
 {
     struct tcp *t = user;
@@ -64,7 +81,7 @@ static void tcp_close(struct stream *s)
 
     (void)uv_read_stop(&t->uv.stream);
     if (tcp_pending(s) == 0) {
-        tcp_abort(s);
+        leave(t);
         return;
     }
     timer_start(&t->grace, CLOSE_GRACE_MS);
@@ -95,7 +112,7 @@ static void after_written(struct tcp *t)
     if (tcp_pending(&t->stream) > 0)
         return;
     if (t->stream.state == STREAM_CLOSING)
-        tcp_abort(&t->stream);
+        leave(t);
     else
         stream_drained(&t->stream);
 }

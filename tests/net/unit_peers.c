@@ -162,6 +162,28 @@ static void answers_a_half_closed_peer(void **state)
     visit_end(&v);
 }
 
+/* What it sent and nobody wants must not cost it the answer: no reset. */
+static void answers_a_peer_that_said_too_much(void **state)
+{
+    struct str much = noise(3, 200 << 10);
+    struct visit v;
+    char got[16];
+
+    (void)state;
+    visit_begin(&v);
+    end_take(&v.end, v.joint.accepted);
+    assert_int_equal(send(v.fd, much.ptr, much.len, 0), much.len);
+    RUN_UNTIL(v.loop, v.end.n_data > 0);
+    end_write(&v.end, STR("too much"));
+    end_close(&v.end);
+    RUN_UNTIL(v.loop, v.end.n_close);
+    assert_true(v.end.got.len < much.len);
+    assert_int_equal(recv(v.fd, got, sizeof(got), 0), 8);
+    assert_int_equal(recv(v.fd, got, sizeof(got), 0), 0);
+    str_free(&much);
+    visit_end(&v);
+}
+
 /* ---- TLS ---- */
 
 /* A record that is no ClientHello: the peer is told, and so are we. */
@@ -333,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_the_time_when_woken),
         cmocka_unit_test(answers_a_half_closed_peer),
+        cmocka_unit_test(answers_a_peer_that_said_too_much),
         cmocka_unit_test(says_what_is_wrong_with_a_handshake),
         cmocka_unit_test(calls_an_end_in_the_handshake_broken),
         cmocka_unit_test(shakes_hands_while_not_reading),
