@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "net/tls.h"
-#include "net/udp.h"
 
 /* ---- A socket of our own, without loop or stream ---- */
 
@@ -327,29 +326,6 @@ static void does_not_answer_key_updates_for_ever(void **state)
     rig_free(rig);
 }
 
-/* ---- UDP ---- */
-
-static void on_datagram(void *user, struct udp *udp, struct ip_addrport from, struct str data)
-{
-    (void)user;
-    (void)udp;
-    (void)from;
-    (void)data;
-}
-
-/* Two servers on one port would each get some of the questions, or one of them all. */
-static void refuses_a_taken_udp_port(void **state)
-{
-    struct loop *loop = new_loop();
-    struct udp *first, *second;
-    struct err err = {0};
-
-    (void)state;
-    assert_int_equal(udp_open(loop, addrport("127.0.0.1:0"), on_datagram, NULL, &first, &err), 0);
-    assert_int_equal(udp_open(loop, udp_addr(first), on_datagram, NULL, &second, &err), -ERR_IO);
-    loop_free(loop);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,7 +336,6 @@ int main(void)
         cmocka_unit_test(calls_an_end_in_the_handshake_broken),
         cmocka_unit_test(shakes_hands_while_not_reading),
         cmocka_unit_test(does_not_answer_key_updates_for_ever),
-        cmocka_unit_test(refuses_a_taken_udp_port),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
