@@ -7,6 +7,8 @@
 
 #include "daemon/serve.h"
 
+#include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -48,10 +50,34 @@ static struct ip_addrport usable(struct ip_addrport wanted)
     return wanted;
 }
 
+/* Our listeners share the port among themselves (SO_REUSEPORT), so that somebody else's must be
+ * looked for. */
+static int check_port_is_free(struct ip_addrport addr, struct err *err)
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(addr.port)};
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(addr.port)};
+    bool v4 = addr.addr.family == IP_V4;
+    int on = 1, fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    memcpy(&in6.sin6_addr, addr.addr.bytes, sizeof(in6.sin6_addr));
+    memcpy(&in.sin_addr, addr.addr.bytes, sizeof(in.sin_addr));
+    if (fd < 0)
+        return err_sys(err, errno, "making a socket");
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    int bound = v4 ? bind(fd, (struct sockaddr *)&in, sizeof(in))
+                   : bind(fd, (struct sockaddr *)&in6, sizeof(in6));
+    int status = bound < 0 ? err_sys(err, errno, "port %u", (unsigned)addr.port) : 0;
+
+    (void)close(fd);
+    return status;
+}
+
 /* The first listener settles the port when any would do; the others share it. */
 static int open_listeners(struct server *s, struct err *err)
 {
     s->bound = usable(s->config->listen);
+    if (check_port_is_free(s->bound, err) < 0)
+        return err_wrap(err, "listening (is another server running?)");
     for (size_t i = 0; i < s->n_loops; i++) {
         const struct listener_options options = {.addr = s->bound,
                                                  .max_streams = STREAMS_MAX,
@@ -60,7 +86,7 @@ static int open_listeners(struct server *s, struct err *err)
                                                  .user = s};
 
         if (listener_open(s->loops[i], &options, &s->listeners[i], err) < 0)
-            return err_wrap(err, "listening (is another server running on this port?)");
+            return err_wrap(err, "listening");
         s->bound = listener_addr(s->listeners[i]);
     }
     return 0;

@@ -23,7 +23,7 @@ def reason_to_skip(args):
         return "needs root for network namespaces"
     if not os.path.exists("/dev/net/tun"):
         return "no TUN devices on this machine (/dev/net/tun)"
-    for program in ("ip", "nft", "ping", "dig"):
+    for program in ("ip", "nft", "ping", "dig", "nsenter"):
         if not shutil.which(program):
             return f"no program {program}"
     if not args.clients:

@@ -227,8 +227,22 @@ class Client:
         self.proc = None
         self.start()
 
+    def own_etc(self):
+        """An /etc that the client may rewrite: resolv.conf and its backup are per machine, not per namespace."""
+        etc = self.dir / "etc"
+        if not etc.exists():
+            shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
+            (etc / "resolv.conf").unlink(missing_ok=True)
+            (etc / "resolv.conf").write_text("nameserver 127.0.0.53\n")
+        return etc
+
+    def inside(self, *argv, check=True):
+        """Runs a program as the client's machine has it: its network and its /etc."""
+        return sh("nsenter", f"--target={self.proc.pid}", "--mount", "--net", *argv, check=check)
+
     def start(self):
         self.proc = self.host.spawn(
+            "sh", "-c", 'mount --bind "$1" /etc && shift && exec "$@"', "sh", self.own_etc(),
             self.bin / "tailscaled", "--tun=tailscale0", f"--statedir={self.dir}", f"--socket={self.socket}",
             "--port=41641", "--no-logs-no-support", log=self.log,
             env={"TS_NO_LOGS_NO_SUPPORT": "true", "TS_DEBUG_FIREWALL_MODE": "nftables"})

@@ -10,4 +10,4 @@ def run(world):
     wait_for("alice resolves bob's full name", lambda: alice.resolve(name) == [bob.ip4()])
     wait_for("bob resolves alice", lambda: bob.resolve(name.replace("bob", "alice", 1)) == [alice.ip4()])
     wait_for("the system's resolver knows the short name",
-             lambda: bob.ip4() in alice.host.run("getent", "ahostsv4", "bob", check=False).stdout)
+             lambda: bob.ip4() in alice.inside("getent", "ahostsv4", "bob", check=False).stdout)
