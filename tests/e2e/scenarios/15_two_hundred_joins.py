@@ -8,7 +8,8 @@ def run(world):
     crowd = Host(world, "crowd")
     key = server.auth_key("sim", "--reusable")
     bench = crowd.spawn(world.hatsize.parent / "hatsize-bench", "control", "--server", server.url, "--auth-key", key,
-                        "--nodes", 200, "--changes", 5, "--idle", 12, "--limit", 120, log=world.dir / "bench.log",
+                        "--nodes", 200, "--beside", 1, "--phases", "change,churn,storm,verify,idle", "--changes", 5,
+                        "--churn", 3, "--idle", 15, "--limit", 120, log=world.dir / "bench.log",
                         env=world.sanitizer_env(server.dir / "sanitizer"))
     wait_for("alice sees all two hundred", lambda: len(alice.peers()) == 200, 90, every=0.5)
     online = lambda: sum(p["Online"] for p in alice.peers().values())
