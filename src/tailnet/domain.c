@@ -31,7 +31,7 @@ static handler *const handlers[] = {
     [COMMAND_NODE_EXPIRE] = node_expire,
     [COMMAND_NODE_TAG] = node_tag,
     [COMMAND_NODE_APPROVE_ROUTES] = node_approve_routes,
-    [COMMAND_TICK] = tick,
+    [COMMAND_TICK] = domain_tick,
 };
 
 struct domain *domain_new(void)

@@ -260,7 +260,8 @@ int node_stream_open(struct domain *d, const struct command *c, struct command_r
                      struct err *err);
 int node_stream_close(struct domain *d, const struct command *c, struct command_result *r,
                       struct err *err);
-int tick(struct domain *d, const struct command *c, struct command_result *r, struct err *err);
+int domain_tick(struct domain *d, const struct command *c, struct command_result *r,
+                struct err *err);
 /* Starts or stops waiting for the node's end, as it is ephemeral and has a stream or not. */
 void ephemeral_schedule(struct domain *d, struct node_state *s, int64_t from_ms);
 /* The stream that lives must end. */

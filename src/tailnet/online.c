@@ -87,7 +87,8 @@ static void expire(struct domain *d, struct node_state *s)
     routes_touch_node(d, s);
 }
 
-int tick(struct domain *d, const struct command *c, struct command_result *r, struct err *err)
+int domain_tick(struct domain *d, const struct command *c, struct command_result *r,
+                struct err *err)
 {
     struct deadline *dl;
 

@@ -182,6 +182,15 @@ void table_put(struct table *t, uint64_t id, const void *object)
     insert_item(c, at, id, object);
 }
 
+/* Puts two neighbours that are half a chunk together into one. */
+static void merge(struct table *t, size_t index)
+{
+    if (index + 1 >= t->n_chunks || t->chunks[index]->n + t->chunks[index + 1]->n > TABLE_CHUNK / 2)
+        return;
+    move_items(own_chunk(t, index), own_chunk(t, index + 1), 0);
+    remove_chunk(t, index + 1);
+}
+
 bool table_remove(struct table *t, uint64_t id)
 {
     if (!table_find(t, id))
@@ -198,10 +207,11 @@ bool table_remove(struct table *t, uint64_t id)
     memmove(c->objects + at, c->objects + at + 1, (c->n - at) * sizeof(c->objects[0]));
     if (c->n == 0) {
         remove_chunk(t, index);
-    } else if (index + 1 < t->n_chunks && c->n + t->chunks[index + 1]->n <= TABLE_CHUNK / 2) {
-        move_items(c, own_chunk(t, index + 1), 0);
-        remove_chunk(t, index + 1);
+        return true;
     }
+    merge(t, index);
+    if (index > 0)
+        merge(t, index - 1);
     return true;
 }
 
