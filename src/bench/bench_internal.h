@@ -49,8 +49,9 @@ struct sim {
     struct sim_conn *conn;
     struct sim_stream *stream;
     struct sim_stream *before;
-    uint64_t begun_ns; /* this connection */
-    bool saw_change;   /* the change that is being timed */
+    uint64_t begun_ns;      /* this connection */
+    bool saw_change;        /* the change that is being timed */
+    size_t messages_before; /* of its stream, when idling began */
 };
 
 /* Figures in milliseconds, to be sorted at the end. */

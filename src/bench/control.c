@@ -14,9 +14,12 @@
 #include "core/rand.h"
 
 #define JOINING_MAX 64
+/* Servers hold a change back that follows another closely; what is timed is one alone. */
+#define CHANGE_EVERY_MS 100
 #define CHURN_EVERY_MS 20
 #define STORM_MOVES 5 /* endpoint changes of each node, without waiting for answers */
 #define VERIFY_TRIES 3
+#define WATCHDOG_MS 120000 /* a client ends a stream that is silent for so long */
 
 /* ---- The run ---- */
 
@@ -208,6 +211,7 @@ static void phase_change(struct run *r, double *f)
         for (size_t k = 0; k < r->o->nodes; k++)
             r->sims[k].saw_change = false;
         r->saw = 0;
+        run_for(r, CHANGE_EVERY_MS);
         r->change_ns = clock_mono_ns();
         sim_move(mover);
         r->marker = mover->endpoint;
@@ -327,11 +331,25 @@ static void phase_verify(struct run *r, double *f)
     f[F_VERIFIED] = (double)same;
 }
 
+/* Of the stream that got the fewest since idling began. */
+static size_t fewest_messages(const struct run *r)
+{
+    size_t fewest = SIZE_MAX;
+
+    for (size_t i = 0; i < r->o->nodes; i++)
+        fewest = MIN(fewest, r->sims[i].stream->state.messages - r->sims[i].messages_before);
+    return fewest;
+}
+
 static void phase_idle(struct run *r, double *f)
 {
     struct bench_usage before = bench_usage_of(r->o->server_pid);
 
+    for (size_t i = 0; i < r->o->nodes; i++)
+        r->sims[i].messages_before = r->sims[i].stream->state.messages;
     run_for(r, r->o->idle_ms);
+    if (r->o->idle_ms >= WATCHDOG_MS && fewest_messages(r) == 0)
+        run_complain(r, "a stream was silent for so long that its client had left", STR_NONE);
     if (r->o->idle_ms > 0)
         f[F_CPU_IDLE] = cpu_since(r, &before) * 1e5 / (double)r->o->idle_ms;
     if (!check_settled(r))
