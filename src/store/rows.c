@@ -99,6 +99,19 @@ size_t row_from_info(const struct tailnet_info *info, uint64_t revision, struct 
     return w.n;
 }
 
+size_t row_from_policy(const struct tailnet_info *info, struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    if (info->policy_updated_ms == 0)
+        return 0;
+    put_u64(&w, info->id);
+    put_i64(&w, info->policy_updated_ms);
+    put_text(&w, info->policy_author);
+    put_text(&w, info->policy);
+    return w.n;
+}
+
 size_t row_from_user(const struct user *u, struct db_value args[DB_COLUMNS_MAX])
 {
     struct row_writer w = {.args = args};
@@ -355,6 +368,9 @@ int row_to_info(const struct db_value *columns, size_t n, struct tailnet_info **
         complain(&r, "dns", "is damaged");
     if (!list_to_regions(get(&r, "regions", DB_TEXT).s, &info->regions, &info->n_regions))
         complain(&r, "regions", "is damaged");
+    info->policy = get_text(&r, "policy");
+    info->policy_author = get_text(&r, "policy author");
+    info->policy_updated_ms = get_i64(&r, "policy created_ms");
     if (finish(&r) < 0) {
         tailnet_info_unref(info);
         return r.status;

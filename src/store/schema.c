@@ -117,9 +117,20 @@ static const char migration_1[] =
     "  value BLOB NOT NULL"
     ") STRICT;";
 
+/* Every text that was in force, the newest being the one that is. */
+static const char migration_2[] =
+    "CREATE TABLE policies ("
+    "  tailnet INTEGER NOT NULL REFERENCES tailnets (id) ON DELETE CASCADE"
+    "    DEFERRABLE INITIALLY DEFERRED,"
+    "  created_ms INTEGER NOT NULL,"
+    "  author TEXT NOT NULL,"
+    "  text TEXT NOT NULL,"
+    "  PRIMARY KEY (tailnet, created_ms)"
+    ") STRICT;";
+
 const char *db_migration(int version)
 {
-    static const char *const all[DB_VERSION + 1] = {[1] = migration_1};
+    static const char *const all[DB_VERSION + 1] = {[1] = migration_1, [2] = migration_2};
 
     ASSERT(version >= 1 && version <= DB_VERSION);
     return all[version];
@@ -148,6 +159,12 @@ static const char *const statements[SQL_STATEMENTS] = {
         " created_ms = $6, prefix_v4 = $7, prefix_v6 = $8, allocation = $9, node_expiry_ms = $10,"
         " ephemeral_timeout_ms = $11, taildrop = $12, logtail = $13, auto_update = $14,"
         " randomize_client_port = $15, dns = $16, regions = $17",
+    /* A text of a time is written once; the info comes by more often. */
+    [SQL_POLICY_PUT] = "INSERT INTO policies (tailnet, created_ms, author, text)"
+                       " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    [SQL_POLICY_PRUNE] = "DELETE FROM policies WHERE tailnet = $1 AND created_ms <="
+                         " (SELECT created_ms FROM policies WHERE tailnet = $1"
+                         "  ORDER BY created_ms DESC LIMIT 1 OFFSET $2)",
     [SQL_REVISION_PUT] = "UPDATE tailnets SET revision = $2 WHERE id = $1",
     [SQL_USER_PUT] =
         "INSERT INTO users (" USER_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
@@ -187,7 +204,12 @@ static const char *const statements[SQL_STATEMENTS] = {
                          " UNION ALL SELECT 'auth_key', coalesce(max(id), 0) + 1 FROM auth_keys"
                          " UNION ALL SELECT 'node', coalesce(max(id), 0) + 1 FROM nodes"
                          " UNION ALL SELECT name, next FROM counters",
-    [SQL_INFOS_ALL] = "SELECT " INFO_COLUMNS " FROM tailnets ORDER BY id",
+    [SQL_INFOS_ALL] = "SELECT " INFO_COLUMNS ", coalesce(p.text, ''), coalesce(p.author, ''),"
+                      " coalesce(p.policy_ms, 0) FROM tailnets LEFT JOIN"
+                      " (SELECT tailnet, created_ms AS policy_ms, author, text FROM policies AS q"
+                      "  WHERE created_ms = (SELECT max(created_ms) FROM policies WHERE tailnet = "
+                      "q.tailnet)) AS p"
+                      " ON p.tailnet = id ORDER BY id",
     [SQL_USERS_ALL] = "SELECT " USER_COLUMNS " FROM users ORDER BY id",
     [SQL_AUTH_KEYS_ALL] = "SELECT " AUTH_KEY_COLUMNS " FROM auth_keys ORDER BY id",
     [SQL_NODES_ALL] = "SELECT " NODE_COLUMNS " FROM nodes ORDER BY id",

@@ -228,6 +228,19 @@ static int commit_delete(struct store *s, enum db_statement id, const struct sto
     return run(s, id, args, ARRAY_LEN(args), err);
 }
 
+static int commit_info(struct store *s, const struct tailnet_info *info, uint64_t revision,
+                       struct arena *arena, struct err *err)
+{
+    struct db_value args[DB_COLUMNS_MAX];
+    const struct db_value keep[] = {DB_INT_OF(info->id), DB_INT_OF(POLICIES_KEPT)};
+    int status = run(s, SQL_INFO_PUT, args, row_from_info(info, revision, arena, args), err);
+    size_t n = row_from_policy(info, args);
+
+    if (status == 0 && n > 0)
+        status = run(s, SQL_POLICY_PUT, args, n, err);
+    return status < 0 || n == 0 ? status : run(s, SQL_POLICY_PRUNE, keep, ARRAY_LEN(keep), err);
+}
+
 static int commit_op(struct store *s, const struct store_batch *b, const struct store_op *op,
                      struct arena *arena, struct err *err)
 {
@@ -235,8 +248,7 @@ static int commit_op(struct store *s, const struct store_batch *b, const struct 
 
     switch (op->kind) {
     case STORE_PUT_INFO:
-        return run(s, SQL_INFO_PUT, args,
-                   row_from_info(op->object, revision_of(b, op->tailnet), arena, args), err);
+        return commit_info(s, op->object, revision_of(b, op->tailnet), arena, err);
     case STORE_PUT_USER:
         return run(s, SQL_USER_PUT, args, row_from_user(op->object, args), err);
     case STORE_PUT_AUTH_KEY:

@@ -28,11 +28,14 @@ struct db_value {
 #define DB_NULL_OF ((struct db_value){.type = DB_NULL})
 
 #define DB_COLUMNS_MAX 40
+#define POLICIES_KEPT 100 /* texts of a tailnet, the one in force among them */
 
 /* ---- statements (schema.c) ---- */
 
 enum db_statement {
     SQL_INFO_PUT,
+    SQL_POLICY_PUT,
+    SQL_POLICY_PRUNE,
     SQL_REVISION_PUT,
     SQL_USER_PUT,
     SQL_AUTH_KEY_PUT,
@@ -56,7 +59,7 @@ enum db_statement {
 const char *db_sql(enum db_statement id);
 
 /* Migration n brings a database from version n - 1 to n; they are never edited once released. */
-#define DB_VERSION 1
+#define DB_VERSION 2
 const char *db_migration(int version);
 /* So that our files are known from other programs' ("Hats"). */
 #define DB_APPLICATION_ID 0x48617473
@@ -105,6 +108,8 @@ struct store {
  */
 size_t row_from_info(const struct tailnet_info *info, uint64_t revision, struct arena *arena,
                      struct db_value args[DB_COLUMNS_MAX]);
+/* Of its policy; 0 columns when it never had one. */
+size_t row_from_policy(const struct tailnet_info *info, struct db_value args[DB_COLUMNS_MAX]);
 size_t row_from_user(const struct user *u, struct db_value args[DB_COLUMNS_MAX]);
 size_t row_from_auth_key(const struct auth_key *k, struct arena *arena,
                          struct db_value args[DB_COLUMNS_MAX]);

@@ -14,7 +14,7 @@ enum change_kind {
     CHANGE_USER_REMOVED,
     CHANGE_AUTH_KEY,
     CHANGE_AUTH_KEY_REMOVED,
-    CHANGE_INFO, /* the tailnet itself: settings, DNS, relay map */
+    CHANGE_INFO, /* the tailnet itself: settings, DNS, relay map, policy */
     CHANGE_TAILNET_REMOVED,
     CHANGE_STREAM_END, /* id: node, arg: generation; that map stream must end (a newer one took
                           over) */

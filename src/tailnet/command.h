@@ -14,8 +14,10 @@ enum command_origin { ORIGIN_CLIENT, ORIGIN_SOCKET, ORIGIN_API, ORIGIN_SERVER };
 
 enum command_type {
     COMMAND_TAILNET_CREATE,
-    COMMAND_TAILNET_UPDATE, /* settings, DNS, relay map: replaces the info's changeable part */
+    COMMAND_TAILNET_UPDATE, /* settings, DNS, relay map: replaces the info but for the policy */
     COMMAND_TAILNET_DELETE,
+    COMMAND_POLICY_SET, /* text, as the author wrote it; empty: none. What it means is judged before
+                         */
     COMMAND_USER_CREATE,
     COMMAND_USER_RENAME,
     COMMAND_USER_DELETE,
@@ -70,7 +72,7 @@ struct command {
     /* The object; 0 where none is needed. */
     uint64_t id;
     struct str name; /* user name, node name, tailnet name, auth id */
-    struct str text; /* display name */
+    struct str text; /* display name; a policy */
     struct str email;
     struct str picture_url;
     user_id user; /* owner */

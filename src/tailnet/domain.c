@@ -14,6 +14,7 @@ static handler *const handlers[] = {
     [COMMAND_TAILNET_CREATE] = tailnet_create,
     [COMMAND_TAILNET_UPDATE] = tailnet_update,
     [COMMAND_TAILNET_DELETE] = tailnet_delete,
+    [COMMAND_POLICY_SET] = policy_set,
     [COMMAND_USER_CREATE] = user_create,
     [COMMAND_USER_RENAME] = user_rename,
     [COMMAND_USER_DELETE] = user_delete,

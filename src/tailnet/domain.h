@@ -70,8 +70,9 @@ struct domain_counters domain_counters(const struct domain *d);
 void domain_load_done(struct domain *d, int64_t now_ms);
 
 /*
- * What the policy has to say about tags; without it every well-formed tag is allowed. Called while
- * a command is applied, on the domain's thread; must not call back into it.
+ * What the policy has to say about tags and routes; without it every well-formed tag is allowed and
+ * no route is approved by itself. Called while a command is applied, on the domain's thread; must
+ * not call back into it.
  */
 struct domain_policy_hooks {
     /* Whether an administrator may put the tag on a node of the tailnet. NULL: any. */
@@ -80,8 +81,14 @@ struct domain_policy_hooks {
      * Whether `owner` may give the tag to a machine that registers and asks for it. `existing` is
      * the node that would be re-used, or NULL. NULL: any.
      */
-    bool (*tag_may_be_requested)(void *user, tailnet_id tailnet, user_id owner,
+    bool (*tag_may_be_requested)(void *user, tailnet_id tailnet, const struct user *owner,
                                  const struct node *existing, struct str tag);
+    /*
+     * Whether a route that the node announces needs nobody to approve it. `node` is as the command
+     * makes it; `owner` is NULL for a tagged one. NULL: none.
+     */
+    bool (*route_is_approved)(void *user, tailnet_id tailnet, const struct node *node,
+                              const struct user *owner, struct ip_prefix route);
     void *user;
 };
 void domain_set_policy_hooks(struct domain *d, const struct domain_policy_hooks *hooks);

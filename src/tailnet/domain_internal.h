@@ -167,6 +167,8 @@ int tailnet_update(struct domain *d, const struct command *c, struct command_res
                    struct err *err);
 int tailnet_delete(struct domain *d, const struct command *c, struct command_result *r,
                    struct err *err);
+int policy_set(struct domain *d, const struct command *c, struct command_result *r,
+               struct err *err);
 MUST_USE int tailnet_info_check(const struct tailnet_info *info, struct err *err);
 
 /* ---- users.c ---- */
@@ -221,6 +223,7 @@ void node_set_expiry(struct domain *d, struct node_state *s, int64_t expiry_ms);
 void node_set_facts(struct domain *d, struct node_state *s, struct node_facts *facts);
 struct node_state *node_state_by_key(const struct domain *d, const struct node_key *key);
 struct node_state *node_state_by_id(const struct domain *d, node_id id);
+bool facts_same_routes(const struct node_facts *a, const struct node_facts *b);
 MUST_USE int facts_check(const struct node_facts *facts, struct err *err);
 bool node_has_expired(const struct node *n, int64_t now_ms);
 
@@ -271,6 +274,11 @@ void stream_end(struct domain *d, struct node_state *s);
 
 /* Announcement or approval changed: what the node may serve, and whether it is an exit node. */
 void routes_update_node(struct domain *d, struct node_state *s);
+/*
+ * Approves what the node announces and the policy approves by itself; takes nothing back. When
+ * announcement, owner or tags changed, or the policy.
+ */
+void routes_auto_approve(struct domain *d, struct node_state *s);
 /* Online or expired changed. */
 void routes_touch_node(struct domain *d, struct node_state *s);
 /* The node goes: it is no candidate any more. */

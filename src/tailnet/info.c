@@ -76,6 +76,8 @@ void tailnet_info_unref(const struct tailnet_info *info)
     for (size_t i = 0; i < m->n_regions; i++)
         derp_region_fini(&m->regions[i]);
     mem_free(m->regions);
+    str_free(&m->policy);
+    str_free(&m->policy_author);
     mem_free(m);
 }
 
@@ -142,6 +144,8 @@ struct tailnet_info *tailnet_info_clone(const struct tailnet_info *i)
     c->regions = i->n_regions > 0 ? mem_alloc_array(i->n_regions, sizeof(*c->regions)) : NULL;
     for (size_t k = 0; k < i->n_regions; k++)
         c->regions[k] = derp_region_copy(&i->regions[k]);
+    c->policy = str_copy(i->policy);
+    c->policy_author = str_copy(i->policy_author);
     return c;
 }
 

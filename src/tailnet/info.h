@@ -80,6 +80,11 @@ struct tailnet_info {
 
     struct derp_region *regions;
     size_t n_regions;
+
+    /* As its author wrote it, comments and layout too; nothing here reads it. Empty: none. */
+    struct str policy;
+    struct str policy_author;
+    int64_t policy_updated_ms; /* rises with every new text; 0: there never was one */
 };
 /* Empty, count 1; fill it before it is shared. */
 MUST_USE struct tailnet_info *tailnet_info_new(void);

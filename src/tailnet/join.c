@@ -165,6 +165,7 @@ void join_apply(struct domain *d, const struct join *j, const struct join_plan *
         s = add_new(d, j, plan);
     }
     set_owner(d, s, j);
+    routes_auto_approve(d, s);
     set_expiry(d, s, j);
     set_rest(d, s, j);
     if (asked) {

@@ -90,6 +90,7 @@ int node_tag(struct domain *d, const struct command *c, struct command_result *r
     if (!node_is_tagged(s->node))
         node_set_expiry(d, s, 0);
     node_set_owner(d, s, 0, &tags);
+    routes_auto_approve(d, s);
     str_list_free(&tags);
     return 0;
 }
@@ -201,7 +202,12 @@ int node_update(struct domain *d, const struct command *c, struct command_result
         node_edit(d, s, NODE_DERP)->home_derp = c->home_derp;
     if (c->has_endpoints)
         set_endpoints(d, s, c);
-    if (c->facts)
+    if (c->facts) {
+        bool announces_else = !facts_same_routes(s->node->facts, c->facts);
+
         node_set_facts(d, s, c->facts);
+        if (announces_else)
+            routes_auto_approve(d, s);
+    }
     return 0;
 }

@@ -214,7 +214,7 @@ int facts_check(const struct node_facts *facts, struct err *err)
     return 0;
 }
 
-static bool same_routes(const struct node_facts *a, const struct node_facts *b)
+bool facts_same_routes(const struct node_facts *a, const struct node_facts *b)
 {
     if (a->n_routes != b->n_routes)
         return false;
@@ -230,8 +230,8 @@ static unsigned facts_mask(const struct node_facts *a, const struct node_facts *
     if (!str_eq(a->hostinfo_peer, b->hostinfo_peer))
         return NODE_FACTS;
     if (!str_eq(a->hostinfo, b->hostinfo) || !str_eq(a->hostname, b->hostname) ||
-        !str_eq(a->os, b->os) || !str_eq(a->ipn_version, b->ipn_version) || !same_routes(a, b) ||
-        !str_list_eq(&a->request_tags, &b->request_tags))
+        !str_eq(a->os, b->os) || !str_eq(a->ipn_version, b->ipn_version) ||
+        !facts_same_routes(a, b) || !str_list_eq(&a->request_tags, &b->request_tags))
         return NODE_FACTS_PRIVATE;
     return 0;
 }
@@ -259,7 +259,7 @@ void node_set_facts(struct domain *d, struct node_state *s, struct node_facts *f
     n->facts = node_facts_ref(facts);
     if (n->name_is_auto && !same_label(old->hostname, facts->hostname))
         name_give_auto(d, s);
-    if (!same_routes(old, facts))
+    if (!facts_same_routes(old, facts))
         routes_update_node(d, s);
     node_facts_unref(old);
 }

@@ -19,9 +19,11 @@ static void fail(struct command_result *r, const char *text)
 static bool may_request(const struct domain *d, const struct join *j,
                         const struct node_state *existing, struct str tag)
 {
+    const struct user_state *owner = j->user ? map_find_u64(d->user_by_id, j->user) : NULL;
+
     return tag_is_valid(tag) &&
            (!d->hooks.tag_may_be_requested ||
-            d->hooks.tag_may_be_requested(d->hooks.user, j->tailnet->id, j->user,
+            d->hooks.tag_may_be_requested(d->hooks.user, j->tailnet->id, owner ? owner->user : NULL,
                                           existing ? existing->node : NULL, tag));
 }
 
@@ -87,9 +89,10 @@ static struct join join_from(const struct register_request *reg)
 }
 
 /*
- * Whether the machine is in by this very key already. Clients register twice in a row with two node keys (up
- * --auth-key after a log-out, --force-reauth), so whom a one-off key let in may show it again while it is in: it
- * gains nothing. Once logged out or expired it may not.
+ * Whether the machine is in by this very key already. Clients register twice in a row with two node
+ * keys (up
+ * --auth-key after a log-out, --force-reauth), so whom a one-off key let in may show it again while
+ * it is in: it gains nothing. Once logged out or expired it may not.
  */
 static bool is_in_by(const struct domain *d, const struct auth_key *key,
                      const struct machine_key *machine)

@@ -147,6 +147,39 @@ void routes_update_node(struct domain *d, struct node_state *s)
     mem_free(was);
 }
 
+static bool is_approved(const struct node *n, struct ip_prefix p)
+{
+    for (size_t i = 0; i < n->n_approved; i++)
+        if (ip_prefix_eq(n->approved[i], p))
+            return true;
+    return false;
+}
+
+void routes_auto_approve(struct domain *d, struct node_state *s)
+{
+    const struct node *n = node_now(s);
+    const struct node_facts *facts = n->facts;
+    const struct user_state *owner = n->user ? map_find_u64(d->user_by_id, n->user) : NULL;
+    struct node *draft = NULL;
+
+    for (size_t i = 0; d->hooks.route_is_approved && i < facts->n_routes; i++) {
+        struct ip_prefix route = ip_prefix_masked(facts->routes[i]);
+
+        n = node_now(s);
+        if (n->n_approved >= NODE_ROUTES_MAX || is_approved(n, route) ||
+            !d->hooks.route_is_approved(d->hooks.user, s->tailnet->id, n,
+                                        owner ? owner->user : NULL, route))
+            continue;
+        draft = node_edit(d, s, NODE_PRIVATE);
+        draft->approved = mem_realloc_array(draft->approved, draft->n_approved + 1, sizeof(route));
+        draft->approved[draft->n_approved++] = route;
+    }
+    if (!draft)
+        return;
+    draft->n_approved = ip_prefix_sort_unique(draft->approved, draft->n_approved);
+    routes_update_node(d, s);
+}
+
 void routes_drop_node(struct domain *d, struct node_state *s)
 {
     for (size_t i = 0; i < s->n_eligible; i++)

@@ -89,6 +89,14 @@ static void replace_str(struct str *s, struct str with)
     *s = copy;
 }
 
+static void replace_policy(struct tailnet_info *info, struct str text, struct str author,
+                           int64_t updated_ms)
+{
+    replace_str(&info->policy, text);
+    replace_str(&info->policy_author, author);
+    info->policy_updated_ms = updated_ms;
+}
+
 int tailnet_create(struct domain *d, const struct command *c, struct command_result *r,
                    struct err *err)
 {
@@ -106,6 +114,8 @@ int tailnet_create(struct domain *d, const struct command *c, struct command_res
 
     info->id = d->next.tailnet;
     info->created_ms = d->now_ms;
+    /* One that was made from another's does not take its policy along. */
+    replace_policy(info, STR_NONE, STR_NONE, 0);
     struct tailnet *t = tailnet_add(d, TAKE(owned));
     d->of = t;
     r->id = t->id;
@@ -134,6 +144,7 @@ int tailnet_update(struct domain *d, const struct command *c, struct command_res
     owned = info;
     info->id = t->id;
     info->created_ms = t->info->created_ms;
+    replace_policy(info, t->info->policy, t->info->policy_author, t->info->policy_updated_ms);
     if (c->name.len > 0)
         replace_str(&info->name, c->name);
     else if (info->name.len == 0)
@@ -153,6 +164,31 @@ int tailnet_update(struct domain *d, const struct command *c, struct command_res
     if (!str_eq(old->base_domain, t->info->base_domain))
         rename_machines(d, t);
     tailnet_info_unref(old);
+    return 0;
+}
+
+int policy_set(struct domain *d, const struct command *c, struct command_result *r, struct err *err)
+{
+    struct tailnet *t = NULL;
+    const struct node *n;
+
+    if (domain_tailnet_get(d, c->tailnet, &t, err) < 0)
+        return -(int)err->code;
+    if (c->text.len > TAILNET_POLICY_MAX)
+        return err_set(err, ERR_LIMIT, "a policy has at most %zu bytes", TAILNET_POLICY_MAX);
+    d->of = t;
+    r->id = t->id;
+    if (!str_eq(c->text, t->info->policy)) {
+        struct tailnet_info *info = tailnet_info_clone(t->info);
+
+        replace_policy(info, c->text, str_sub(c->author, 0, TEXT_MAX),
+                       MAX(d->now_ms, t->info->policy_updated_ms + 1));
+        tailnet_info_unref(t->info);
+        t->info = info;
+        domain_emit(d, t, (struct change){.kind = CHANGE_INFO, .id = t->id});
+    }
+    for (size_t at = 0; (n = table_next(&t->nodes, &at));)
+        routes_auto_approve(d, node_state_by_id(d, n->id));
     return 0;
 }
 

@@ -20,6 +20,7 @@ typedef uint64_t auth_key_id;
 #define TAILNET_NODES_MAX 100000
 #define TAILNET_USERS_MAX 100000
 #define TAILNET_AUTH_KEYS_MAX 100000
+#define TAILNET_POLICY_MAX ((size_t)4 << 20) /* bytes of text */
 #define NODE_ENDPOINTS_MAX 64
 #define NODE_ROUTES_MAX 1024
 #define NODE_TAGS_MAX 128

@@ -129,6 +129,16 @@ int user_create(struct domain *d, const struct command *c, struct command_result
     return 0;
 }
 
+/* The policy may mean the user by the new name. */
+static void approve_routes_of(struct domain *d, const struct user_state *s)
+{
+    const struct node *n;
+
+    for (size_t at = 0; (n = table_next(&s->tailnet->nodes, &at));)
+        if (n->user == s->user->id)
+            routes_auto_approve(d, node_state_by_id(d, n->id));
+}
+
 int user_rename(struct domain *d, const struct command *c, struct command_result *r,
                 struct err *err)
 {
@@ -148,6 +158,7 @@ int user_rename(struct domain *d, const struct command *c, struct command_result
         u->name = str_copy(c->name);
         user_put(d, t, u);
         domain_emit(d, t, (struct change){.kind = CHANGE_USER, .id = u->id});
+        approve_routes_of(d, s);
     }
     r->user = user_ref(s->user);
     return 0;

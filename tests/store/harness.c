@@ -226,6 +226,9 @@ const char *differ_infos(const struct tailnet_info *a, const struct tailnet_info
     SAME("tailnet", a->id, logtail);
     SAME("tailnet", a->id, auto_update);
     SAME("tailnet", a->id, randomize_client_port);
+    SAME_STR("tailnet", a->id, policy);
+    SAME_STR("tailnet", a->id, policy_author);
+    SAME("tailnet", a->id, policy_updated_ms);
     SAME("tailnet", a->id, n_regions);
     for (size_t i = 0; i < a->n_regions && !d; i++)
         d = differ_regions(&a->regions[i], &b->regions[i]);

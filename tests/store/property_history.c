@@ -155,7 +155,13 @@ static void step_tailnet(struct history *h, const struct tailnet_view *view)
     info->override_local_dns = chance(h, 50);
     if (chance(h, 30))
         str_list_add(&info->search_domains, STR("s.example"));
-    switch (below(h, 3)) {
+    switch (below(h, 4)) {
+    case 3:
+        run_plain(h, (struct command){.type = COMMAND_POLICY_SET,
+                                      .tailnet = id,
+                                      .author = str_from(name),
+                                      .text = chance(h, 20) ? STR_NONE : str_from(name)});
+        break;
     case 0:
         str_free(&info->name);
         str_free(&info->base_domain);

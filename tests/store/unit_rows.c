@@ -51,6 +51,11 @@ static struct tailnet_info *info_of(size_t turn)
     info->logtail = !info->taildrop;
     info->auto_update = turn % 3;
     info->randomize_client_port = turn % 5;
+    if (turn > 0) { /* without: there never was one */
+        info->policy = str_copy(odd[turn % ARRAY_LEN(odd)]);
+        info->policy_author = str_copy(odd[(turn + 1) % ARRAY_LEN(odd)]);
+        info->policy_updated_ms = T0 + (int64_t)turn;
+    }
     info->magic_dns = turn % 2;
     info->override_local_dns = !info->magic_dns;
     if (turn % 2 == 0)

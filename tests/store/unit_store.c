@@ -111,9 +111,9 @@ static void says_why_a_file_is_refused(void **state)
     world_open(&w, t.path);
     world_close(&w);
     outside(t.path, "PRAGMA user_version = 7");
-    assert_refused(&t, ERR_INVALID, "schema version 7 and this program knows versions up to 1");
-    outside(t.path, "PRAGMA user_version = 1; ALTER TABLE nodes DROP COLUMN os");
-    assert_refused(&t, ERR_INVALID, "not those of schema version 1");
+    assert_refused(&t, ERR_INVALID, "schema version 7 and this program knows versions up to 2");
+    outside(t.path, "PRAGMA user_version = 2; ALTER TABLE nodes DROP COLUMN os");
+    assert_refused(&t, ERR_INVALID, "not those of schema version 2");
     test_dir_remove(&t);
 
     test_dir_make(&t);
@@ -204,6 +204,85 @@ static void migrates_whole_or_not_at_all(void **state)
     assert_int_equal(db_sqlite_migrate_with(db, good, 3, &err), 0);
     assert_int_equal(version_of(t.path), 3);
     db->ops->close(db);
+    test_dir_remove(&t);
+}
+
+/* What servers before policies left behind is read, and may be given one. */
+static void a_database_of_version_1_is_brought_up(void **state)
+{
+    struct test_dir t;
+    struct world w;
+
+    (void)state;
+    test_dir_make(&t);
+    world_open(&w, t.path);
+    world_tailnet(&w, "default");
+    assert_int_equal(world_commit(&w, NULL), 0);
+    world_close(&w);
+    outside(t.path, "DROP TABLE policies; PRAGMA user_version = 1");
+    world_open(&w, t.path);
+    assert_int_equal(version_of(t.path), DB_VERSION);
+    AUTO(view_unref) const struct tailnet_view *view = domain_view(w.domain, 0);
+    assert_non_null(view);
+    assert_int_equal(view_info(view)->policy.len, 0);
+    assert_int_equal(view_info(view)->policy_updated_ms, 0);
+    world_do(&w, (struct command){.type = COMMAND_POLICY_SET, .text = STR("{}")});
+    assert_int_equal(world_commit(&w, NULL), 0);
+    world_close(&w);
+    test_dir_remove(&t);
+}
+
+/* ---- policies ---- */
+
+static int64_t count_of(const char *path, const char *question)
+{
+    sqlite3 *db = NULL;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, question, note_version, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return seen_version;
+}
+
+static void the_newest_policy_is_in_force_and_older_ones_are_kept(void **state)
+{
+    static const struct str text = STR_INIT("// who may what\n{\t\"acls\": [ ], }\n");
+    struct test_dir t;
+    struct world w;
+
+    (void)state;
+    test_dir_make(&t);
+    world_open(&w, t.path);
+    world_tailnet(&w, "default");
+    tailnet_id other = world_tailnet(&w, "other");
+    for (size_t i = 0; i < POLICIES_KEPT + 7; i++) {
+        struct str old = str_printf("// %zu", i);
+
+        world_do(
+            &w, (struct command){.type = COMMAND_POLICY_SET, .text = old, .author = STR("socket")});
+        assert_true(w.durable);
+        assert_int_equal(world_commit(&w, NULL), 0);
+        str_free(&old);
+    }
+    world_do(&w,
+             (struct command){.type = COMMAND_POLICY_SET, .text = text, .author = STR("alice")});
+    world_do(&w, (struct command){.type = COMMAND_POLICY_SET, .tailnet = other, .text = STR("{}")});
+    assert_int_equal(world_commit(&w, NULL), 0);
+    /* The settings are written anew and the policy is not. */
+    world_do(&w, (struct command){.type = COMMAND_TAILNET_UPDATE, .tailnet = other});
+    assert_int_equal(world_commit(&w, NULL), 0);
+    world_close(&w);
+
+    assert_int_equal(count_of(t.path, "SELECT count(*) FROM policies WHERE tailnet = 1"),
+                     POLICIES_KEPT);
+    assert_int_equal(count_of(t.path, "SELECT count(*) FROM policies WHERE tailnet = 2"), 1);
+    world_open(&w, t.path);
+    AUTO(view_unref) const struct tailnet_view *view = domain_view(w.domain, 0);
+    assert_str(view_info(view)->policy, text);
+    assert_str(view_info(view)->policy_author, STR("alice"));
+    AUTO(view_unref) const struct tailnet_view *second = domain_view(w.domain, other);
+    assert_str(view_info(second)->policy, STR("{}"));
+    world_close(&w);
     test_dir_remove(&t);
 }
 
@@ -710,6 +789,8 @@ int main(void)
         cmocka_unit_test(one_server_a_file),
         cmocka_unit_test(says_why_a_file_is_refused),
         cmocka_unit_test(migrates_whole_or_not_at_all),
+        cmocka_unit_test(a_database_of_version_1_is_brought_up),
+        cmocka_unit_test(the_newest_policy_is_in_force_and_older_ones_are_kept),
         cmocka_unit_test(keeps_server_values),
         cmocka_unit_test(collapses_and_judges),
         cmocka_unit_test(ids_are_never_used_again),

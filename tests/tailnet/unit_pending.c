@@ -154,12 +154,12 @@ static void the_oldest_is_pushed_out(void **state)
     assert_false(domain_pending_find(f.d, str_from(first), &info));
 }
 
-static bool only_tag_ok(void *user, tailnet_id tailnet, user_id owner, const struct node *existing,
-                        struct str tag)
+static bool only_tag_ok(void *user, tailnet_id tailnet, const struct user *owner,
+                        const struct node *existing, struct str tag)
 {
     (void)existing;
     assert_true(tailnet == 1);
-    return owner == *(user_id *)user && str_eq(tag, STR("tag:ok"));
+    return owner->id == *(user_id *)user && str_eq(tag, STR("tag:ok"));
 }
 
 static bool tag_ok_is_defined(void *user, tailnet_id tailnet, struct str tag)
