@@ -70,6 +70,7 @@ int cmd_nodes_list(struct cli *), cmd_nodes_routes(struct cli *), cmd_nodes_expi
     cmd_nodes_approve(struct cli *), cmd_nodes_register(struct cli *);
 int cmd_auth_register(struct cli *), cmd_auth_reject(struct cli *);
 int cmd_tailnets_list(struct cli *), cmd_tailnets_create(struct cli *);
+int cmd_policy_eval(struct cli *);
 int cmd_serve(struct cli *), cmd_configtest(struct cli *), cmd_health(struct cli *),
     cmd_version(struct cli *), cmd_private_key(struct cli *), cmd_quickstart(struct cli *),
     cmd_help(struct cli *);
