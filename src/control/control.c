@@ -27,6 +27,8 @@ static void on_publish(void *user, struct loop *loop, const struct publication *
     if (c->options.on_key_gone && loop == c->loops[0])
         tell_gone_keys(c, hub, p);
     hub_publish(hub, p);
+    if (loop == c->loops[0])
+        ssh_desk_publish(c->ssh, p);
 }
 
 struct hub *control_hub(struct control *c, const struct loop *loop)
@@ -41,6 +43,11 @@ struct hub *control_hub(struct control *c, const struct loop *loop)
 struct registrar *control_registrar(struct control *c)
 {
     return c->registrar;
+}
+
+struct ssh_desk *control_ssh_desk(struct control *c)
+{
+    return c->ssh;
 }
 
 int control_new(const struct control_options *options, struct control **out, struct err *err)
@@ -63,6 +70,8 @@ int control_new(const struct control_options *options, struct control **out, str
     c->inner = inner_server_new(c);
     for (size_t i = 0; i < c->n_loops; i++)
         c->hubs[i] = hub_new(c->loops[i], NULL);
+    c->ssh = ssh_desk_new(&(struct ssh_desk_options){
+        .loop = c->loops[0], .hub = c->hubs[0], .server_url = c->server_url});
     if (registrar_new(&registrar_options, &c->registrar, err) < 0) {
         control_free(c);
         return -(int)err->code;
@@ -77,6 +86,7 @@ void control_stop(struct control *c)
 {
     if (!c)
         return;
+    ssh_desk_stop(c->ssh);
     registrar_free(c->registrar);
     c->registrar = NULL;
     for (size_t i = 0; i < c->n_loops; i++)
@@ -87,6 +97,7 @@ void control_free(struct control *c)
 {
     if (!c)
         return;
+    ssh_desk_free(c->ssh);
     for (size_t i = 0; i < c->n_loops; i++)
         hub_free(c->hubs[i]);
     http_server_free(c->inner);

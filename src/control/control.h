@@ -17,6 +17,7 @@
 
 #include "control/hub.h"
 #include "control/registrar.h"
+#include "control/ssh_desk.h"
 #include "crypto/keys.h"
 #include "http/server.h"
 
@@ -45,6 +46,7 @@ void control_free(struct control *c);
 struct registrar *control_registrar(struct control *c);
 /* The hub of the loop a request came on. */
 struct hub *control_hub(struct control *c, const struct loop *loop);
+struct ssh_desk *control_ssh_desk(struct control *c);
 
 /* Handlers for the outer router; each answers the exchange. */
 void control_on_key(struct control *c, struct http_exchange *x, const struct http_request *req);

@@ -19,6 +19,7 @@ struct control {
     struct machine_key noise_public;
     struct str server_url;
     struct registrar *registrar;
+    struct ssh_desk *ssh; /* on loops[0] */
     struct http_server *inner;
 };
 

@@ -128,6 +128,13 @@ const struct tailnet_view *hub_view_at(const struct hub *h, size_t i)
     return NULL;
 }
 
+const struct policy *hub_policy(const struct hub *h, tailnet_id id)
+{
+    const struct hub_tailnet *t = map_find_u64(h->by_id, id);
+
+    return t ? netmap_feed_policy(t->feed) : NULL;
+}
+
 size_t hub_session_count(const struct hub *h)
 {
     return h->n_sessions;

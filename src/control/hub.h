@@ -36,6 +36,8 @@ const struct tailnet_view *hub_view(const struct hub *h, tailnet_id id);
 const struct tailnet_view *hub_view_by_name(const struct hub *h, struct str name);
 /* The i-th tailnet, oldest first; NULL past the last. */
 const struct tailnet_view *hub_view_at(const struct hub *h, size_t i);
+/* The policy this loop has for the tailnet, borrowed likewise; NULL if unknown. */
+const struct policy *hub_policy(const struct hub *h, tailnet_id id);
 size_t hub_session_count(const struct hub *h);
 
 struct map_session_options {

@@ -60,13 +60,22 @@ static void on_ping_response(void *user, struct http_exchange *x, const struct h
     http_respond(x, 200, NULL, STR_NONE);
 }
 
+/* A log-in that a rule with action "check" holds; protocol.md 11.2. */
+static void on_ssh_action(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    struct control *c = user;
+
+    ssh_desk_serve(c->ssh, control_hub(c, req->loop), &request_channel(req)->machine, x, req);
+}
+
 static const struct http_route routes[] = {
     {"POST", "/machine/register", on_register, CHANNEL_BODY_MAX},
     {"POST", "/machine/map", on_map, CHANNEL_BODY_MAX},
     {"*", "/machine/update-health", on_update_health, CHANNEL_BODY_MAX},
     {"*", "/machine/audit-log", on_audit_log, CHANNEL_BODY_MAX},
     {"*", "/machine/ping-response", on_ping_response, CHANNEL_BODY_MAX},
-    /* set-dns, id-token, feature/query, set-device-attr, webclient, tka, ssh/action, whoami… */
+    {"*", "/machine/ssh/action/{src}/to/{dst}", on_ssh_action, CHANNEL_BODY_MAX},
+    /* set-dns, id-token, feature/query, set-device-attr, webclient, tka, whoami… */
     {"*", "/machine/*", on_not_available, CHANNEL_BODY_MAX},
 };
 

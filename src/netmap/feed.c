@@ -66,6 +66,11 @@ const struct tailnet_view *netmap_feed_view(const struct netmap_feed *f)
     return f->view;
 }
 
+const struct policy *netmap_feed_policy(const struct netmap_feed *f)
+{
+    return f->policy;
+}
+
 void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy)
 {
     policy_ref(policy);

@@ -43,6 +43,7 @@ void netmap_feed_reset(struct netmap_feed *f, const struct tailnet_view *view);
  * behind until they have pulled. */
 void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy);
 const struct tailnet_view *netmap_feed_view(const struct netmap_feed *f); /* borrowed */
+const struct policy *netmap_feed_policy(const struct netmap_feed *f);     /* borrowed */
 
 struct netmap_stream;
 
