@@ -63,4 +63,9 @@ http_handler_fn api_nodes_list, api_nodes_get, api_nodes_delete, api_nodes_expir
 http_handler_fn api_auth_keys_list, api_auth_keys_create, api_auth_keys_expire,
     api_auth_keys_delete;
 http_handler_fn api_auth_register, api_auth_reject;
+http_handler_fn api_auth_approve;
+http_handler_fn api_ssh_checks_list, api_ssh_checks_approve, api_ssh_checks_reject;
+/* For headscale's calls about an auth id that is an SSH check's; answers {} or the error. */
+void api_ssh_check_decide(struct api *api, struct http_exchange *x, const struct http_request *req,
+                          struct str id, bool approve);
 http_handler_fn api_tailnets_list, api_tailnets_create;

@@ -166,6 +166,24 @@ void api_nodes_register(void *owner, struct http_exchange *x, const struct http_
     approve(a, user, key);
 }
 
+static struct str body_auth_id(const struct json_value *body)
+{
+    return auth_id_of(str_trim(json_as_str(json_get_nocase(body, "authId"), STR_NONE)));
+}
+
+/* The id is an SSH check's, which does not wait for the registrar; takes `a`. */
+static void decide_check(struct asked *a, struct str id, bool approve)
+{
+    struct api *api = a->owner;
+    struct http_exchange *x = a->x;
+    const struct http_request *req = a->req;
+    struct str copy = str_copy(id);
+
+    asked_free(a);
+    api_ssh_check_decide(api, x, req, copy, approve);
+    str_free(&copy);
+}
+
 void api_auth_reject(void *owner, struct http_exchange *x, const struct http_request *req)
 {
     const struct json_value *body = NULL;
@@ -173,7 +191,20 @@ void api_auth_reject(void *owner, struct http_exchange *x, const struct http_req
 
     if (!a)
         return;
-    a->call.command.name =
-        auth_id_of(str_trim(json_as_str(json_get_nocase(body, "authId"), STR_NONE)));
-    asked_submit(a, api_done_empty);
+    a->call.command.name = body_auth_id(body);
+    if (str_starts(a->call.command.name, STR(SSH_CHECK_ID_PREFIX)))
+        decide_check(a, a->call.command.name, false);
+    else
+        asked_submit(a, api_done_empty);
+}
+
+/* headscale approves SSH checks with it; a machine's registration needs a user and has a call of
+ * its own. */
+void api_auth_approve(void *owner, struct http_exchange *x, const struct http_request *req)
+{
+    const struct json_value *body = NULL;
+    struct asked *a = api_ask(owner, x, req, COMMAND_REGISTER_APPROVE, &body);
+
+    if (a)
+        decide_check(a, body_auth_id(body), true);
 }

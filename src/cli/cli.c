@@ -93,6 +93,10 @@ static const struct flag_spec auth_reject[] = {
     {"auth-id", 0, true, true, "last part of the URL that the machine shows"},
     {0},
 };
+static const struct flag_spec auth_approve[] = {
+    {"auth-id", 0, true, true, "the check's id"},
+    {0},
+};
 static const struct flag_spec quickstart[] = {
     {"user", 'u', true, false, "who is to own the machine (admin); made if there is none"},
     {"reusable", 0, false, false, "a key for any number of machines"},
@@ -106,6 +110,7 @@ static const struct flag_spec quickstart[] = {
 #define KEYS "preauthkeys", "preauthkey authkey pre"
 #define NODES "nodes", "node"
 #define AUTH "auth", ""
+#define SSH "ssh", ""
 #define TAILNETS "tailnets", "tailnet"
 #define GENERATE "generate", "gen"
 #define ALONE "", ""
@@ -138,6 +143,13 @@ static const struct command_spec commands[] = {
      true},
     {AUTH, "register", "", "", "let a waiting machine in", auth_register, cmd_auth_register, false},
     {AUTH, "reject", "", "", "refuse a waiting machine", auth_reject, cmd_auth_reject, false},
+    {AUTH, "approve", "", "", "headscale's form of ssh approve", auth_approve, cmd_auth_approve,
+     true},
+    {SSH, "list", "ls show", "", "list SSH log-ins that wait, and approvals", NULL, cmd_ssh_list,
+     false},
+    {SSH, "approve", "", "ID", "let a waiting SSH log-in in", NULL, cmd_ssh_approve, false},
+    {SSH, "reject", "revoke", "ID", "refuse one, or take its approval back", NULL, cmd_ssh_reject,
+     false},
     {TAILNETS, "list", "ls show", "", "list tailnets", NULL, cmd_tailnets_list, false},
     {TAILNETS, "create", "c new", "NAME", "make a tailnet", NULL, cmd_tailnets_create, false},
     {GENERATE, "private-key", "", "", "print a new key", NULL, cmd_private_key, false},

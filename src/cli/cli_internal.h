@@ -68,7 +68,8 @@ int cmd_keys_create(struct cli *), cmd_keys_list(struct cli *), cmd_keys_expire(
 int cmd_nodes_list(struct cli *), cmd_nodes_routes(struct cli *), cmd_nodes_expire(struct cli *),
     cmd_nodes_rename(struct cli *), cmd_nodes_delete(struct cli *), cmd_nodes_tag(struct cli *),
     cmd_nodes_approve(struct cli *), cmd_nodes_register(struct cli *);
-int cmd_auth_register(struct cli *), cmd_auth_reject(struct cli *);
+int cmd_auth_register(struct cli *), cmd_auth_reject(struct cli *), cmd_auth_approve(struct cli *);
+int cmd_ssh_list(struct cli *), cmd_ssh_approve(struct cli *), cmd_ssh_reject(struct cli *);
 int cmd_tailnets_list(struct cli *), cmd_tailnets_create(struct cli *);
 int cmd_policy_eval(struct cli *);
 int cmd_serve(struct cli *), cmd_configtest(struct cli *), cmd_health(struct cli *),

@@ -100,13 +100,15 @@ static void put_plain(struct buf *out, struct str text)
 static void put_owner(struct buf *out, const struct tailnet_view *view, const struct node *n)
 {
     const struct user *user = n->user ? view_user_find(view, n->user) : NULL;
+    struct buf scratch = BUF(1024);
 
     if (user)
-        put_plain(out, user->name);
+        put_plain(out, user_login_name(user, &scratch));
     for (size_t i = 0; !user && i < n->tags.len; i++) {
         buf_put(out, i > 0 ? STR(",") : STR(""));
         put_plain(out, n->tags.items[i]);
     }
+    buf_fini(&scratch);
 }
 
 /* What the person sees who waits for a shell: who asks for what, and what lets them in. */

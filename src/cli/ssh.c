@@ -1,0 +1,104 @@
+/* ssh …: log-ins that a check rule holds until somebody approves them. */
+
+#include "cli/cli_internal.h"
+
+static struct str side(struct cli *cli, const struct json_value *check, const char *which)
+{
+    const struct json_value *node = json_get_object(check, which);
+    struct str name = json_get_str(node, "name"), user = json_get_str(node, "user");
+    const struct json_value *tags = json_get_array(node, "tags");
+
+    if (name.len == 0)
+        name = arena_printf(cli->arena, "node %.*s", STR_ARG(json_get_str(node, "id")));
+    if (user.len > 0)
+        return arena_printf(cli->arena, "%.*s (%.*s)", STR_ARG(name), STR_ARG(user));
+    if (json_len(tags) > 0)
+        return arena_printf(cli->arena, "%.*s (%.*s)", STR_ARG(name),
+                            STR_ARG(json_as_str(json_first(tags), STR_NONE)));
+    return name;
+}
+
+/* Names come from machines and must not steer the terminal; tables see to that themselves. */
+static struct str plain(struct cli *cli, struct str text)
+{
+    char *out = arena_alloc(cli->arena, text.len + 1);
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+
+        out[i] = c < 0x20 || c == 0x7f ? '.' : text.ptr[i];
+    }
+    return str_bytes(out, text.len);
+}
+
+int cmd_ssh_list(struct cli *cli)
+{
+    static const char *const columns[] = {"ID", "State", "From",  "To",
+                                          "As", "Asked", "Until", NULL};
+    const struct json_value *answer = NULL;
+
+    if (!cli_call(cli, "listing SSH checks", "GET", STR("/api/v1/ssh/check"), NULL, &answer))
+        return 1;
+    const struct json_value *checks = json_get_array(answer, "checks");
+    if (!cli_is_human(cli))
+        return cli_show(cli, checks, "");
+    struct table *t = table_new(cli, columns);
+
+    JSON_EACH(check, checks) {
+        table_row(t);
+        table_cell(t, json_get_str(check, "id"));
+        table_cell(t, json_get_str(check, "state"));
+        table_cell(t, side(cli, check, "source"));
+        table_cell(t, side(cli, check, "destination"));
+        table_cell(t, json_get_str(check, "localUser"));
+        table_cell_time(t, check, "askedAt", "");
+        table_cell_time(t, check, "endsAt", "");
+    }
+    table_print(t);
+    return 0;
+}
+
+static int decide(struct cli *cli, const char *doing, const char *verb, const char *done)
+{
+    const struct json_value *answer = NULL;
+
+    if (cli->args.n_operands != 1)
+        return cli_fail(cli, "%s wants one ID, as `hatsize ssh list` and the waiting person see it",
+                        verb);
+    struct str path = arena_printf(cli->arena, "/api/v1/ssh/check/%.*s/%s",
+                                   STR_ARG(cli_escape(cli, cli->args.operands[0])), verb);
+
+    if (!cli_call(cli, doing, "POST", path, NULL, &answer))
+        return 1;
+    const struct json_value *check = json_get(answer, "check");
+    struct str said = arena_printf(
+        cli->arena, "%s: %.*s to %.*s as %.*s", done, STR_ARG(side(cli, check, "source")),
+        STR_ARG(side(cli, check, "destination")), STR_ARG(json_get_str(check, "localUser")));
+    return cli_show(cli, check, plain(cli, said).ptr);
+}
+
+int cmd_ssh_approve(struct cli *cli)
+{
+    return decide(cli, "approving an SSH log-in", "approve", "Approved");
+}
+
+int cmd_ssh_reject(struct cli *cli)
+{
+    return decide(cli, "rejecting an SSH log-in", "reject", "Rejected");
+}
+
+int cmd_auth_approve(struct cli *cli)
+{
+    struct buf body = BUF(16384);
+    struct json_writer w = JSON_WRITER(&body);
+    const struct json_value *answer = NULL;
+
+    json_begin_object(&w);
+    json_field_str(&w, STR("authId"), args_get(&cli->args, "auth-id"));
+    json_end_object(&w);
+    bool ok = cli_call(cli, "approving auth request", "POST", STR("/api/v1/auth/approve"), &body,
+                       &answer);
+
+    buf_fini(&body);
+    return ok ? cli_show(cli, answer, "Auth request approved") : 1;
+}
