@@ -240,6 +240,7 @@ static void number_nodes(struct eval_case *c)
     struct eval_node **order = arena_alloc(c->arena, (c->n_nodes + 1) * sizeof(struct eval_node *));
     int64_t last_ms = 0;
 
+    c->by_age = order;
     for (size_t i = 0; i < c->n_nodes; i++)
         order[i] = &c->nodes[i];
     qsort(order, c->n_nodes, sizeof(*order), by_creation);
@@ -402,8 +403,8 @@ static int load_nodes(struct domain *domain, struct eval_case *c, const struct p
     }
     domain_load_done(domain, now_ms);
     for (size_t i = 0; i < c->n_nodes; i++)
-        if (bring_online(domain, c->nodes[i].node, now_ms, err) < 0)
-            return err_wrap(err, "nodes[%zu]", i);
+        if (bring_online(domain, c->by_age[i]->node, now_ms, err) < 0)
+            return -(int)err->code;
     return 0;
 }
 

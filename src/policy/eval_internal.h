@@ -19,6 +19,7 @@ struct eval_case {
     size_t n_users;
     struct eval_node *nodes; /* in the case's order */
     size_t n_nodes;
+    struct eval_node **by_age; /* the same by id */
 };
 
 struct eval_node {
