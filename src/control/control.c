@@ -55,12 +55,14 @@ int control_new(const struct control_options *options, struct control **out, str
     struct control *c = NEW(struct control);
     const struct registrar_options registrar_options = {.domain = options->domain,
                                                         .store = options->store,
+                                                        .policy_file = options->policy_file,
                                                         .loops = options->loops,
                                                         .n_loops = options->n_loops,
                                                         .on_publish = on_publish,
                                                         .user = c};
 
     c->options = *options;
+    c->options.policy_file = NULL;
     c->n_loops = options->n_loops;
     c->loops = mem_dup(options->loops, options->n_loops * sizeof(*options->loops));
     c->hubs = mem_alloc_array(options->n_loops, sizeof(*c->hubs));

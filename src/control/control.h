@@ -30,6 +30,9 @@ struct control_options {
     struct str server_url; /* http(s)://host[:port], no path, no slash at the end */
     struct store *store;   /* taken */
     struct domain *domain; /* taken; loaded */
+    /* The first tailnet's policy comes from a file: how that is at the start. NULL: from the
+     * database. Borrowed for the call. */
+    const struct policy_file *policy_file;
     /* A node's key is no longer good (deleted, expired, rotated); on any loop's thread. May be
      * NULL. */
     void (*on_key_gone)(void *user, const struct node_key *key);

@@ -97,14 +97,19 @@ void hub_free(struct hub *h)
     mem_free(h);
 }
 
+static const struct hub_tailnet *tailnet_of(const struct hub *h, tailnet_id id)
+{
+    if (id != 0)
+        return map_find_u64(h->by_id, id);
+    if (list_is_empty(&h->tailnets))
+        return NULL;
+    return CONTAINER_OF(list_first(&h->tailnets), struct hub_tailnet, tailnets_link);
+}
+
 const struct tailnet_view *hub_view(const struct hub *h, tailnet_id id)
 {
-    const struct hub_tailnet *t = NULL;
+    const struct hub_tailnet *t = tailnet_of(h, id);
 
-    if (id != 0)
-        t = map_find_u64(h->by_id, id);
-    else if (!list_is_empty(&h->tailnets))
-        t = CONTAINER_OF(list_first(&h->tailnets), struct hub_tailnet, tailnets_link);
     return t ? netmap_feed_view(t->feed) : NULL;
 }
 
@@ -130,7 +135,7 @@ const struct tailnet_view *hub_view_at(const struct hub *h, size_t i)
 
 const struct policy *hub_policy(const struct hub *h, tailnet_id id)
 {
-    const struct hub_tailnet *t = map_find_u64(h->by_id, id);
+    const struct hub_tailnet *t = tailnet_of(h, id);
 
     return t ? netmap_feed_policy(t->feed) : NULL;
 }
@@ -326,13 +331,14 @@ static void tailnet_schedule_flush(struct hub_tailnet *t)
         timer_start(&t->flush, HUB_FLUSH_MS - since);
 }
 
-static struct hub_tailnet *tailnet_add(struct hub *h, const struct tailnet_view *view)
+static struct hub_tailnet *tailnet_add(struct hub *h, const struct publication *p)
 {
     struct hub_tailnet *t = NEW(struct hub_tailnet);
 
-    t->id = view_info(view)->id;
+    t->id = view_info(p->view)->id;
     t->hub = h;
-    t->feed = netmap_feed_new(view);
+    t->feed = netmap_feed_new(p->view);
+    netmap_feed_set_policy(t->feed, p->policy);
     t->flushed_ms = loop_now_ms(h->loop) - HUB_FLUSH_MS;
     list_init(&t->sessions);
     timer_init(&t->flush, h->loop, on_flush_timer, t);
@@ -342,7 +348,7 @@ static struct hub_tailnet *tailnet_add(struct hub *h, const struct tailnet_view 
 }
 
 /* Everything told so far may be wrong: a new feed, and clients start over on new streams. */
-static void tailnet_reset(struct hub_tailnet *t, const struct tailnet_view *view)
+static void tailnet_reset(struct hub_tailnet *t, const struct publication *p)
 {
     struct hub *h = t->hub;
 
@@ -350,7 +356,7 @@ static void tailnet_reset(struct hub_tailnet *t, const struct tailnet_view *view
     list_remove(&t->tailnets_link);
     timer_stop(&t->flush);
     t->is_orphan = true;
-    (void)tailnet_add(h, view);
+    (void)tailnet_add(h, p);
     if (list_is_empty(&t->sessions)) {
         tailnet_free(t);
         return;
@@ -389,11 +395,11 @@ void hub_publish(struct hub *h, const struct publication *p)
     struct hub_tailnet *t = map_find_u64(h->by_id, view_info(p->view)->id);
 
     if (!t) {
-        (void)tailnet_add(h, p->view);
+        (void)tailnet_add(h, p);
         return;
     }
     if (p->reset) {
-        tailnet_reset(t, p->view);
+        tailnet_reset(t, p);
         return;
     }
     /* While the feed still has the view before. */
@@ -401,6 +407,8 @@ void hub_publish(struct hub *h, const struct publication *p)
         if (p->changes[i].kind == CHANGE_NODE_REMOVED)
             say_farewell(t, p->changes[i].id);
     netmap_feed_publish(t->feed, p->view, p->changes, p->n_changes);
+    if (netmap_feed_policy(t->feed) != p->policy)
+        netmap_feed_set_policy(t->feed, p->policy);
     for (size_t i = 0; i < p->n_changes; i++)
         if (p->changes[i].kind == CHANGE_STREAM_END)
             end_stream(t, p->changes[i].id, p->changes[i].arg);

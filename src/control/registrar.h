@@ -15,10 +15,13 @@
  * only written behind (endpoints, online, facts) is told at once and committed within a second.
  *   2. One round is in flight at a time; what comes meanwhile shares the next commit.
  *   3. A loop gets a publication before the answers of the same round, in the order of revisions.
- *   4. When a commit fails, its calls and those applied on top of them are refused, the domain is
+ *   4. The policy is judged here, before COMMAND_POLICY_SET is applied, and compiled here, for each
+ * publication; see policies.h.
+ *   5. When a commit fails, its calls and those applied on top of them are refused, the domain is
  * read anew from the store, and every loop gets a reset: map streams end and clients come back.
  */
 
+#include "control/policies.h"
 #include "core/list.h"
 #include "net/loop.h"
 #include "store/store.h"
@@ -29,14 +32,27 @@ struct registrar;
 /* What a loop is told. Counted by the registrar; borrowed during on_publish. */
 struct publication {
     const struct tailnet_view *view;
+    const struct policy *policy; /* in force, compiled against this very view */
     const struct change *changes;
     size_t n_changes;
     bool reset; /* forget what you have of this tailnet: the changes since are unknown */
 };
 
+/*
+ * The first tailnet's policy as its file has it at the start. A good one is in force before anybody
+ * is told anything; a bad one is noted, and the last good one stays.
+ */
+struct policy_file {
+    struct str path;    /* for complaints; empty: there is no file, and no policy */
+    struct str text;    /* valid when `trouble` is empty */
+    struct str trouble; /* why it cannot be read */
+};
+
 struct registrar_options {
     struct domain *domain; /* taken; loaded, load_done called */
     struct store *store;   /* taken */
+    /* NULL: what the database has is in force. Borrowed for the call. */
+    const struct policy_file *policy_file;
     /* Runs on each of these loops, for every publication. */
     struct loop *const *loops;
     size_t n_loops;
@@ -57,6 +73,7 @@ void registrar_free(struct registrar *r);
 struct registrar_call {
     struct command command;
     bool hold; /* COMMAND_REGISTER with a follow-up: answer only when it is decided */
+    struct policy_verdict *verdict; /* COMMAND_POLICY_SET: why it is refused; NULL: not asked */
 
     struct loop *loop; /* where done runs */
     void (*done)(struct registrar_call *call);
@@ -87,6 +104,16 @@ struct registrar_query {
     struct registrar *registrar;
 };
 void registrar_ask(struct registrar *r, struct registrar_query *q);
+
+/* The policy file is bad or cannot be read, and why; the policy in force stays. Empty: it is good
+ * again. tailnet 0: the first. From any thread. */
+void registrar_note_policy(struct registrar *r, tailnet_id tailnet, struct str text);
+/* What is wrong with policies. In a query's `run` only. */
+void registrar_policy_troubles(const struct registrar *r,
+                               void (*each)(void *user, const struct policy_trouble *t),
+                               void *user);
+/* Whether anything is; any thread. */
+bool registrar_policies_are_well(const struct registrar *r);
 
 /* Whether the last commit succeeded; any thread. For /health. */
 bool registrar_is_healthy(const struct registrar *r);

@@ -10,11 +10,15 @@
 
 #define WRITE_BEHIND_MS 1000
 #define RETRY_MS 1000
+#define JUDGE_MS 5000      /* tests of policies in force run at most so often */
 #define HELD_PER_PENDING 8 /* follow-ups of one pending registration */
 
 struct round_tailnet {
     tailnet_id id;
-    const struct tailnet_view *view; /* after the last change here */
+    const struct tailnet_view *view;        /* after the last change here */
+    const struct policy_document *document; /* of the same time; counted, NULL: none */
+    const struct policy *policy;            /* of that document, when it came with this round */
+    size_t policy_at;                       /* changes that were before it */
     struct change_list changes;
     size_t stored; /* of these, how many are in the batch */
     bool fresh;
@@ -52,11 +56,13 @@ struct registrar {
     bool is_committing;
     bool is_broken;   /* the store cannot even be read */
     struct map *held; /* auth id -> struct held_list */
-    struct timer tick, behind, retry;
+    struct policies *policies;
+    struct timer tick, behind, retry, judge;
     struct loop_message close_message;
     bool close_posted;
     _Atomic(uint64_t) next_ticket;
     _Atomic(bool) healthy;
+    _Atomic(bool) policies_are_well;
 
     /* The storage thread's. */
     struct store *store;

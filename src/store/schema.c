@@ -210,6 +210,8 @@ static const char *const statements[SQL_STATEMENTS] = {
                       "  WHERE created_ms = (SELECT max(created_ms) FROM policies WHERE tailnet = "
                       "q.tailnet)) AS p"
                       " ON p.tailnet = id ORDER BY id",
+    [SQL_POLICIES_OF] = "SELECT text, created_ms FROM policies WHERE tailnet = $1"
+                        " ORDER BY created_ms DESC",
     [SQL_USERS_ALL] = "SELECT " USER_COLUMNS " FROM users ORDER BY id",
     [SQL_AUTH_KEYS_ALL] = "SELECT " AUTH_KEY_COLUMNS " FROM auth_keys ORDER BY id",
     [SQL_NODES_ALL] = "SELECT " NODE_COLUMNS " FROM nodes ORDER BY id",

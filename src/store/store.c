@@ -169,6 +169,36 @@ int store_check(struct store *s, struct err *err)
     return 0;
 }
 
+/* ---- earlier policies ---- */
+
+struct policies_read {
+    bool (*each)(void *user, struct str text, int64_t created_ms);
+    void *user;
+    bool is_done;
+};
+
+static int read_policy(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct policies_read *r = user;
+
+    if (n != 2 || columns[0].type != DB_TEXT || columns[1].type != DB_INT)
+        return err_set(err, ERR_INVALID, "a row of policies is damaged");
+    r->is_done = r->is_done || !r->each(r->user, columns[0].s, columns[1].i);
+    return 0;
+}
+
+int store_policies(struct store *s, tailnet_id tailnet,
+                   bool (*each)(void *user, struct str text, int64_t created_ms), void *user,
+                   struct err *err)
+{
+    const struct db_value args[] = {DB_INT_OF(tailnet)};
+    struct policies_read r = {.each = each, .user = user};
+
+    if (s->db->ops->run(s->db, SQL_POLICIES_OF, args, ARRAY_LEN(args), read_policy, &r, err) < 0)
+        return err_wrap(err, "reading earlier policies");
+    return 0;
+}
+
 /* ---- values of the server ---- */
 
 struct value_read {

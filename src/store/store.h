@@ -28,6 +28,14 @@ MUST_USE int store_load(struct store *s, struct domain *d, struct err *err);
 /* Whether the database answers. */
 MUST_USE int store_check(struct store *s, struct err *err);
 
+/*
+ * The texts a tailnet's policy had, the newest first, as long as `each` says true. The text is
+ * borrowed for the call.
+ */
+MUST_USE int store_policies(struct store *s, tailnet_id tailnet,
+                            bool (*each)(void *user, struct str text, int64_t created_ms),
+                            void *user, struct err *err);
+
 /* Small named values of the server itself (schema-free): settings, first-start marks. */
 MUST_USE int store_value_get(struct store *s, struct str name, struct buf *value, bool *found,
                              struct err *err);

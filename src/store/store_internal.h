@@ -49,6 +49,7 @@ enum db_statement {
     SQL_VALUE_GET,
     SQL_COUNTERS_ALL,
     SQL_INFOS_ALL,
+    SQL_POLICIES_OF,
     SQL_USERS_ALL,
     SQL_AUTH_KEYS_ALL,
     SQL_NODES_ALL,
