@@ -291,6 +291,8 @@ enum ssh_verdict ssh_checks_ask(struct ssh_checks *s, const struct ssh_login *lo
     if (c && c->state == SSH_CHECK_APPROVED)
         return SSH_ACCEPTED;
     if (own && is_same_login(&own->login, login)) {
+        if (own->login.ssh_user.len == 0) /* a rule's own URL need not say it, ours does */
+            own->login.ssh_user = str_copy(login->ssh_user);
         *check = own;
         return verdict_of(own);
     }
