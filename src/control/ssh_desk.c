@@ -371,11 +371,13 @@ void ssh_desk_ask(struct ssh_desk *d, struct ssh_desk_query *q)
 
 /* ---- Changes ---- */
 
+/* Whether it may end a check: nodes, users and the policy, which may ask about a machine's posture.
+ */
 static bool is_about_checks(const struct change *c)
 {
     switch (c->kind) {
     case CHANGE_NODE:
-        return c->mask & (NODE_CARD | NODE_KEY | NODE_EXPIRY);
+        return c->mask & (NODE_CARD | NODE_KEY | NODE_EXPIRY | NODE_FACTS | NODE_FACTS_PRIVATE);
     case CHANGE_NODE_REMOVED:
     case CHANGE_USER:
     case CHANGE_USER_REMOVED:
@@ -391,22 +393,18 @@ static bool is_about_checks(const struct change *c)
     return false;
 }
 
-void ssh_desk_policy_changed(struct ssh_desk *d, tailnet_id tailnet)
-{
-    if (ssh_checks_count(d->checks) == 0)
-        return;
-    ssh_checks_refresh(d->checks, tailnet);
-    arm(d);
-}
-
 void ssh_desk_publish(struct ssh_desk *d, const struct publication *p)
 {
     bool matters = p->reset;
 
+    if (ssh_checks_count(d->checks) == 0)
+        return;
     for (size_t i = 0; !matters && i < p->n_changes; i++)
         matters = is_about_checks(&p->changes[i]);
-    if (matters)
-        ssh_desk_policy_changed(d, view_info(p->view)->id);
+    if (!matters)
+        return;
+    ssh_checks_refresh(d->checks, view_info(p->view)->id);
+    arm(d);
 }
 
 /* ---- Life ---- */

@@ -34,8 +34,6 @@ void ssh_desk_free(struct ssh_desk *d);
 
 /* On the desk's loop, after its hub has taken it up. */
 void ssh_desk_publish(struct ssh_desk *d, const struct publication *p);
-/* On the desk's loop, after its hub has another policy for the tailnet. */
-void ssh_desk_policy_changed(struct ssh_desk *d, tailnet_id tailnet);
 
 /*
  * A machine's question; answers the exchange. `hub` is that of the request's loop, `machine` the
