@@ -228,10 +228,17 @@ struct policy_service_approver {
     struct policy_refs approvers;
 };
 
-/* Assertions of the author; their shape is judged when they run (policy.md 13). */
+/*
+ * Assertions of the author; their shape is judged when they run (policy.md 13). What they name is
+ * among the document's selectors; NULL where it is no selector or names nothing that is defined,
+ * for that fails the test and does not refuse the text.
+ */
 struct policy_test {
     struct policy_pos pos;
     struct policy_word src;
+    const struct policy_selector *src_is;
+    const struct policy_selector **accept_is; /* of each of accept, ports aside */
+    const struct policy_selector **deny_is;
     struct policy_word proto; /* empty: none; a JSON number as its text */
     struct policy_words accept;
     struct policy_words deny;
@@ -239,6 +246,8 @@ struct policy_test {
 struct policy_ssh_test {
     struct policy_pos pos;
     struct policy_word src;
+    const struct policy_selector *src_is;
+    const struct policy_selector **dst_is; /* of each of dst */
     struct policy_words dst;
     struct policy_words accept;
     struct policy_words check;

@@ -162,6 +162,21 @@ bool doc_auto_approvers(struct doc_reader *r, const struct json_value *v)
 
 /* ---- tests and sshTests: read here, judged when they run ---- */
 
+/* What each of the words names. */
+static const struct policy_selector **mention_all(struct doc_reader *r,
+                                                  const struct policy_words *words, bool with_ports)
+{
+    const struct policy_selector **out =
+        arena_alloc(r->doc->arena, (words->len + 1) * sizeof(const struct policy_selector *));
+
+    for (size_t i = 0; i < words->len; i++) {
+        struct str text = words->items[i].text;
+
+        out[i] = doc_mention(r, with_ports ? doc_test_host(r, text) : text);
+    }
+    return out;
+}
+
 static bool read_test(struct doc_reader *r, const struct json_value *v, struct policy_test *t)
 {
     const struct json_value *src, *proto, *accept, *deny, *attrs;
@@ -183,6 +198,9 @@ static bool read_test(struct doc_reader *r, const struct json_value *v, struct p
     if (attrs)
         doc_undelivered(r, doc_pos(attrs),
                         "srcPostureAttrs is not delivered yet: the test runs without it");
+    t->src_is = doc_mention(r, t->src.text);
+    t->accept_is = mention_all(r, &t->accept, true);
+    t->deny_is = mention_all(r, &t->deny, true);
     return true;
 }
 
@@ -212,10 +230,14 @@ static bool read_ssh_test(struct doc_reader *r, const struct json_value *v,
         {"check", NULL, &check}, {"deny", NULL, &deny},
     };
 
-    return doc_fields(r, v, "an SSH test", fields, ARRAY_LEN(fields), false) &&
-           doc_word(r, src, "src", &t->src) && doc_words(r, dst, "dst", &t->dst) &&
-           doc_words(r, accept, "accept", &t->accept) && doc_words(r, check, "check", &t->check) &&
-           doc_words(r, deny, "deny", &t->deny);
+    if (!doc_fields(r, v, "an SSH test", fields, ARRAY_LEN(fields), false) ||
+        !doc_word(r, src, "src", &t->src) || !doc_words(r, dst, "dst", &t->dst) ||
+        !doc_words(r, accept, "accept", &t->accept) || !doc_words(r, check, "check", &t->check) ||
+        !doc_words(r, deny, "deny", &t->deny))
+        return false;
+    t->src_is = doc_mention(r, t->src.text);
+    t->dst_is = mention_all(r, &t->dst, false);
+    return true;
 }
 
 bool doc_ssh_tests(struct doc_reader *r, const struct json_value *v)

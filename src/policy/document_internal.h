@@ -104,6 +104,8 @@ MUST_USE bool doc_ref(struct doc_reader *r, enum doc_place place, struct str tex
 /* A list of them; v NULL: empty. */
 MUST_USE bool doc_refs(struct doc_reader *r, enum doc_place place, const struct json_value *v,
                        const char *what, struct policy_refs *out);
+/* What a test names, one of the document's selectors from now on; NULL: nothing. */
+const struct policy_selector *doc_mention(struct doc_reader *r, struct str text);
 /* A user as a member of a group: contains '@'. */
 MUST_USE bool doc_user(struct doc_reader *r, struct str text, struct policy_pos pos,
                        struct policy_ref *out);
@@ -118,6 +120,8 @@ const struct policy_posture *doc_posture_find(const struct policy_document *d, s
 /* One entry of acls[].dst: a selector and its ports. */
 MUST_USE bool doc_acl_target(struct doc_reader *r, const struct json_value *v,
                              struct policy_target *out);
+/* The selector in a test's destination, what is behind the last colon aside; empty: none. */
+struct str doc_test_host(struct doc_reader *r, struct str text);
 /* acls[].proto, a string or a number; NULL or empty: -1. */
 MUST_USE bool doc_acl_proto(struct doc_reader *r, const struct json_value *v, int *out);
 /* One entry of grants[].ip. */

@@ -172,6 +172,18 @@ bool doc_acl_target(struct doc_reader *r, const struct json_value *v, struct pol
            doc_ref(r, PLACE_ACL_DST, host, pos, &out->ref);
 }
 
+struct str doc_test_host(struct doc_reader *r, struct str text)
+{
+    ptrdiff_t colon = str_rfind_char(text, ':');
+
+    if (colon <= 0)
+        return STR_NONE;
+    struct str host = str_trim(str_sub(text, 0, (size_t)colon));
+    if (str_starts(host, STR("[")) && !without_brackets(r, &host))
+        return STR_NONE;
+    return host;
+}
+
 /* As Go prints a list of strings: "[tcp 80 90](3)". */
 static bool refuse_colons(struct doc_reader *r, struct str text, struct policy_pos pos)
 {

@@ -468,6 +468,21 @@ bool doc_ref(struct doc_reader *r, enum doc_place place, struct str text, struct
     return true;
 }
 
+const struct policy_selector *doc_mention(struct doc_reader *r, struct str text)
+{
+    struct policy_selector fresh = {0};
+
+    text = str_trim(text);
+    const struct policy_selector *s = map_find(r->by_text, text);
+    if (s)
+        return s;
+    if (!classify(text, &fresh) || !look_up(r->doc, &fresh))
+        return NULL;
+    if (fresh.kind == SELECTOR_DOMAIN && r->domains && !str_list_has(r->domains, fresh.domain))
+        return NULL;
+    return intern(r, &fresh);
+}
+
 bool doc_refs(struct doc_reader *r, enum doc_place place, const struct json_value *v,
               const char *what, struct policy_refs *out)
 {
