@@ -229,6 +229,7 @@ static void request_back(struct loop_message *msg)
     request_drop(r);
 }
 
+/* From here on the block is its own loop's. */
 static void send_back(struct ssh_request *r, enum ssh_verdict verdict)
 {
     r->verdict = verdict;
@@ -245,13 +246,14 @@ static void on_verdict(struct ssh_held *h, enum ssh_verdict verdict)
 static void request_arrives(struct loop_message *msg)
 {
     struct ssh_request *r = CONTAINER_OF(msg, struct ssh_request, message);
+    struct ssh_desk *d = r->desk;
     struct ssh_check *check = NULL;
 
     if (msg->cancelled) {
         request_back(msg);
         return;
     }
-    enum ssh_verdict verdict = ssh_checks_ask(r->desk->checks, &r->login, r->id, &check);
+    enum ssh_verdict verdict = ssh_checks_ask(d->checks, &r->login, r->id, &check);
 
     if (verdict == SSH_ASK || verdict == SSH_HOLD)
         memcpy(r->shown, check->id, sizeof(r->shown));
@@ -259,7 +261,7 @@ static void request_arrives(struct loop_message *msg)
         send_back(r, verdict);
     else if (!ssh_check_hold(check, &r->held))
         send_back(r, SSH_TOO_MANY);
-    arm(r->desk);
+    arm(d);
 }
 
 static void request_leaves(struct loop_message *msg)
