@@ -2,6 +2,7 @@
 
 #include "api/api_internal.h"
 
+#include "core/log.h"
 #include "core/metric.h"
 
 static const char *status_title(int status)
@@ -94,11 +95,13 @@ struct asked *api_ask(struct api *api, struct http_exchange *x, const struct htt
     if (!view)
         return NULL;
     struct asked *a = asked_new(api, control_registrar(api->control), x, req);
-    if (req->body.len > 0 && !json_parse(a->arena, req->body, NULL, &value, &error)) {
-        struct str text =
+    /* What the command borrows must outlive a client that leaves. */
+    struct str text = arena_copy(a->arena, req->body);
+    if (text.len > 0 && !json_parse(a->arena, text, NULL, &value, &error)) {
+        struct str why =
             arena_printf(a->arena, "line %u, column %u: %s", error.line, error.col, error.text);
 
-        api_problem(x, 400, "the body is not JSON", text.ptr);
+        api_problem(x, 400, "the body is not JSON", why.ptr);
         asked_free(a);
         return NULL;
     }
@@ -175,17 +178,6 @@ static void on_version(void *user, struct http_exchange *x, const struct http_re
     api_respond(x, &body);
 }
 
-static void on_health(void *user, struct http_exchange *x, const struct http_request *req)
-{
-    struct api *api = user;
-
-    (void)req;
-    if (registrar_is_healthy(control_registrar(api->control)))
-        http_respond(x, 200, "application/json", STR("{\"databaseConnectivity\":true}\n"));
-    else
-        api_problem(x, 500, "the database does not answer", NULL);
-}
-
 static void on_metrics(void *user, struct http_exchange *x, const struct http_request *req)
 {
     struct buf body = BUF((size_t)1 << 20);
@@ -222,7 +214,12 @@ static const struct http_route routes[] = {
     {"POST", "/api/v1/ssh/check/{id}/reject", api_ssh_checks_reject, API_BODY_MAX},
     {"GET", "/api/v1/tailnet", api_tailnets_list, 0},
     {"POST", "/api/v1/tailnet", api_tailnets_create, API_BODY_MAX},
-    {"GET", "/api/v1/health", on_health, 0},
+    {"GET", "/api/v1/policy", api_policy_get, 0},
+    {"PUT", "/api/v1/policy", api_policy_set, API_POLICY_BODY_MAX},
+    {"POST", "/api/v1/policy/check", api_policy_check, API_POLICY_BODY_MAX},
+    {"POST", "/api/v1/policy/diff", api_policy_diff, API_POLICY_BODY_MAX},
+    {"GET", "/api/v1/policy/explain", api_policy_explain, 0},
+    {"GET", "/api/v1/health", api_health, 0},
     {"GET", "/version", on_version, 0},
     {"GET", "/metrics", on_metrics, 0},
 };
@@ -237,16 +234,29 @@ struct api *api_new(const struct api_options *options)
 {
     struct api *api = NEW(struct api);
     char *version = str_dup(str_from(options->version));
+    struct err err = {0};
 
     api->control = options->control;
     api->version = str_from(version);
+    api->policy_from_file = options->policy_from_file;
+    if (worker_pool_new(1, &api->pool, &err) < 0)
+        log_event(LOG_WARN, "policies are judged on the network's threads", LOG_ERR(&err));
     return api;
+}
+
+void api_stop(struct api *api)
+{
+    if (!api)
+        return;
+    worker_pool_free(api->pool);
+    api->pool = NULL;
 }
 
 void api_free(struct api *api)
 {
     if (!api)
         return;
+    api_stop(api);
     str_free(&api->version);
     mem_free(api);
 }

@@ -20,8 +20,11 @@ struct api;
 struct api_options {
     struct control *control;
     const char *version;
+    bool policy_from_file; /* the first tailnet's; then it cannot be set here */
 };
 MUST_USE struct api *api_new(const struct api_options *options);
+/* Ends what runs beside the loops; before they are freed. */
+void api_stop(struct api *api);
 void api_free(struct api *api);
 /* Routes whose handlers want the api as the server's user pointer. */
 const struct http_route *api_routes(size_t *n);

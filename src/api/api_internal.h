@@ -8,10 +8,14 @@
 #include "json/writer.h"
 
 #define API_BODY_MAX ((size_t)1 << 20)
+/* A policy as a JSON string, with every other byte escaped. */
+#define API_POLICY_BODY_MAX (2 * TAILNET_POLICY_MAX + 65536)
 
 struct api {
     struct control *control;
     struct str version;
+    bool policy_from_file;
+    struct worker_pool *pool; /* what would hold a loop up: judging policies. NULL: done at once */
 };
 
 /* ---- Answers ---- */
@@ -68,4 +72,7 @@ http_handler_fn api_ssh_checks_list, api_ssh_checks_approve, api_ssh_checks_reje
 /* For headscale's calls about an auth id that is an SSH check's; answers {} or the error. */
 void api_ssh_check_decide(struct api *api, struct http_exchange *x, const struct http_request *req,
                           struct str id, bool approve);
+http_handler_fn api_policy_get, api_policy_set, api_policy_check, api_policy_diff,
+    api_policy_explain;
+http_handler_fn api_health;
 http_handler_fn api_tailnets_list, api_tailnets_create;

@@ -163,7 +163,7 @@ void api_nodes_register(void *owner, struct http_exchange *x, const struct http_
         return;
     (void)http_query_get(x, STR("user"), &user);
     (void)http_query_get(x, STR("key"), &key);
-    approve(a, user, key);
+    approve(a, arena_copy(a->arena, user), arena_copy(a->arena, key));
 }
 
 static struct str body_auth_id(const struct json_value *body)

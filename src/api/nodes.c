@@ -111,7 +111,7 @@ void api_nodes_rename(void *owner, struct http_exchange *x, const struct http_re
 
     if (!a)
         return;
-    a->call.command.name = http_param_get(req, STR("name"));
+    a->call.command.name = arena_copy(a->arena, http_param_get(req, STR("name")));
     asked_submit(a, api_done_node);
 }
 

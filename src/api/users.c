@@ -76,7 +76,7 @@ void api_users_rename(void *owner, struct http_exchange *x, const struct http_re
     if (!a)
         return;
     a->call.command.id = id;
-    a->call.command.name = http_param_get(req, STR("name"));
+    a->call.command.name = arena_copy(a->arena, http_param_get(req, STR("name")));
     asked_submit(a, done_user);
 }
 

@@ -114,7 +114,7 @@ bool yaml_is_null(const struct yaml_node *n);
     X(TLS_KEY, "tls_key_path", USED)                                               \
     X(LOG_LEVEL, "log.level", USED)                                                \
     X(LOG_FORMAT, "log.format", USED)                                              \
-    X(POLICY_MODE, "policy.mode", QUIET)                                           \
+    X(POLICY_MODE, "policy.mode", USED)                                            \
     X(POLICY_PATH, "policy.path", USED)                                            \
     X(MAGIC_DNS, "dns.magic_dns", USED)                                            \
     X(BASE_DOMAIN, "dns.base_domain", USED)                                        \

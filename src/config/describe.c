@@ -210,6 +210,8 @@ void config_put(struct buf *out, const struct config *c)
     put_bool(out, "logtail.enabled", c->logtail);
     put_bool(out, "auto_update.enabled", c->auto_update);
     put_bool(out, "randomize_client_port", c->randomize_client_port);
+    put_text(out, "policy.mode", c->policy_in_database ? STR("database") : STR("file"));
+    put_text(out, "policy.path", c->policy_path);
     put_derp(out, &c->derp);
     put_dns(out, &c->dns);
 }

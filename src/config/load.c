@@ -414,16 +414,30 @@ static void section_tailnet(struct loader *l)
     value_bool(l, KEY_RANDOMIZE_PORT, &c->randomize_client_port);
 }
 
+static void section_policy(struct loader *l)
+{
+    struct config *c = l->c;
+    struct str mode;
+
+    value_path(l, KEY_POLICY_PATH, &c->policy_path);
+    /* Without a file there is nowhere to name another file. */
+    c->policy_in_database = l->file.len == 0 && c->policy_path.len == 0;
+    if (!value_text(l, KEY_POLICY_MODE, &mode))
+        return;
+    c->policy_in_database = str_eq_nocase(mode, STR("database"));
+    if (!c->policy_in_database && !str_eq_nocase(mode, STR("file")))
+        error_at(l, l->values[KEY_POLICY_MODE], "policy.mode is \"%.*s\": write file or database",
+                 STR_ARG(shown(l, mode)));
+    if (c->policy_in_database && c->policy_path.len > 0)
+        notice_at(l, l->values[KEY_POLICY_PATH],
+                  "policy.path has no effect while policy.mode is database");
+}
+
 /* Keys whose being ignored an operator must know. */
 static void section_warnings(struct loader *l)
 {
     struct str text;
 
-    /* To go on would open what the operator closed. */
-    if (value_text(l, KEY_POLICY_PATH, &text) && text.len > 0)
-        error_at(l, l->values[KEY_POLICY_PATH],
-                 "policies are not enforced yet; this server does not start with one, since every "
-                 "machine could reach every other. Remove the key to run without a policy");
     if (value_text(l, KEY_OLD_CLIENT_AUTH, &text) && str_eq_nocase(text, STR("enforced")))
         notice_at(l, l->values[KEY_OLD_CLIENT_AUTH],
                   "client certificates are not asked for: tls_client_auth_mode has no effect");
@@ -464,6 +478,7 @@ static void read_sections(struct loader *l, const struct yaml_node *root)
     section_dns(l);
     section_log(l);
     section_cli(l);
+    section_policy(l);
     section_warnings(l);
 }
 

@@ -104,6 +104,14 @@ struct config {
     bool auto_update;
     bool randomize_client_port;
 
+    /*
+     * Where the first tailnet's policy comes from. From the database, by the API and the command
+     * line, when the mode says so or when there is no configuration file; else from the file at
+     * policy_path, and when that is empty there is none.
+     */
+    bool policy_in_database;
+    struct str policy_path;
+
     struct config_derp derp;
     struct config_dns dns;
     struct config_cli cli;

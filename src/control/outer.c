@@ -171,10 +171,16 @@ void control_on_ts2021(struct control *c, struct http_exchange *x, const struct 
 void control_on_health(struct control *c, struct http_exchange *x, const struct http_request *req)
 {
     (void)req;
-    if (registrar_is_healthy(c->registrar))
-        http_respond(x, 200, "application/health+json", STR("{\"status\":\"pass\"}\n"));
-    else
+    /* A stranger need not know which policy and why; the command line tells. */
+    static const struct str warning =
+        STR_INIT("{\"status\":\"warn\",\"output\":\"policy: see hatsize health\"}\n");
+
+    if (!registrar_is_healthy(c->registrar))
         http_respond(x, 500, "application/health+json", STR("{\"status\":\"fail\"}\n"));
+    else if (!registrar_policies_are_well(c->registrar))
+        http_respond(x, 200, "application/health+json", warning);
+    else
+        http_respond(x, 200, "application/health+json", STR("{\"status\":\"pass\"}\n"));
 }
 
 static bool auth_id_is_plausible(struct str id)

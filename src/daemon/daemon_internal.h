@@ -11,7 +11,10 @@
 
 #define LOOPS_MAX 16
 
+struct policy_watch;
+
 struct server {
+    struct policy_watch *policy_watch; /* NULL: the policy is the database's */
     const struct config *config;
     struct loop *loops[LOOPS_MAX]; /* loops[0] runs on the main thread */
     size_t n_loops;
@@ -39,5 +42,11 @@ MUST_USE int server_load_tls(struct server *s, struct err *err);
 /* tailnet.c: opens the store, loads the domain, makes or updates the first tailnet from the
  * configuration. */
 MUST_USE int server_load_domain(struct server *s, struct err *err);
+/* policy.c: the policy file, read at the start and whenever SIGHUP comes. */
+MUST_USE int server_read_policy(struct server *s, struct err *err);
+const struct policy_file *policy_watch_file(const struct policy_watch *w);
+/* On the first loop. */
+void policy_watch_reload(struct policy_watch *w);
+void policy_watch_free(struct policy_watch *w);
 /* outer.c: the router of the main port. */
 MUST_USE struct http_server *outer_server_new(struct server *s);

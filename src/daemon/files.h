@@ -10,7 +10,7 @@
 MUST_USE int dir_make(struct str path, struct err *err);
 /* Makes the folder that a file is to be in. */
 MUST_USE int dir_make_for(struct str file_path, struct err *err);
-/* Appends the file to `out`; *found false (and 0) when there is none. At most 1 MiB. */
+/* Appends the file to `out`, as much as that may hold; *found false (and 0) when there is none. */
 MUST_USE int file_read(struct str path, struct buf *out, bool *found, struct err *err);
 /* Writes a new file beside and renames it over: whole or not at all, on disk when it returns. 0600.
  */

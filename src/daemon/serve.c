@@ -197,10 +197,12 @@ static int start_control(struct server *s, struct err *err)
                                             .noise_key = &s->noise_key,
                                             .server_url = s->config->server_url,
                                             .store = TAKE(s->store),
+                                            .policy_file = policy_watch_file(s->policy_watch),
                                             .domain = TAKE(s->domain),
                                             .on_key_gone = on_key_gone,
                                             .user = s};
-    const struct api_options api_options = {.version = HATSIZE_VERSION};
+    const struct api_options api_options = {.version = HATSIZE_VERSION,
+                                            .policy_from_file = !s->config->policy_in_database};
     size_t n = 0;
 
     if (control_new(&options, &s->control, err) < 0)
@@ -225,10 +227,22 @@ static void on_signal(void *user, int signo)
     loop_stop(s->loops[0]);
 }
 
+static void on_reload(void *user, int signo)
+{
+    struct server *s = user;
+
+    (void)signo;
+    if (s->policy_watch)
+        policy_watch_reload(s->policy_watch);
+    else
+        log_event(LOG_INFO, "nothing to read again: the policy is the database's");
+}
+
 static int watch_signals(struct server *s, struct err *err)
 {
     if (loop_on_signal(s->loops[0], SIGINT, on_signal, s, err) < 0 ||
-        loop_on_signal(s->loops[0], SIGTERM, on_signal, s, err) < 0)
+        loop_on_signal(s->loops[0], SIGTERM, on_signal, s, err) < 0 ||
+        loop_on_signal(s->loops[0], SIGHUP, on_reload, s, err) < 0)
         return -(int)err->code;
     return 0;
 }
@@ -245,8 +259,9 @@ static int start_threads(struct server *s, struct err *err)
 static int start(struct server *s, struct err *err)
 {
     int (*const steps[])(struct server *, struct err *) = {
-        load_keys,  open_store,  server_load_tls, server_load_domain, make_loops,    start_control,
-        open_relay, open_socket, open_listeners,  watch_signals,      start_threads,
+        load_keys,          open_store,     server_load_tls, server_load_domain,
+        server_read_policy, make_loops,     start_control,   open_relay,
+        open_socket,        open_listeners, watch_signals,   start_threads,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -270,6 +285,7 @@ static void stop(struct server *s)
         listener_close(s->listeners[i]);
     listener_close(s->socket);
     stun_responder_close(s->stun);
+    api_stop(s->api);
     control_stop(s->control);
     for (size_t i = 0; i < s->n_loops; i++)
         loop_free(s->loops[i]);
@@ -278,6 +294,7 @@ static void stop(struct server *s)
     http_server_free(s->local);
     api_free(s->api);
     control_free(s->control);
+    policy_watch_free(s->policy_watch);
     tls_server_unref(s->tls);
     store_close(s->store);
     domain_free(s->domain);

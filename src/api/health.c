@@ -1,0 +1,81 @@
+/* /api/v1/health: the database, and what is wrong with policies. */
+
+#include "api/api_internal.h"
+
+struct health_call {
+    struct registrar_query query;
+    struct asked *asked;
+    struct domain *domain; /* while the query runs */
+    struct buf troubles;   /* JSON array */
+    struct json_writer w;
+    bool is_in_force; /* every policy is the one its author wrote last */
+    size_t n;
+};
+
+static void put_trouble(void *user, const struct policy_trouble *t)
+{
+    struct health_call *call = user;
+    AUTO(view_unref) const struct tailnet_view *view = domain_view(call->domain, t->tailnet);
+
+    json_begin_object(&call->w);
+    json_field_str(&call->w, STR("tailnet"), view ? view_info(view)->name : STR_NONE);
+    json_field_str(&call->w, STR("source"), t->source);
+    json_field_str(&call->w, STR("text"), t->text);
+    json_end_object(&call->w);
+    call->is_in_force = call->is_in_force && str_eq(t->source, STR("tests"));
+    call->n++;
+}
+
+static void run(struct registrar_query *q, struct domain *d)
+{
+    struct health_call *call = CONTAINER_OF(q, struct health_call, query);
+
+    call->domain = d;
+    json_begin_array(&call->w);
+    registrar_policy_troubles(q->registrar, put_trouble, call);
+    json_end_array(&call->w);
+}
+
+static void done(struct registrar_query *q)
+{
+    struct health_call *call = CONTAINER_OF(q, struct health_call, query);
+    struct asked *a = call->asked;
+    struct buf body = BUF((size_t)8 << 20);
+    struct json_writer w = JSON_WRITER(&body);
+
+    if (a->x) {
+        json_begin_object(&w);
+        json_field_bool(&w, STR("databaseConnectivity"), true);
+        json_field_str(&w, STR("policy"),
+                       call->n == 0        ? STR("pass")
+                       : call->is_in_force ? STR("warn")
+                                           : STR("fail"));
+        json_field_raw(&w, STR("policyTroubles"),
+                       call->troubles.len > 0 ? buf_str(&call->troubles) : STR("[]"));
+        json_end_object(&w);
+        api_respond(a->x, &body);
+    }
+    buf_fini(&body);
+    buf_fini(&call->troubles);
+    asked_free(a);
+}
+
+void api_health(void *owner, struct http_exchange *x, const struct http_request *req)
+{
+    struct api *api = owner;
+    struct registrar *registrar = control_registrar(api->control);
+
+    if (!registrar_is_healthy(registrar)) {
+        api_problem(x, 500, "the database does not answer", NULL);
+        return;
+    }
+    struct asked *a = asked_new(api, registrar, x, req);
+    struct health_call *call = arena_alloc(a->arena, sizeof(*call));
+
+    *call = (struct health_call){.asked = a, .troubles = BUF((size_t)4 << 20), .is_in_force = true};
+    call->w = JSON_WRITER(&call->troubles);
+    call->query.run = run;
+    call->query.done = done;
+    call->query.loop = a->loop;
+    registrar_ask(registrar, &call->query);
+}
