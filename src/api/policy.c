@@ -129,7 +129,7 @@ void api_policy_set(void *owner, struct http_exchange *x, const struct http_requ
     if (!view)
         return;
     if (is_from_file(owner, req, view)) {
-        api_problem(x, 400, mode_words, NULL);
+        api_problem(x, 400, mode_words, "edit the policy's file and send the server SIGHUP");
         return;
     }
     struct asked *a = api_ask(owner, x, req, COMMAND_POLICY_SET, &body);

@@ -1,6 +1,9 @@
 /* The call to the server, and how its refusals are put. */
 
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/cli_internal.h"
@@ -10,17 +13,20 @@
 
 int cli_fail(const struct cli *cli, const char *fmt, ...)
 {
-    char text[2048];
+    char *text = NULL;
     va_list args;
 
     va_start(args, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, args);
+    int len = vasprintf(&text, fmt, args);
     va_end(args);
+    if (len < 0)
+        text = strdup("out of memory");
     if (cli->format == CLI_HUMAN) {
-        (void)fprintf(stderr, "Error: %s\n", text);
+        (void)fprintf(stderr, "Error: %s\n", text ? text : "");
+        free(text);
         return 1;
     }
-    struct buf out = BUF(16384);
+    struct buf out = BUF(ANSWER_MAX);
     struct json_writer w = JSON_WRITER(&out);
 
     if (cli->format == CLI_YAML) {
@@ -33,6 +39,7 @@ int cli_fail(const struct cli *cli, const char *fmt, ...)
     }
     (void)fprintf(stderr, "%.*s\n", STR_ARG(buf_str(&out)));
     buf_fini(&out);
+    free(text);
     return 1;
 }
 
@@ -110,16 +117,10 @@ static struct str with_tailnet(struct cli *cli, struct str path)
                         str_find_char(path, '?') < 0 ? '?' : '&', STR_ARG(cli_escape(cli, name)));
 }
 
-bool cli_call(struct cli *cli, const char *doing, const char *method, struct str path,
-              const struct buf *body, const struct json_value **answer)
+int cli_ask(struct cli *cli, const char *method, struct str path, const struct buf *body,
+            int *status, struct str *text, struct err *err)
 {
     struct buf got = BUF(ANSWER_MAX);
-    struct json_value *value = NULL;
-    struct err err = {0};
-    int status = 0;
-
-    if (!cli_load_config(cli, false))
-        return false;
     struct str url = arena_printf(cli->arena, "http://local%.*s", STR_ARG(with_tailnet(cli, path)));
     struct str socket = arena_copy(cli->arena, config_socket_path(cli->config));
     const struct http_fetch_options options = {.url = url.ptr,
@@ -129,18 +130,36 @@ bool cli_call(struct cli *cli, const char *doing, const char *method, struct str
                                                .content_type = body ? "application/json" : NULL,
                                                .timeout_ms = cli->config->cli.timeout_ms,
                                                .max_body = ANSWER_MAX};
+    int result = http_fetch(&options, status, &got, err);
 
-    if (http_fetch(&options, &status, &got, &err) < 0) {
-        (void)cli_fail(
-            cli,
-            "%s: no answer on %s: %s\nIs the server running? Start it with `hatsize serve` "
-            "and name it as it was started (--config, --data-dir).",
-            doing, socket.ptr, err.text);
-        buf_fini(&got);
+    *text = result == 0 ? arena_copy(cli->arena, buf_str(&got)) : STR_NONE;
+    buf_fini(&got);
+    return result;
+}
+
+int cli_fail_unreached(struct cli *cli, const char *doing, const struct err *err)
+{
+    return cli_fail(
+        cli,
+        "%s: no answer on %.*s: %s\nIs the server running? Start it with `hatsize serve` "
+        "and name it as it was started (--config, --data-dir).",
+        doing, STR_ARG(config_socket_path(cli->config)), err->text);
+}
+
+bool cli_call(struct cli *cli, const char *doing, const char *method, struct str path,
+              const struct buf *body, const struct json_value **answer)
+{
+    struct json_value *value = NULL;
+    struct str text = STR_NONE;
+    struct err err = {0};
+    int status = 0;
+
+    if (!cli_load_config(cli, false))
+        return false;
+    if (cli_ask(cli, method, path, body, &status, &text, &err) < 0) {
+        (void)cli_fail_unreached(cli, doing, &err);
         return false;
     }
-    struct str text = arena_copy(cli->arena, buf_str(&got));
-    buf_fini(&got);
     if (status != 200) {
         print_refusal(cli, doing, status, text);
         return false;

@@ -97,6 +97,22 @@ static const struct flag_spec auth_approve[] = {
     {"auth-id", 0, true, true, "the check's id"},
     {0},
 };
+#define BYPASS_HELP "work on the database file; no server may be running"
+#define BYPASS_FLAGS                                                                 \
+    {"bypass-server-and-access-database-directly", 0, false, false, BYPASS_HELP},    \
+        {"bypass-grpc-and-access-database-directly", 0, false, false, "older name"}, \
+    {                                                                                \
+        0                                                                            \
+    }
+static const struct flag_spec policy_get[] = {BYPASS_FLAGS};
+static const struct flag_spec policy_file[] = {
+    {"file", 'f', true, false, "the policy's file; - is the standard input"},
+    BYPASS_FLAGS,
+};
+static const struct flag_spec policy_diff[] = {
+    {"file", 'f', true, false, "the policy's file; - is the standard input"},
+    {0},
+};
 static const struct flag_spec quickstart[] = {
     {"user", 'u', true, false, "who is to own the machine (admin); made if there is none"},
     {"reusable", 0, false, false, "a key for any number of machines"},
@@ -113,6 +129,7 @@ static const struct flag_spec quickstart[] = {
 #define SSH "ssh", ""
 #define TAILNETS "tailnets", "tailnet"
 #define GENERATE "generate", "gen"
+#define POLICY "policy", ""
 #define ALONE "", ""
 
 static const struct command_spec commands[] = {
@@ -150,6 +167,18 @@ static const struct command_spec commands[] = {
     {SSH, "approve", "", "ID", "let a waiting SSH log-in in", NULL, cmd_ssh_approve, false},
     {SSH, "reject", "revoke", "ID", "refuse one, or take its approval back", NULL, cmd_ssh_reject,
      false},
+    {POLICY, "get", "show view fetch", "", "print the policy in force, as it was written",
+     policy_get, cmd_policy_get, false},
+    {POLICY, "set", "put update", "FILE", "put a policy in force", policy_file, cmd_policy_set,
+     false},
+    {POLICY, "check", "", "FILE", "judge a policy and run its tests, without setting it",
+     policy_file, cmd_policy_check, false},
+    {POLICY, "diff", "", "FILE", "say which connections a policy would open and close", policy_diff,
+     cmd_policy_diff, false},
+    {POLICY, "explain", "", "SRC DST[:PORT[/PROTO]]", "say why a connection is allowed or not",
+     NULL, cmd_policy_explain, false},
+    {POLICY, "eval", "", "CASE.json", "compile a case in the captures' format; needs no server",
+     NULL, cmd_policy_eval, false},
     {TAILNETS, "list", "ls show", "", "list tailnets", NULL, cmd_tailnets_list, false},
     {TAILNETS, "create", "c new", "NAME", "make a tailnet", NULL, cmd_tailnets_create, false},
     {GENERATE, "private-key", "", "", "print a new key", NULL, cmd_private_key, false},

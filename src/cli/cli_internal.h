@@ -2,6 +2,8 @@
 
 /* What the commands share: the call to the server, and the ways to show an answer. */
 
+#include <stdio.h>
+
 #include "cli/args.h"
 #include "cli/cli.h"
 #include "json/value.h"
@@ -29,6 +31,17 @@ MUST_USE bool cli_load_config(struct cli *cli, bool with_notices);
  */
 MUST_USE bool cli_call(struct cli *cli, const char *doing, const char *method, struct str path,
                        const struct buf *body, const struct json_value **answer);
+/* The exchange alone, once the configuration is loaded: 0 with the answer's status and text (in the
+ * arena), whatever it is; negative when there is no answer. */
+MUST_USE int cli_ask(struct cli *cli, const char *method, struct str path, const struct buf *body,
+                     int *status, struct str *text, struct err *err);
+/* Says that nobody answered; returns 1. */
+int cli_fail_unreached(struct cli *cli, const char *doing, const struct err *err);
+/* A file's text, "-" being the standard input, in the arena. */
+MUST_USE int cli_read_file(struct cli *cli, struct str path, size_t max, struct str *text,
+                           struct err *err);
+/* To the terminal, with what could steer it made harmless. Lines stay lines. */
+void cli_put_text(FILE *to, struct str text);
 /* Percent-encodes a path segment or query value, in the arena. */
 struct str cli_escape(struct cli *cli, struct str s);
 
@@ -72,9 +85,20 @@ int cmd_auth_register(struct cli *), cmd_auth_reject(struct cli *), cmd_auth_app
 int cmd_ssh_list(struct cli *), cmd_ssh_approve(struct cli *), cmd_ssh_reject(struct cli *);
 int cmd_tailnets_list(struct cli *), cmd_tailnets_create(struct cli *);
 int cmd_policy_eval(struct cli *);
+int cmd_policy_get(struct cli *), cmd_policy_set(struct cli *), cmd_policy_check(struct cli *),
+    cmd_policy_diff(struct cli *), cmd_policy_explain(struct cli *), cmd_policy_eval(struct cli *);
 int cmd_serve(struct cli *), cmd_configtest(struct cli *), cmd_health(struct cli *),
     cmd_version(struct cli *), cmd_private_key(struct cli *), cmd_quickstart(struct cli *),
     cmd_help(struct cli *);
+
+/* policy_bypass.c: the same on the database file itself, beside no server. */
+bool policy_bypass_wanted(const struct cli *cli);
+int policy_bypass_get(struct cli *cli);
+int policy_bypass_set(struct cli *cli, struct str text);
+int policy_bypass_check(struct cli *cli, struct str file, struct str text);
+/* The complaint about a file, as compilers put it; returns 1. */
+int policy_fail(struct cli *cli, struct str file, uint64_t line, uint64_t col, struct str text,
+                struct str hint, struct str details);
 
 /* Finds a user by --identifier or --name, or an email filter; prints and returns NULL if not
  * exactly one. */

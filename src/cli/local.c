@@ -16,13 +16,31 @@ int cmd_configtest(struct cli *cli)
     return cli_load_config(cli, true) ? 0 : 1;
 }
 
+/* Healthy means that the policy in force is the one that was written, too. */
 int cmd_health(struct cli *cli)
 {
     const struct json_value *answer = NULL;
 
     if (!cli_call(cli, "asking for health", "GET", STR("/api/v1/health"), NULL, &answer))
         return 1;
-    return cli_show(cli, answer, "healthy");
+    struct str policy = json_get_str(answer, "policy");
+    bool is_well = policy.len == 0 || str_eq(policy, STR("pass"));
+    int status = str_eq(policy, STR("fail"));
+
+    if (is_well || !cli_is_human(cli)) {
+        (void)cli_show(cli, answer, "healthy");
+        return status;
+    }
+    puts(status ? "the policy in force is not the one that was written last:"
+                : "healthy, but for the policy in force:");
+    JSON_EACH(t, json_get_array(answer, "policyTroubles")) {
+        struct str line = arena_printf(
+            cli->arena, "tailnet %.*s, %.*s: %.*s\n", STR_ARG(json_get_str(t, "tailnet")),
+            STR_ARG(json_get_str(t, "source")), STR_ARG(json_get_str(t, "text")));
+
+        cli_put_text(stdout, line);
+    }
+    return status;
 }
 
 /* A JSON object of one string member, parsed back for showing. */
