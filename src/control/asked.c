@@ -85,8 +85,7 @@ int asked_status(enum err_code code)
     return 500;
 }
 
-/* Strangers can cause refusals at will, so only so many a second are written down. */
-static bool may_log(void)
+bool asked_may_log(void)
 {
     static _Atomic(int64_t) second;
     static _Atomic(int) logged;
@@ -102,7 +101,7 @@ static void log_refusal(const struct asked *a, const struct err *err)
     struct buf peer = BUF(128);
 
     metric_add(&refusals, 1);
-    if (a->req && may_log()) {
+    if (a->req && asked_may_log()) {
         ip_addrport_put(&peer, a->req->peer);
         log_event(LOG_INFO, "refused a client's request", LOG_STR("from", buf_str(&peer)),
                   LOG_STR("path", a->req->path), LOG_ERR(err));

@@ -35,3 +35,6 @@ struct asked *asked_of(struct registrar_call *call);
 int asked_status(enum err_code code);
 /* Answers with the error's status and text, if there is somebody to answer. */
 void asked_refuse(struct asked *a, const struct err *err);
+/* Strangers can cause lines at will, so only so many a second are written down: whether this one
+ * is. Any thread. */
+bool asked_may_log(void);

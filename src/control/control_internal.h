@@ -40,4 +40,5 @@ struct channel *request_channel(const struct http_request *req);
 
 void on_register(void *user, struct http_exchange *x, const struct http_request *req);
 void on_map(void *user, struct http_exchange *x, const struct http_request *req);
+http_handler_fn on_ssh_recording;
 struct http_server *inner_server_new(struct control *c);

@@ -75,6 +75,7 @@ static const struct http_route routes[] = {
     {"*", "/machine/audit-log", on_audit_log, CHANNEL_BODY_MAX},
     {"*", "/machine/ping-response", on_ping_response, CHANNEL_BODY_MAX},
     {"*", "/machine/ssh/action/{src}/to/{dst}", on_ssh_action, CHANNEL_BODY_MAX},
+    {"POST", "/machine/ssh/recording", on_ssh_recording, CHANNEL_BODY_MAX},
     /* set-dns, id-token, feature/query, set-device-attr, webclient, tka, whoami… */
     {"*", "/machine/*", on_not_available, CHANNEL_BODY_MAX},
 };
