@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORK_MAX ((size_t)20 * 1000 * 1000)
+#define WORK_MAX ((size_t)4 * 1000 * 1000)
 
 enum op_kind { OP_RANGE, OP_SET, OP_INTERNET };
 struct op {
