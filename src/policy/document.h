@@ -72,12 +72,12 @@ struct policy_selector {
     struct str text; /* trimmed, as written where it came first */
     /* PREFIX, HOST: masked. */
     struct ip_prefix prefix;
-    enum policy_autogroup autogroup;      /* AUTOGROUP */
-    struct str user;                      /* USER: without one trailing '@' (headscale's form) */
-    struct str domain;                    /* DOMAIN: behind the last '@' */
-    const struct policy_group *group;     /* GROUP */
-    const struct policy_tag *tag;         /* TAG */
-    const struct policy_ipset *ipset;     /* IPSET */
+    enum policy_autogroup autogroup;  /* AUTOGROUP */
+    struct str user;                  /* USER: without one trailing '@' (headscale's form) */
+    struct str domain;                /* DOMAIN: behind the last '@' */
+    const struct policy_group *group; /* GROUP */
+    const struct policy_tag *tag;     /* TAG */
+    const struct policy_ipset *ipset; /* IPSET */
 };
 
 /* A selector where it was used. */
@@ -357,7 +357,7 @@ const struct policy_group *policy_group_find(const struct policy_document *d, st
 const struct policy_host *policy_host_find(const struct policy_document *d, struct str name);
 
 /*
- * "tcp", "6"... to the number of policy.md 4.3; 0 to 255, or -1 when it is none. Case does not
+ * "tcp", "6"... to the number of policy.md 4.3; 1 to 255, or -1 when it is none. Case does not
  * count.
  */
 int policy_proto_parse(struct str text);
