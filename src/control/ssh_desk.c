@@ -161,14 +161,6 @@ static void put_action(struct json_writer *w, const struct ssh_request *r)
     struct buf message = BUF(8192);
 
     switch (r->verdict) {
-    case SSH_ACCEPTED:
-        json_field_bool(w, STR("accept"), true);
-        json_field_bool(w, STR("allowAgentForwarding"), true);
-        json_field_bool(w, STR("allowLocalPortForwarding"), true);
-        json_field_bool(w, STR("allowRemotePortForwarding"), true);
-        if (r->id.len > 0)
-            json_field_str(w, STR("message"), STR("# Approved.\r\n"));
-        break;
     case SSH_ASK:
         put_message(&message, r);
         json_field_str(w, STR("message"), buf_str(&message));
@@ -177,6 +169,7 @@ static void put_action(struct json_writer *w, const struct ssh_request *r)
     case SSH_HOLD:
         put_next_url(w, r);
         break;
+    case SSH_ACCEPTED: /* and its rule is gone meanwhile */
     case SSH_NO_RULE:
         put_rejection(w, "# The policy does not let this log-in in.\r\n");
         break;
@@ -195,12 +188,17 @@ static void put_action(struct json_writer *w, const struct ssh_request *r)
 
 static void answer(const struct ssh_request *r)
 {
+    const struct policy *policy = hub_policy(r->hub, r->login.tailnet);
     struct buf body = BUF(ANSWER_MAX);
     struct json_writer w = JSON_WRITER(&body);
 
-    json_begin_object(&w);
-    put_action(&w, r);
-    json_end_object(&w);
+    /* The accepting action is the rule's: it names recorders. */
+    if (r->verdict != SSH_ACCEPTED || !policy ||
+        !policy_put_ssh_accept(policy, r->login.src, r->login.dst, &body)) {
+        json_begin_object(&w);
+        put_action(&w, r);
+        json_end_object(&w);
+    }
     http_respond(r->x, 200, "application/json", buf_str(&body));
     buf_fini(&body);
 }
