@@ -20,7 +20,7 @@
 #include "policy/policy.h"
 #include "json/writer.h"
 
-#define ANSWER_MAX ((size_t)64 << 10)
+#define ANSWER_MAX ((size_t)4 << 20)
 
 struct ssh_desk {
     struct ssh_desk_options options;
