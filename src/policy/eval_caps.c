@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "policy/eval_internal.h"
+#include "policy/policy_internal.h"
 
 #define CAP(name) STR("https://tailscale.com/cap/" name)
 
@@ -126,7 +127,7 @@ bool eval_put_peer_caps(const struct eval_answer *a, const struct eval_node *pee
     if (text.len == 0 || !json_parse(arena, text, NULL, &caps, NULL))
         return false;
     JSON_EACH(v, caps) {
-        if (!policy_has_attr(a->policy, peer->id, v->key))
+        if (str_starts(v->key, STR(SOURCE_CAP)))
             continue;
         if (!said)
             json_field_object(a->w, STR("caps"));
