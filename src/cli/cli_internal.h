@@ -84,7 +84,6 @@ int cmd_nodes_list(struct cli *), cmd_nodes_routes(struct cli *), cmd_nodes_expi
 int cmd_auth_register(struct cli *), cmd_auth_reject(struct cli *), cmd_auth_approve(struct cli *);
 int cmd_ssh_list(struct cli *), cmd_ssh_approve(struct cli *), cmd_ssh_reject(struct cli *);
 int cmd_tailnets_list(struct cli *), cmd_tailnets_create(struct cli *);
-int cmd_policy_eval(struct cli *);
 int cmd_policy_get(struct cli *), cmd_policy_set(struct cli *), cmd_policy_check(struct cli *),
     cmd_policy_diff(struct cli *), cmd_policy_explain(struct cli *), cmd_policy_eval(struct cli *);
 int cmd_serve(struct cli *), cmd_configtest(struct cli *), cmd_health(struct cli *),
