@@ -34,14 +34,15 @@ struct verdict {
 
 struct delta {
     const struct netmap_step *step;
-    const struct node *self_old; /* NULL in a step for everyone */
+    const struct node *self_old;
     const struct node *self_now;
     struct verdict *verdicts;
     size_t n;
     user_id *profiles; /* 0: tagged-devices */
     size_t n_profiles;
     bool self;
-    bool rules;
+    bool filter;
+    bool ssh;
 };
 
 static bool step_is_open(const struct netmap_step *s)
@@ -52,11 +53,9 @@ static bool step_is_open(const struct netmap_step *s)
 static const struct node *peer_in(const struct policy *policy, const struct tailnet_view *view,
                                   const struct node *viewer, node_id id)
 {
-    const struct node *n = viewer && viewer->id == id ? NULL : view_node_find(view, id);
+    const struct node *n = viewer->id == id ? NULL : view_node_find(view, id);
 
-    if (!n || policy_is_open(policy))
-        return n;
-    return policy_sees(policy, view, viewer, n) ? n : NULL;
+    return n && policy_sees(policy, viewer->id, id) ? n : NULL;
 }
 
 static void add_profile(struct delta *d, user_id id)
@@ -85,18 +84,37 @@ static bool needs_card(const struct node *now, unsigned mask)
            ((mask & NODE_CAPVER) && now->capver == 0);
 }
 
-static void judge_change(const struct node *old, const struct node *now, unsigned mask,
-                         struct verdict *v)
+/* Whether what the policy says of the peer in this viewer's map is another thing now. */
+static bool variant_differs(const struct netmap_step *s, const struct node *old,
+                            const struct node *now)
 {
+    struct netmap_variant a, b;
+    bool differs;
+
+    if (s->policy_old == s->policy_now)
+        return false;
+    netmap_variant_of(s->policy_old, s->viewer, old, &a);
+    netmap_variant_of(s->policy_now, s->viewer, now, &b);
+    differs = !netmap_variant_eq(&a, &b);
+    netmap_variant_fini(&a);
+    netmap_variant_fini(&b);
+    return differs;
+}
+
+static void judge_change(const struct netmap_step *s, const struct node *old,
+                         const struct node *now, unsigned mask, struct verdict *v)
+{
+    bool other = variant_differs(s, old, now);
+
     mask &= ~(unsigned)NODE_UNTOLD;
-    if (old == now || mask == 0)
+    if (!other && (old == now || mask == 0))
         return;
-    if (!needs_card(now, mask)) {
+    if (!other && !needs_card(now, mask)) {
         v->act = DO_PATCH;
         v->patch = mask;
         return;
     }
-    if (str_eq(netmap_card(old), netmap_card(now)))
+    if (!other && str_eq(netmap_card(old), netmap_card(now)))
         return;
     v->act = DO_CARD;
     if (last_seen_differs(old, now)) {
@@ -117,7 +135,7 @@ static void judge(struct delta *d, node_id id, unsigned mask)
     else if (!old && now)
         v.act = DO_CARD;
     else if (old && now)
-        judge_change(old, now, mask, &v);
+        judge_change(s, old, now, mask, &v);
     if (v.act == 0)
         return;
     if ((v.act & DO_CARD) && (!old || old->user != now->user))
@@ -128,8 +146,19 @@ static void judge(struct delta *d, node_id id, unsigned mask)
 /* Whether what the policy says of pairs may have changed for any pair with this viewer. */
 static bool sight_may_change(const struct delta *d)
 {
-    return !step_is_open(d->step) && (d->step->policy_old != d->step->policy_now ||
-                                      d->self_old != d->self_now || d->step->span->n_users);
+    const struct netmap_step *s = d->step;
+
+    if (s->policy_old == s->policy_now || step_is_open(s))
+        return false;
+    return !policy_same_lineage(s->policy_old, s->policy_now) ||
+           d->self_old->user != d->self_now->user ||
+           policy_class_of(s->policy_old, s->viewer) != policy_class_of(s->policy_now, s->viewer);
+}
+
+static bool routes_may_change(const struct netmap_step *s)
+{
+    return s->policy_old != s->policy_now &&
+           !policy_mark_eq(policy_routes_mark(s->policy_old), policy_routes_mark(s->policy_now));
 }
 
 /* All nodes of both views, by rising id. */
@@ -158,6 +187,8 @@ static void judge_peers(struct delta *d)
     bool all = sight_may_change(d);
     size_t max = all ? view_node_count(s->old) + view_node_count(s->now) : s->span->n_nodes;
 
+    if (!all && routes_may_change(s))
+        max += policy_router_count(s->policy_now);
     d->verdicts = mem_alloc_array(max, sizeof *d->verdicts);
     if (all) {
         judge_all(d);
@@ -165,6 +196,10 @@ static void judge_peers(struct delta *d)
     }
     for (size_t i = 0; i < s->span->n_nodes; i++)
         judge(d, s->span->nodes[i].id, s->span->nodes[i].mask);
+    /* Who serves a route may move without anything else of either node moving. */
+    for (size_t i = 0; routes_may_change(s) && i < policy_router_count(s->policy_now); i++)
+        if (!netmap_span_find(s->span, policy_router_at(s->policy_now, i)))
+            judge(d, policy_router_at(s->policy_now, i), 0);
 }
 
 /* Users that changed, as far as the viewer has a node of theirs or belongs to them. */
@@ -212,33 +247,40 @@ static void put_derp_part(struct buf *out, const struct tailnet_info *info, cons
     netmap_put_derp_map(out, info);
 }
 
+static enum policy_cgnat_route hint_of(const struct policy *p)
+{
+    const struct policy_document *d = policy_document(p);
+
+    return d ? d->cgnat_route : CGNAT_DEFAULT;
+}
+
 static void judge_self(struct delta *d)
 {
     const struct netmap_touched *t = netmap_span_find(d->step->span, d->self_now->id);
     const struct tailnet_info *old = view_info(d->step->old), *now = view_info(d->step->now);
 
     d->self = t && d->self_old != d->self_now && (t->mask & SELF_TOLD);
+    if (!policy_mark_eq(policy_node_mark(d->step->policy_old, d->step->viewer),
+                        policy_node_mark(d->step->policy_now, d->step->viewer)) ||
+        hint_of(d->step->policy_old) != hint_of(d->step->policy_now))
+        d->self = true;
     if (old != now && part_differs(put_caps_part, old, NULL, now, NULL))
         d->self = true;
     if (d->self_old->user != d->self_now->user)
         add_profile(d, d->self_now->user);
 }
 
-/* Filter and SSH rules of a viewer may hang on anything its policy reads. */
 static void judge_rules(struct delta *d)
 {
     const struct netmap_step *s = d->step;
-    struct buf a = BUF(NETMAP_MESSAGE_MAX), b = BUF(NETMAP_MESSAGE_MAX);
+    enum policy_form form = netmap_form(s->capver);
 
-    if (step_is_open(s))
+    if (s->policy_old == s->policy_now)
         return;
-    policy_put_filter(s->policy_old, s->old, d->self_old, &a);
-    policy_put_ssh(s->policy_old, s->old, d->self_old, &a);
-    policy_put_filter(s->policy_now, s->now, d->self_now, &b);
-    policy_put_ssh(s->policy_now, s->now, d->self_now, &b);
-    d->rules = !str_eq(buf_str(&a), buf_str(&b));
-    buf_fini(&a);
-    buf_fini(&b);
+    d->filter = !policy_mark_eq(policy_filter_mark(s->policy_old, s->viewer, form),
+                                policy_filter_mark(s->policy_now, s->viewer, form));
+    d->ssh = !policy_mark_eq(policy_ssh_mark(s->policy_old, s->viewer),
+                             policy_ssh_mark(s->policy_now, s->viewer));
 }
 
 static void key_follows(struct json_writer *w, struct str key)
@@ -252,7 +294,7 @@ static void put_tailnet(struct json_writer *w, const struct delta *d)
     const struct tailnet_info *old = view_info(d->step->old), *now = view_info(d->step->now);
     bool is_new = old != now;
 
-    if (!d->self_now)
+    if (d->step->shared)
         return;
     if (is_new && part_differs(put_derp_part, old, NULL, now, NULL)) {
         key_follows(w, STR("DERPMap"));
@@ -265,11 +307,14 @@ static void put_tailnet(struct json_writer *w, const struct delta *d)
     }
     if (is_new && !str_eq(old->domain, now->domain))
         json_field_str(w, STR("Domain"), now->domain);
-    if (d->rules) {
+    if (d->filter) {
         key_follows(w, STR("PacketFilter"));
-        policy_put_filter(d->step->policy_now, d->step->now, d->self_now, w->out);
+        policy_put_filter(d->step->policy_now, d->step->viewer, netmap_form(d->step->capver),
+                          w->out);
+    }
+    if (d->ssh) {
         key_follows(w, STR("SSHPolicy"));
-        policy_put_ssh(d->step->policy_now, d->step->now, d->self_now, w->out);
+        policy_put_ssh(d->step->policy_now, d->step->viewer, STR(POLICY_SSH_BASE), w->out);
     }
 }
 
@@ -308,9 +353,12 @@ static void put_peers(struct json_writer *w, const struct delta *d)
     }
     if (any_does(d, DO_CARD)) {
         json_field_array(w, STR("PeersChanged"));
-        for (size_t i = 0; i < d->n; i++)
-            if (d->verdicts[i].act & DO_CARD)
-                json_raw(w, netmap_card(d->verdicts[i].node));
+        for (size_t i = 0; i < d->n; i++) {
+            if (!(d->verdicts[i].act & DO_CARD))
+                continue;
+            json_value_follows(w);
+            netmap_put_card(w->out, d->step->policy_now, d->step->viewer, d->verdicts[i].node);
+        }
         json_end_array(w);
     }
     if (any_does(d, DO_PATCH)) {
@@ -331,10 +379,10 @@ bool netmap_put_delta(struct buf *out, const struct netmap_step *step)
     struct json_writer w = JSON_WRITER(out);
     bool any;
 
-    if (step->viewer) {
-        d.self_old = view_node_find(step->old, step->viewer);
-        d.self_now = view_node_find(step->now, step->viewer);
-        ASSERT(d.self_old && d.self_now);
+    d.self_old = view_node_find(step->old, step->viewer);
+    d.self_now = view_node_find(step->now, step->viewer);
+    ASSERT(d.self_old && d.self_now);
+    if (!step->shared) {
         judge_self(&d);
         judge_rules(&d);
     }
@@ -344,7 +392,7 @@ bool netmap_put_delta(struct buf *out, const struct netmap_step *step)
     json_begin_object(&w);
     if (d.self) {
         key_follows(&w, STR("Node"));
-        netmap_put_self(out, view_info(step->now), d.self_now, step->capver);
+        netmap_put_self(out, view_info(step->now), step->policy_now, d.self_now);
     }
     put_tailnet(&w, &d);
     put_profiles(&w, &d);

@@ -6,16 +6,33 @@
  */
 
 #include "core/buf.h"
+#include "policy/policy.h"
 #include "tailnet/change.h"
 #include "tailnet/view.h"
 
-/* The node as its peers see it: a JSON object. Made once per node, kept in its slot; borrowed from
- * the node. */
+/* The node as its peers see it, where no policy has a say: a JSON object. Made once per node, kept
+ * in its slot; borrowed from the node. */
 struct str netmap_card(const struct node *n);
-/* The node as it sees itself: with its own capabilities and full Hostinfo. */
-void netmap_put_self(struct buf *out, const struct tailnet_info *info, const struct node *n,
-                     uint32_t capver);
-/* The part of that which is the tailnet's: the CapMap, a JSON object. */
+/* What of a card is the policy's, for one viewer. */
+struct netmap_variant {
+    bool hides_v4;
+    bool all_routes;          /* everything it serves, as in the plain card */
+    struct ip_prefix *routes; /* else these */
+    size_t n_routes;
+    struct str caps; /* CapMap, a JSON object; empty: none. Borrowed from the policy */
+};
+void netmap_variant_of(const struct policy *p, node_id viewer, const struct node *n,
+                       struct netmap_variant *out);
+void netmap_variant_fini(struct netmap_variant *v);
+bool netmap_variant_eq(const struct netmap_variant *a, const struct netmap_variant *b);
+/* The card under a policy, for a viewer who sees the node. */
+void netmap_put_card(struct buf *out, const struct policy *p, node_id viewer, const struct node *n);
+/* The node as it sees itself: with its own capabilities, all its approved routes and full Hostinfo.
+ */
+void netmap_put_self(struct buf *out, const struct tailnet_info *info, const struct policy *p,
+                     const struct node *n);
+/* The part of that which is the tailnet's: the CapMap, a JSON object, as far as no policy adds to
+ * it. */
 void netmap_put_caps(struct buf *out, const struct tailnet_info *info);
 /* A PeerChange with the parts in `mask` (all in NODE_PATCHABLE) as the node has them now. */
 void netmap_put_patch(struct buf *out, const struct node *n, unsigned mask);

@@ -39,7 +39,7 @@ static void shared_clear(struct netmap_feed *f)
     for (size_t i = 0; i < f->n_shared; i++) {
         struct netmap_shared *s = &f->shared[i];
 
-        netmap_span_fini(&s->span);
+        policy_unref(s->policy_from);
         blob_unref(s->json);
         blob_unref(s->frames[0]);
         blob_unref(s->frames[1]);
@@ -48,12 +48,20 @@ static void shared_clear(struct netmap_feed *f)
     f->n_shared = 0;
 }
 
+static void spans_clear(struct netmap_feed *f)
+{
+    for (size_t i = 0; i < f->n_spans; i++)
+        netmap_span_fini(&f->spans[i].span);
+    f->n_spans = 0;
+}
+
 void netmap_feed_free(struct netmap_feed *f)
 {
     if (!f)
         return;
     ASSERT(list_is_empty(&f->streams));
     shared_clear(f);
+    spans_clear(f);
     view_unref(f->view);
     policy_unref(f->policy);
     mem_free(f->ring);
@@ -73,6 +81,8 @@ const struct policy *netmap_feed_policy(const struct netmap_feed *f)
 
 void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy)
 {
+    if (policy != f->policy)
+        shared_clear(f);
     policy_ref(policy);
     policy_unref(f->policy);
     f->policy = policy;
@@ -161,6 +171,7 @@ void netmap_feed_publish(struct netmap_feed *f, const struct tailnet_view *view,
         ring_reset(f, revision);
 
     shared_clear(f);
+    spans_clear(f);
     view_ref(view);
     view_unref(f->view);
     f->view = view;
@@ -252,25 +263,84 @@ void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct net
     span_collapse(out);
 }
 
-struct netmap_shared *netmap_feed_shared(struct netmap_feed *f, const struct tailnet_view *old)
+const struct netmap_span *netmap_feed_span_from(struct netmap_feed *f, uint64_t revision)
 {
-    uint64_t from = view_revision(old);
-    struct netmap_shared *s;
+    struct netmap_kept_span *k;
 
-    for (size_t i = 0; i < f->n_shared; i++)
-        if (f->shared[i].from == from)
-            return &f->shared[i];
+    for (size_t i = 0; i < f->n_spans; i++)
+        if (f->spans[i].from == revision)
+            return &f->spans[i].span;
+    if (f->n_spans == NETMAP_SPANS_MAX)
+        spans_clear(f);
+    k = &f->spans[f->n_spans++];
+    k->from = revision;
+    netmap_feed_span(f, revision, &k->span);
+    return &k->span;
+}
+
+static bool shared_fits(const struct netmap_shared *x, const struct netmap_shared *key)
+{
+    return x->from == key->from && x->policy_from == key->policy_from && x->cls == key->cls &&
+           x->user == key->user;
+}
+
+/*
+ * A viewer that was not touched itself and whose rules stay hears what everyone of its class hears.
+ */
+static bool is_like_its_class(const struct netmap_feed *f, const struct netmap_stream *s,
+                              const struct netmap_shared *key)
+{
+    enum policy_form form = netmap_form(s->capver);
+
+    if (view_info(s->view) != view_info(f->view) || !policy_same_lineage(s->policy, f->policy) ||
+        policy_class_of(f->policy, s->viewer) != key->cls)
+        return false;
+    return s->policy == f->policy ||
+           (policy_mark_eq(policy_filter_mark(s->policy, s->viewer, form),
+                           policy_filter_mark(f->policy, s->viewer, form)) &&
+            policy_mark_eq(policy_ssh_mark(s->policy, s->viewer),
+                           policy_ssh_mark(f->policy, s->viewer)));
+}
+
+static struct netmap_shared *shared_make(struct netmap_feed *f, const struct netmap_stream *s,
+                                         const struct netmap_shared *key,
+                                         const struct netmap_span *span)
+{
+    struct netmap_shared *x;
+
     if (f->n_shared == NETMAP_SHARED_MAX)
         shared_clear(f);
-    s = &f->shared[f->n_shared++];
-    *s = (struct netmap_shared){.from = from};
-    netmap_feed_span(f, from, &s->span);
+    x = &f->shared[f->n_shared++];
+    *x = *key;
+    policy_ref(x->policy_from);
     buf_clear(&f->json);
-    if (netmap_put_delta(&f->json, &(struct netmap_step){.old = old,
+    if (netmap_put_delta(&f->json, &(struct netmap_step){.old = s->view,
                                                          .now = f->view,
-                                                         .policy_old = f->policy,
+                                                         .policy_old = s->policy,
                                                          .policy_now = f->policy,
-                                                         .span = &s->span}))
-        s->json = blob_new(buf_str(&f->json));
-    return s;
+                                                         .viewer = s->viewer,
+                                                         .shared = true,
+                                                         .capver = s->capver,
+                                                         .span = span}))
+        x->json = blob_new(buf_str(&f->json));
+    return x;
+}
+
+struct netmap_shared *netmap_feed_shared(struct netmap_feed *f, const struct netmap_stream *s,
+                                         const struct netmap_span *span)
+{
+    const struct netmap_shared key = {.from = view_revision(s->view),
+                                      .policy_from = s->policy,
+                                      .cls = policy_class_of(s->policy, s->viewer),
+                                      .user = policy_sight_user(s->policy, s->viewer)};
+    struct netmap_shared *found = NULL;
+
+    if (netmap_span_find(span, s->viewer) || !is_like_its_class(f, s, &key))
+        return NULL;
+    for (size_t i = 0; i < f->n_shared && !found; i++)
+        if (shared_fits(&f->shared[i], &key))
+            found = &f->shared[i];
+    if (!found)
+        found = shared_make(f, s, &key, span);
+    return found;
 }

@@ -31,7 +31,7 @@ static void find_peers(struct whole *m)
     if (f->omit_peers)
         return;
     while ((n = view_node_next(f->view, &at)))
-        if (n != m->self && policy_sees(f->policy, f->view, m->self, n))
+        if (n != m->self && policy_sees(f->policy, m->self->id, n->id))
             m->peers[m->n++] = n;
 }
 
@@ -73,8 +73,10 @@ static void put_peers(struct json_writer *w, const struct whole *m)
 
     if (m->n) {
         json_field_array(w, STR("Peers"));
-        for (size_t i = 0; i < m->n; i++)
-            json_raw(w, netmap_card(m->peers[i]));
+        for (size_t i = 0; i < m->n; i++) {
+            json_value_follows(w);
+            netmap_put_card(w->out, f->policy, m->self->id, m->peers[i]);
+        }
         json_end_array(w);
         return;
     }
@@ -98,9 +100,9 @@ static void put_tailnet(struct json_writer *w, const struct whole *m)
     json_field_str(w, STR("Domain"), info->domain);
     json_field_bool(w, STR("CollectServices"), false);
     key_follows(w, STR("PacketFilter"));
-    policy_put_filter(f->policy, f->view, m->self, w->out);
+    policy_put_filter(f->policy, m->self->id, netmap_form(f->capver), w->out);
     key_follows(w, STR("SSHPolicy"));
-    policy_put_ssh(f->policy, f->view, m->self, w->out);
+    policy_put_ssh(f->policy, m->self->id, STR(POLICY_SSH_BASE), w->out);
     if (!info->logtail) {
         json_field_object(w, STR("Debug"));
         json_field_bool(w, STR("DisableLogTail"), true);
@@ -120,7 +122,7 @@ void netmap_put_full(struct buf *out, const struct netmap_full *full)
     json_begin_object(&w);
     json_field_bool(&w, STR("KeepAlive"), false);
     key_follows(&w, STR("Node"));
-    netmap_put_self(out, view_info(full->view), m.self, full->capver);
+    netmap_put_self(out, view_info(full->view), full->policy, m.self);
     put_tailnet(&w, &m);
     put_profiles(&w, &m);
     put_peers(&w, &m);

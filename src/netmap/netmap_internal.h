@@ -11,7 +11,13 @@
 /* No message may be larger; a tailnet that needs more cannot be told. */
 #define NETMAP_MESSAGE_MAX ((size_t)1 << 30)
 /* Messages kept because other streams will want the same. */
-#define NETMAP_SHARED_MAX 16
+#define NETMAP_SHARED_MAX 256
+#define NETMAP_SPANS_MAX 16
+
+static inline enum policy_form netmap_form(uint32_t capver)
+{
+    return capver >= POLICY_CAPVER_COMPACT ? POLICY_COMPACT : POLICY_CANONICAL;
+}
 
 /* One change that maps may tell of. */
 struct netmap_record {
@@ -43,7 +49,10 @@ struct netmap_step {
     const struct tailnet_view *now;
     const struct policy *policy_old;
     const struct policy *policy_now;
-    node_id viewer; /* 0: for everyone who is not among the touched, under an open policy */
+    node_id viewer;
+    /* Also for everyone else of the viewer's class (and user, where the policy looks at it) who is
+     * not among the touched: nothing about the viewer itself is told. */
+    bool shared;
     uint32_t capver;
     const struct netmap_span *span;
 };
@@ -64,12 +73,19 @@ struct netmap_full {
 /* Appends a complete MapResponse. */
 void netmap_put_full(struct buf *out, const struct netmap_full *full);
 
-/* A delta that is the same for all who did not take part in it. */
+/* A delta that is the same for all of a class who did not take part in it. */
 struct netmap_shared {
     uint64_t from;
-    struct netmap_span span;
+    const struct policy *policy_from; /* counted: the policy of that moment */
+    uint32_t cls;
+    user_id user;
     struct blob *json;      /* NULL: nothing to tell */
     struct blob *frames[2]; /* plain, compressed; made when first wanted */
+};
+
+struct netmap_kept_span {
+    uint64_t from;
+    struct netmap_span span;
 };
 
 struct netmap_feed {
@@ -83,13 +99,20 @@ struct netmap_feed {
     struct list streams; /* those that hold a view, the furthest behind first */
     struct netmap_shared shared[NETMAP_SHARED_MAX];
     size_t n_shared;
+    struct netmap_kept_span spans[NETMAP_SPANS_MAX];
+    size_t n_spans;
     struct buf json; /* scratch */
 };
 /* Collapses the journal from (not including) `revision` on. */
 void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct netmap_span *out);
-/* The delta from `old` to the feed's view, made when first wanted; borrowed until the next call or
- * publish. The policy must be open. */
-struct netmap_shared *netmap_feed_shared(struct netmap_feed *f, const struct tailnet_view *old);
+/*
+ * The delta from where the stream is to the feed's view, made when first wanted; borrowed until the
+ * next call or publish. NULL: for this viewer there is none that others share.
+ */
+struct netmap_shared *netmap_feed_shared(struct netmap_feed *f, const struct netmap_stream *s,
+                                         const struct netmap_span *span);
+/* The same as netmap_feed_span, kept for the next that asks; borrowed likewise. */
+const struct netmap_span *netmap_feed_span_from(struct netmap_feed *f, uint64_t revision);
 
 struct netmap_stream {
     struct netmap_feed *feed;

@@ -3,6 +3,7 @@
 #include "netmap/encode.h"
 
 #include "core/clock.h"
+#include "core/mem.h"
 #include "ip/prefix.h"
 #include "json/writer.h"
 
@@ -22,9 +23,18 @@ static void put_prefix(struct json_writer *w, struct ip_prefix p)
     json_end_plain(w);
 }
 
-static void put_own_addresses(struct json_writer *w, const struct node *n)
+/* What a node's addresses and routes are in the Node at hand. */
+struct routing {
+    bool hides_v4;
+    const struct ip_prefix *routes; /* AllowedIPs beside its own addresses */
+    size_t n_routes;
+    const struct ip_prefix *primary; /* NULL: those of the routes that are no exit routes */
+    size_t n_primary;
+};
+
+static void put_own_addresses(struct json_writer *w, const struct node *n, const struct routing *r)
 {
-    if (ip_addr_is_set(n->v4))
+    if (ip_addr_is_set(n->v4) && !r->hides_v4)
         put_prefix(w, ip_prefix_single(n->v4));
     if (ip_addr_is_set(n->v6))
         put_prefix(w, ip_prefix_single(n->v6));
@@ -32,28 +42,32 @@ static void put_own_addresses(struct json_writer *w, const struct node *n)
 
 /* Addresses, AllowedIPs and PrimaryRoutes. What is routed to a node is AllowedIPs and nothing else.
  */
-static void field_routes(struct json_writer *w, const struct node *n)
+static void field_routes(struct json_writer *w, const struct node *n, const struct routing *r)
 {
+    const struct ip_prefix *primary = r->primary ? r->primary : r->routes;
+    size_t n_primary = r->primary ? r->n_primary : r->n_routes;
+    bool any = false;
+
     json_field_array(w, STR("Addresses"));
-    put_own_addresses(w, n);
+    put_own_addresses(w, n, r);
     json_end_array(w);
 
     json_field_array(w, STR("AllowedIPs"));
-    put_own_addresses(w, n);
-    for (size_t i = 0; i < n->n_serving; i++)
-        put_prefix(w, n->serving[i]);
-    if (n->exit_node) {
-        json_str(w, STR("0.0.0.0/0"));
-        json_str(w, STR("::/0"));
-    }
+    put_own_addresses(w, n, r);
+    for (size_t i = 0; i < r->n_routes; i++)
+        put_prefix(w, r->routes[i]);
     json_end_array(w);
 
-    if (n->n_serving == 0)
-        return;
-    json_field_array(w, STR("PrimaryRoutes"));
-    for (size_t i = 0; i < n->n_serving; i++)
-        put_prefix(w, n->serving[i]);
-    json_end_array(w);
+    for (size_t i = 0; i < n_primary; i++) {
+        if (ip_prefix_is_exit(primary[i]))
+            continue;
+        if (!any)
+            json_field_array(w, STR("PrimaryRoutes"));
+        any = true;
+        put_prefix(w, primary[i]);
+    }
+    if (any)
+        json_end_array(w);
 }
 
 /* Always there: clients overlook a list that merely goes missing. */
@@ -83,7 +97,7 @@ static void field_last_seen(struct json_writer *w, const struct node *n)
 }
 
 /* Everything but the Hostinfo, the capabilities and the machine key; the object stays open. */
-static void put_common(struct json_writer *w, const struct node *n)
+static void put_common(struct json_writer *w, const struct node *n, const struct routing *routing)
 {
     json_field_u64(w, STR("ID"), n->id);
     json_field_str(w, STR("StableID"), n->stable_id);
@@ -94,7 +108,7 @@ static void put_common(struct json_writer *w, const struct node *n)
         json_field_time(w, STR("KeyExpiry"), n->expiry_ms);
     if (!disco_key_is_zero(&n->disco))
         FIELD_KEY(w, "DiscoKey", disco_key, &n->disco);
-    field_routes(w, n);
+    field_routes(w, n, routing);
     field_endpoints(w, n);
     if (n->home_derp) {
         json_key(w, STR("DERP"));
@@ -113,28 +127,140 @@ static void put_common(struct json_writer *w, const struct node *n)
     json_opt_bool(w, STR("Expired"), n->expired);
 }
 
-struct str netmap_card(const struct node *n)
-{
-    struct blob *card = node_slot_get(n, SLOT_CARD);
-    struct buf text = BUF(CARD_MAX);
-    struct json_writer w = JSON_WRITER(&text);
+/* ---- Cards ---- */
 
-    if (card)
-        return blob_str(card);
+/* All the node serves, exit routes last. Heap. */
+static struct ip_prefix *served_routes(const struct node *n, size_t *len)
+{
+    struct ip_prefix *all = mem_alloc_array(n->n_serving + 2, sizeof *all);
+
+    *len = 0;
+    for (size_t i = 0; i < n->n_serving; i++)
+        all[(*len)++] = n->serving[i];
+    if (n->exit_node) {
+        all[(*len)++] = (struct ip_prefix){.addr = {.family = IP_V4}};
+        all[(*len)++] = (struct ip_prefix){.addr = {.family = IP_V6}};
+    }
+    return all;
+}
+
+static void put_card(struct buf *out, const struct node *n, const struct routing *routing)
+{
     struct str hostinfo = n->facts->hostinfo_peer;
+    struct json_writer w = JSON_WRITER(out);
 
     if (hostinfo.len == 0 || hostinfo.len > PEER_HOSTINFO_MAX)
         hostinfo = STR("{}");
     json_begin_object(&w);
-    put_common(&w, n);
+    put_common(&w, n, routing);
     json_field_raw(&w, STR("Hostinfo"), hostinfo);
     json_end_object(&w);
+}
+
+struct str netmap_card(const struct node *n)
+{
+    struct blob *card = node_slot_get(n, SLOT_CARD);
+    struct routing routing = {0};
+    struct ip_prefix *routes;
+    struct buf text = BUF(CARD_MAX);
+
+    if (card)
+        return blob_str(card);
+    routing.routes = routes = served_routes(n, &routing.n_routes);
+    put_card(&text, n, &routing);
+    mem_free(routes);
     /* The domain bounds routes, tags, endpoints and names far below the ceiling. */
     ASSERT(!buf_is_full(&text));
     card = node_slot_fill(n, SLOT_CARD, blob_new(buf_str(&text)));
     buf_fini(&text);
     return blob_str(card);
 }
+
+static bool same_routes(const struct ip_prefix *a, size_t n_a, const struct ip_prefix *b,
+                        size_t n_b)
+{
+    if (n_a != n_b)
+        return false;
+    for (size_t i = 0; i < n_a; i++)
+        if (!ip_prefix_eq(a[i], b[i]))
+            return false;
+    return true;
+}
+
+static void variant_routes(const struct policy *p, node_id viewer, const struct node *n,
+                           struct netmap_variant *out)
+{
+    size_t max = n->n_approved + 2, n_served;
+    struct ip_prefix *served;
+
+    out->routes = mem_alloc_array(max, sizeof *out->routes);
+    out->n_routes = MIN(policy_peer_routes(p, viewer, n->id, out->routes, max), max);
+    served = served_routes(n, &n_served);
+    out->all_routes = same_routes(out->routes, out->n_routes, served, n_served);
+    mem_free(served);
+}
+
+void netmap_variant_of(const struct policy *p, node_id viewer, const struct node *n,
+                       struct netmap_variant *out)
+{
+    *out = (struct netmap_variant){.all_routes = true};
+    if (policy_is_open(p))
+        return;
+    out->hides_v4 = policy_hides_ipv4(p, n->id) || policy_hides_ipv4(p, viewer);
+    out->caps = policy_peer_caps(p, n->id);
+    if (policy_has_routes(p, n->id) || n->n_serving || n->exit_node)
+        variant_routes(p, viewer, n, out);
+}
+
+void netmap_variant_fini(struct netmap_variant *v)
+{
+    mem_free(v->routes);
+    *v = (struct netmap_variant){0};
+}
+
+bool netmap_variant_eq(const struct netmap_variant *a, const struct netmap_variant *b)
+{
+    if (a->hides_v4 != b->hides_v4 || a->all_routes != b->all_routes || !str_eq(a->caps, b->caps))
+        return false;
+    return a->all_routes || same_routes(a->routes, a->n_routes, b->routes, b->n_routes);
+}
+
+/* The text of an object with one more member. */
+static void put_with_caps(struct buf *out, struct str object, struct str caps)
+{
+    if (caps.len == 0) {
+        buf_put(out, object);
+        return;
+    }
+    buf_put(out, str_sub(object, 0, object.len - 1));
+    buf_put(out, STR(",\"CapMap\":"));
+    buf_put(out, caps);
+    buf_put_char(out, '}');
+}
+
+void netmap_put_card(struct buf *out, const struct policy *p, node_id viewer, const struct node *n)
+{
+    struct netmap_variant v;
+    struct buf text = BUF(CARD_MAX);
+
+    netmap_variant_of(p, viewer, n, &v);
+    if (v.all_routes && !v.hides_v4) {
+        put_with_caps(out, netmap_card(n), v.caps);
+    } else {
+        struct ip_prefix *served = NULL;
+        struct routing routing = {.hides_v4 = v.hides_v4, v.routes, v.n_routes, NULL, 0};
+
+        if (v.all_routes)
+            routing.routes = served = served_routes(n, &routing.n_routes);
+        put_card(&text, n, &routing);
+        put_with_caps(out, buf_str(&text), v.caps);
+        mem_free(served);
+    }
+    buf_fini(&text);
+    netmap_variant_fini(&v);
+}
+
+/* ---- The node itself ---- */
 
 void netmap_put_caps(struct buf *out, const struct tailnet_info *info)
 {
@@ -158,20 +284,77 @@ void netmap_put_caps(struct buf *out, const struct tailnet_info *info)
     json_end_object(&w);
 }
 
-void netmap_put_self(struct buf *out, const struct tailnet_info *info, const struct node *n,
-                     uint32_t capver)
+static bool caps_have(const struct tailnet_info *info, struct str name)
 {
-    struct json_writer w = JSON_WRITER(out);
+    return str_eq(name, STR("https://tailscale.com/cap/is-admin")) ||
+           str_eq(name, STR("https://tailscale.com/cap/ssh")) ||
+           str_eq(name, STR("default-auto-update")) ||
+           (info->taildrop && str_eq(name, STR("https://tailscale.com/cap/file-sharing"))) ||
+           (info->randomize_client_port && str_eq(name, STR("randomize-client-port"))) ||
+           (info->domain.len && str_eq(name, STR("tailnet-display-name")));
+}
 
-    (void)capver; /* nothing in it depends on it so far */
+/* A hint for one system only (policy.md 5.11). */
+static void put_cgnat_hint(struct json_writer *w, const struct policy *p, const struct node *n)
+{
+    const struct policy_document *d = policy_document(p);
+
+    if (!d || d->cgnat_route == CGNAT_DEFAULT || !str_eq_nocase(n->facts->os, STR("macOS")))
+        return;
+    json_field_null(w, d->cgnat_route == CGNAT_MAC_ALWAYS ? STR("one-cgnat?v=true")
+                                                          : STR("one-cgnat?v=false"));
+}
+
+static void put_own_caps(struct json_writer *w, const struct tailnet_info *info,
+                         const struct policy *p, const struct node *n)
+{
+    const struct str *names;
+    size_t len;
+
+    netmap_put_caps(w->out, info);
+    buf_cut(w->out, w->out->len - 1);
+    len = policy_attrs(p, n->id, &names);
+    for (size_t i = 0; i < len; i++)
+        if (!caps_have(info, names[i]))
+            json_field_null(w, names[i]);
+    put_cgnat_hint(w, p, n);
+    policy_put_attr_app(p, n->id, w);
+    json_end_object(w);
+}
+
+/* Of its routes it is told all that are approved, and for which it is primary. */
+static struct ip_prefix *approved_routes(const struct node *n, size_t *len)
+{
+    struct ip_prefix *all = mem_alloc_array(n->n_approved, sizeof *all);
+
+    *len = 0;
+    for (size_t i = 0; i < n->n_approved; i++)
+        if (ip_prefix_in(n->facts->routes, n->facts->n_routes, n->approved[i]))
+            all[(*len)++] = n->approved[i];
+    return all;
+}
+
+void netmap_put_self(struct buf *out, const struct tailnet_info *info, const struct policy *p,
+                     const struct node *n)
+{
+    static const struct ip_prefix none;
+    struct json_writer w = JSON_WRITER(out), caps;
+    struct routing routing = {.hides_v4 = policy_hides_ipv4(p, n->id),
+                              .primary = n->n_serving ? n->serving : &none,
+                              .n_primary = n->n_serving};
+    struct ip_prefix *routes;
+
+    routing.routes = routes = approved_routes(n, &routing.n_routes);
     json_begin_object(&w);
-    put_common(&w, n);
+    put_common(&w, n, &routing);
     FIELD_KEY(&w, "Machine", machine_key, &n->machine);
     json_field_raw(&w, STR("Hostinfo"), n->facts->hostinfo.len ? n->facts->hostinfo : STR("{}"));
     json_key(&w, STR("CapMap"));
     json_value_follows(&w);
-    netmap_put_caps(out, info);
+    caps = (struct json_writer){.out = out, .comma = true, .depth = 1};
+    put_own_caps(&caps, info, p, n);
     json_end_object(&w);
+    mem_free(routes);
 }
 
 void netmap_put_patch(struct buf *out, const struct node *n, unsigned mask)

@@ -7,9 +7,9 @@
  *    |   passed it v  |
  *    +----------- FALLEN: holds the ids of the peers the client has
  *
- * A delta is the difference of two views (delta.c). Under an open policy it is the same for
- * everyone who did not take part in it, so it is encoded and compressed once a feed and copied from
- * there.
+ * A delta is the difference of two views under their policies (delta.c). It is the same for
+ * everyone of a class who did not take part in it, so it is encoded and compressed once a feed and
+ * class, and copied from there.
  */
 
 #include "netmap/stream.h"
@@ -71,7 +71,7 @@ void netmap_stream_fall(struct netmap_stream *s)
 
     s->known = mem_alloc_array(view_node_count(s->view), sizeof *s->known);
     while ((n = view_node_next(s->view, &at)))
-        if (n != self && policy_sees(s->policy, s->view, self, n))
+        if (n != self && policy_sees(s->policy, s->viewer, n->id))
             s->known[s->n_known++] = n->id;
     drop_view(s);
 }
@@ -166,21 +166,10 @@ static enum netmap_pull send_shared(struct netmap_stream *s, struct netmap_share
 static enum netmap_pull pull_delta(struct netmap_stream *s, struct buf *out)
 {
     struct netmap_feed *f = s->feed;
-    enum netmap_pull result;
-    struct netmap_span span;
+    const struct netmap_span *span = netmap_feed_span_from(f, view_revision(s->view));
+    struct netmap_shared *shared = netmap_feed_shared(f, s, span);
 
-    if (policy_is_open(f->policy) && s->policy == f->policy &&
-        view_info(s->view) == view_info(f->view)) {
-        struct netmap_shared *shared = netmap_feed_shared(f, s->view);
-
-        if (!netmap_span_find(&shared->span, s->viewer))
-            return send_shared(s, shared, out);
-        return pull_own(s, &shared->span, out);
-    }
-    netmap_feed_span(f, view_revision(s->view), &span);
-    result = pull_own(s, &span, out);
-    netmap_span_fini(&span);
-    return result;
+    return shared ? send_shared(s, shared, out) : pull_own(s, span, out);
 }
 
 enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms, struct buf *out)
@@ -218,7 +207,7 @@ void netmap_stream_farewell(const struct netmap_stream *s, const struct node *la
     gone->expired = true;
     gone->expiry_ms = now_ms - 1000;
     buf_put(&json, STR("{\"Node\":"));
-    netmap_put_self(&json, view_info(s->feed->view), gone, s->capver);
+    netmap_put_self(&json, view_info(s->feed->view), s->feed->policy, gone);
     buf_put_char(&json, '}');
     if (!buf_is_full(&json))
         wire_frame_put(out, buf_str(&json), s->zstd);

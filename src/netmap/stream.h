@@ -72,8 +72,9 @@ enum netmap_pull {
 MUST_USE enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
                                              struct buf *out);
 /*
- * Appends the last message to a viewer that is being removed: its own node, `last` as it was, with its key expired
- * now, so that the client asks its user to log in instead of trying for ever (protocol.md 6.8).
+ * Appends the last message to a viewer that is being removed: its own node, `last` as it was, with
+ * its key expired now, so that the client asks its user to log in instead of trying for ever
+ * (protocol.md 6.8).
  */
 void netmap_stream_farewell(const struct netmap_stream *s, const struct node *last, int64_t now_ms,
                             struct buf *out);

@@ -21,14 +21,12 @@ static bool read_pool(struct doc_reader *r, const struct json_value *v, struct i
     if (!doc_is(r, v, JSON_STRING, "ipPool"))
         return false;
     if (!ip_prefix_parse(str_trim(v->str), &p) || !ip_prefix_covers(range, p)) {
-        doc_refuse(r, doc_pos(v), "IPPool(%.*s): not a network inside 100.64.0.0/10",
-                   (int)MIN(v->str.len, (size_t)200), v->str.ptr);
+        doc_refuse(r, doc_pos(v), "IPPool(%s): not a network inside 100.64.0.0/10", PLAIN(v->str));
         return doc_hint(r, "like 100.81.0.0/16");
     }
     for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
         if (ip_prefix_overlaps(reserved[i], p)) {
-            doc_refuse(r, doc_pos(v), "IPPool(%.*s): network within reserved range",
-                       (int)MIN(v->str.len, (size_t)200), v->str.ptr);
+            doc_refuse(r, doc_pos(v), "IPPool(%s): network within reserved range", PLAIN(v->str));
             return doc_hint(r, "100.100.100.0/24 and 100.115.92.0/23 are given to no node");
         }
     }

@@ -30,8 +30,12 @@ struct doc_reader {
 struct doc_quoted {
     char text[224];
 };
-struct doc_quoted doc_quote(struct str s);
-#define QUOTED(s) (doc_quote(s).text)
+struct doc_quoted doc_quote(struct str s, size_t max_bytes);
+#define QUOTED_MAX(s, max_bytes) (doc_quote((s), (max_bytes)).text)
+#define QUOTED(s) QUOTED_MAX(s, sizeof(struct doc_quoted))
+/* The same without the quotes around it. */
+#define PLAIN(s) (doc_plain(s).text)
+struct doc_quoted doc_plain(struct str s);
 
 /* Always false. The hint stays empty. */
 PRINTF_LIKE(3, 4)

@@ -146,7 +146,11 @@ static bool without_brackets(struct doc_reader *r, struct str *host)
         return false;
     if (rest.len > 0 && rest.ptr[0] != '/')
         return false;
-    *host = arena_printf(r->doc->arena, "%.*s%.*s", STR_ARG(inner), STR_ARG(rest));
+    char *joined = NEW_ITEMS(r, char, inner.len + rest.len);
+    memcpy(joined, inner.ptr, inner.len);
+    if (rest.len > 0)
+        memcpy(joined + inner.len, rest.ptr, rest.len);
+    *host = (struct str){joined, inner.len + rest.len};
     return true;
 }
 

@@ -153,6 +153,7 @@ static bool is_delivered(struct str attribute)
         STR_INIT("node:os"),
         STR_INIT("node:osVersion"),
         STR_INIT("node:tsVersion"),
+        STR_INIT("node:tsReleaseTrack"),
     };
 
     for (size_t i = 0; i < ARRAY_LEN(delivered); i++) {

@@ -50,17 +50,17 @@ static void quote_one(struct str s, size_t n, char piece[static 12])
         snprintf(piece, 12, c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
 }
 
-struct doc_quoted doc_quote(struct str s)
+struct doc_quoted doc_quote(struct str s, size_t max_bytes)
 {
     struct doc_quoted q = {.text = "\""};
-    size_t len = 1;
+    size_t len = 1, cap = MIN(max_bytes, sizeof(q.text));
 
     while (s.len > 0) {
         char piece[12] = "";
         size_t n = str_utf8_len(s);
 
         quote_one(s, n, piece);
-        if (len + strlen(piece) + sizeof("…\"") > sizeof(q.text)) {
+        if (len + strlen(piece) + sizeof("…\"") > cap) {
             memcpy(q.text + len, "…", sizeof("…") - 1);
             len += sizeof("…") - 1;
             break;
@@ -71,6 +71,16 @@ struct doc_quoted doc_quote(struct str s)
     }
     q.text[len] = '"';
     q.text[len + 1] = 0;
+    return q;
+}
+
+struct doc_quoted doc_plain(struct str s)
+{
+    struct doc_quoted q = doc_quote(s, sizeof(q));
+    size_t len = strlen(q.text) - 2;
+
+    memmove(q.text, q.text + 1, len);
+    q.text[len] = 0;
     return q;
 }
 

@@ -208,8 +208,7 @@ static bool read_grant_targets(struct doc_reader *r, const struct json_value *v,
         const struct policy_ref *ref = &refs.items[i];
 
         if (ref->selector->kind == SELECTOR_PREFIX && ref->selector->prefix.bits == 0) {
-            char text[IP_PREFIX_TEXT_MAX + 1] = "";
-            AUTO_FINI(buf_fini) struct buf b = BUF(sizeof(text));
+            AUTO_FINI(buf_fini) struct buf b = BUF(IP_PREFIX_TEXT_MAX);
 
             ip_prefix_put(&b, ref->selector->prefix);
             return doc_refuse(r, ref->pos,

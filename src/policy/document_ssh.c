@@ -134,9 +134,9 @@ static bool check_pair(struct doc_reader *r, const struct policy_ref *src,
 
     if (is_tags(s) && d->kind == SELECTOR_USER)
         return doc_refuse(r, src->pos,
-                          "tags in SSH source cannot access user-owned devices (%.*s); use "
+                          "tags in SSH source cannot access user-owned devices (%s); use "
                           "autogroup:tagged or specific tags as destinations instead",
-                          (int)MIN(d->text.len, (size_t)200), d->text.ptr);
+                          PLAIN(d->text));
     if (is_tags(s) && d->autogroup == AUTOGROUP_SELF)
         return doc_refuse(r, src->pos,
                           "autogroup:self destination requires source to contain only users or "
@@ -152,16 +152,21 @@ static bool check_pair(struct doc_reader *r, const struct policy_ref *src,
     return true;
 }
 
-/* Sources of one user and tags only are few kinds: looking at one of each kind would do, but a
- * complaint names the one that stands first. */
+/* Each such autogroup is looked at once, however often it is named, and more than one source beside
+ * a user as destination ends it: linear. */
 static bool check_pairs(struct doc_reader *r, const struct policy_ssh_rule *rule)
 {
+    unsigned seen = 0;
+
     for (size_t d = 0; d < rule->dst.len; d++) {
         const struct policy_selector *dst = rule->dst.items[d].selector;
 
         if (dst->kind != SELECTOR_USER && dst->autogroup != AUTOGROUP_SELF &&
             dst->autogroup != AUTOGROUP_MEMBER)
             continue;
+        if (dst->kind != SELECTOR_USER && (seen & BIT(dst->autogroup)))
+            continue;
+        seen |= BIT(dst->autogroup);
         for (size_t s = 0; s < rule->src.len; s++) {
             if (!check_pair(r, &rule->src.items[s], &rule->dst.items[d], rule->src.len))
                 return false;

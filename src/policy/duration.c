@@ -71,12 +71,12 @@ static enum part take_part(struct str *s, int64_t *ns, struct str *unit)
 static bool say(enum part what, struct str unit, struct str text, char why[static 256])
 {
     if (what == PART_NO_UNIT)
-        snprintf(why, 256, "time: missing unit in duration %.160s", QUOTED(text));
+        snprintf(why, 256, "time: missing unit in duration %.160s", QUOTED_MAX(text, 160));
     else if (what == PART_UNKNOWN_UNIT)
-        snprintf(why, 256, "time: unknown unit %.80s in duration %.120s", QUOTED(unit),
-                 QUOTED(text));
+        snprintf(why, 256, "time: unknown unit %.80s in duration %.120s", QUOTED_MAX(unit, 80),
+                 QUOTED_MAX(text, 120));
     else
-        snprintf(why, 256, "time: invalid duration %.200s", QUOTED(text));
+        snprintf(why, 256, "time: invalid duration %.200s", QUOTED_MAX(text, 200));
     return false;
 }
 

@@ -233,8 +233,8 @@ static void say_unknown(const struct policy_selector *s, bool formed, struct wor
         snprintf(w->hint, sizeof(w->hint), "a set is defined in ipsets before it is used");
     } else {
         list_autogroups(names, sizeof(names), ~0u);
-        snprintf(w->text, sizeof(w->text), "invalid autogroup: got %.120s, must be one of [%s]",
-                 QUOTED(s->text), names);
+        snprintf(w->text, sizeof(w->text), "invalid autogroup: got %.100s, must be one of [%s]",
+                 QUOTED_MAX(s->text, 100), names);
     }
 }
 
@@ -305,7 +305,7 @@ static bool refuse_autogroup(struct doc_reader *r, enum doc_place place,
         doc_refuse(r, pos, "internal server error"); /* what the hosted service says */
         return doc_hint(r,
                         "autogroup:self is no target of node attributes, it depends on who "
-                        "asks; can be [%.150s]",
+                        "asks; can be [%s]",
                         names);
     }
     doc_refuse(r, pos, "autogroup not supported for %s: \"%.*s\", can be [%s]", places[place].name,
@@ -363,12 +363,11 @@ bool doc_domain(struct doc_reader *r, const char *prefix, struct str domain, str
     if (r->domains ? str_list_has(&known, domain) : str_find_char(domain, '*') < 0)
         return true;
     doc_refuse(r, pos,
-               "%s%.*s is not associated with this Tailnet and cannot be used in user:*@<domain> "
+               "%s%s is not associated with this Tailnet and cannot be used in user:*@<domain> "
                "expressions",
-               prefix, (int)MIN(domain.len, (size_t)255), domain.ptr);
+               prefix, PLAIN(domain));
     if (known.len > 0)
-        doc_hint(r, "associated is %.*s", (int)MIN(known.items[0].len, (size_t)200),
-                 known.items[0].ptr);
+        doc_hint(r, "associated is %s", PLAIN(known.items[0]));
     return false;
 }
 

@@ -1,0 +1,172 @@
+/*
+ * Who may have a tag, whose routes are approved: questions about one user or node, asked while the
+ * domain applies a command, when there is no view to compile against. policy.md 5.4, 11.
+ */
+
+#include "policy/policy.h"
+
+#include <string.h>
+
+/* How far owners of owners are followed. */
+#define OWNERS_DEPTH_MAX 64
+
+static bool user_has_role(const struct user *u, enum policy_autogroup a)
+{
+    switch (a) {
+    case AUTOGROUP_MEMBER:
+        return true;
+    case AUTOGROUP_OWNER:
+        return u->role == ROLE_OWNER;
+    case AUTOGROUP_ADMIN:
+        return u->role == ROLE_OWNER || u->role == ROLE_ADMIN;
+    case AUTOGROUP_NETWORK_ADMIN:
+        return u->role == ROLE_NETWORK_ADMIN;
+    case AUTOGROUP_IT_ADMIN:
+        return u->role == ROLE_IT_ADMIN;
+    case AUTOGROUP_BILLING_ADMIN:
+        return u->role == ROLE_BILLING_ADMIN;
+    case AUTOGROUP_AUDITOR:
+        return u->role == ROLE_AUDITOR;
+    case AUTOGROUP_NONE:
+    case AUTOGROUP_SELF:
+    case AUTOGROUP_INTERNET:
+    case AUTOGROUP_TAGGED:
+    case AUTOGROUP_SHARED:
+    case AUTOGROUP_NONROOT:
+    case AUTOGROUP_DANGER_ALL:
+        return false;
+    }
+    return false;
+}
+
+static bool user_is(const struct user *u, struct str token)
+{
+    return token.len &&
+           (str_eq(u->provider_id, token) || str_eq(u->email, token) || str_eq(u->name, token));
+}
+
+static bool user_in_domain(const struct user *u, struct str domain)
+{
+    struct str login = u->email.len ? u->email : u->name;
+    ptrdiff_t at = str_rfind_char(login, '@');
+
+    return at >= 0 && str_eq(str_from_index(login, (size_t)at + 1), domain);
+}
+
+/* A selector of people, asked about one. */
+static bool selects_user(const struct policy_selector *s, const struct user *u)
+{
+    switch (s->kind) {
+    case SELECTOR_USER:
+        return user_is(u, s->user);
+    case SELECTOR_GROUP:
+        for (size_t i = 0; i < s->group->members.len; i++)
+            if (user_is(u, s->group->members.items[i].selector->user))
+                return true;
+        return false;
+    case SELECTOR_DOMAIN:
+        return user_in_domain(u, s->domain);
+    case SELECTOR_AUTOGROUP:
+        return user_has_role(u, s->autogroup);
+    case SELECTOR_PREFIX:
+    case SELECTOR_WILDCARD:
+    case SELECTOR_TAG:
+    case SELECTOR_IPSET:
+    case SELECTOR_HOST:
+    case SELECTOR_SERVICE:
+        return false;
+    }
+    return false;
+}
+
+bool policy_tag_is_defined(const struct policy_document *d, struct str tag)
+{
+    return !d || policy_tag_find(d, tag) != NULL;
+}
+
+struct claim {
+    const struct user *owner;
+    const struct node *node;
+    /* Tags already asked about on the way, so that cycles end. */
+    const struct policy_tag *seen[OWNERS_DEPTH_MAX];
+    size_t n_seen;
+};
+
+static bool claim_holds(struct claim *c, const struct policy_tag *tag);
+
+static bool owner_claims(struct claim *c, const struct policy_selector *s)
+{
+    if (s->kind == SELECTOR_TAG) {
+        if (c->node && str_list_has(&c->node->tags, s->tag->name))
+            return true;
+        return claim_holds(c, s->tag);
+    }
+    if (s->kind == SELECTOR_AUTOGROUP && s->autogroup == AUTOGROUP_TAGGED)
+        return c->node && node_is_tagged(c->node);
+    return c->owner && selects_user(s, c->owner);
+}
+
+static bool claim_holds(struct claim *c, const struct policy_tag *tag)
+{
+    for (size_t i = 0; i < c->n_seen; i++)
+        if (c->seen[i] == tag)
+            return false;
+    if (c->n_seen == OWNERS_DEPTH_MAX)
+        return false;
+    c->seen[c->n_seen++] = tag;
+    for (size_t i = 0; i < tag->owners.len; i++)
+        if (owner_claims(c, tag->owners.items[i].selector))
+            return true;
+    return false;
+}
+
+static bool may_apply_any(const struct user *owner)
+{
+    return owner && (owner->role == ROLE_OWNER || owner->role == ROLE_ADMIN ||
+                     owner->role == ROLE_NETWORK_ADMIN);
+}
+
+bool policy_tag_may_be_requested(const struct policy_document *d, const struct user *owner,
+                                 const struct node *node, struct str tag)
+{
+    struct claim c = {.owner = owner, .node = node};
+    const struct policy_tag *t;
+
+    if (!d)
+        return true;
+    t = policy_tag_find(d, tag);
+    return t && (may_apply_any(owner) || claim_holds(&c, t));
+}
+
+static bool approver_matches(const struct policy_refs *approvers, const struct node *node,
+                             const struct user *owner)
+{
+    for (size_t i = 0; i < approvers->len; i++) {
+        const struct policy_selector *s = approvers->items[i].selector;
+
+        if (!node_is_tagged(node)) {
+            if (owner && selects_user(s, owner))
+                return true;
+            continue;
+        }
+        if (s->kind == SELECTOR_TAG && str_list_has(&node->tags, s->tag->name))
+            return true;
+        if (s->kind == SELECTOR_AUTOGROUP && s->autogroup == AUTOGROUP_TAGGED)
+            return true;
+    }
+    return false;
+}
+
+bool policy_approves_route(const struct policy_document *d, const struct node *node,
+                           const struct user *owner, struct ip_prefix route)
+{
+    if (!d)
+        return false;
+    if (ip_prefix_is_exit(route))
+        return approver_matches(&d->exit_approvers, node, owner);
+    for (size_t i = 0; i < d->n_route_approvers; i++)
+        if (ip_prefix_covers(d->route_approvers[i].prefix, route) &&
+            approver_matches(&d->route_approvers[i].approvers, node, owner))
+            return true;
+    return false;
+}

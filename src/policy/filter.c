@@ -1,0 +1,631 @@
+/*
+ * A viewer's packet filter. policy.md 7.
+ *
+ *   the class's links --key (sources, protocol)--> parts, each at the place of the first link with
+ *   its key --> one rule per place
+ *
+ * A rule stands where the first link with its key stands, even if that link gives this viewer
+ * nothing (7.1), so rules come in the same order everywhere. Links of one node only (self, via)
+ * take part in this as if they stood in the list.
+ *
+ * The mark of a filter is the hash of the same text with each source list replaced by its sum; it
+ * is worked out once per class with stand-ins for the node's own addresses.
+ */
+
+#include "policy/policy_internal.h"
+
+#include <string.h>
+
+const struct str policy_internet_ranges[7] = {
+    STR_INIT("0.0.0.0-9.255.255.255"),
+    STR_INIT("11.0.0.0-100.63.255.255"),
+    STR_INIT("100.128.0.0-169.253.255.255"),
+    STR_INIT("169.255.0.0-172.15.255.255"),
+    STR_INIT("172.32.0.0-192.167.255.255"),
+    STR_INIT("192.169.0.0-255.255.255.255"),
+    STR_INIT("2000::-3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+};
+
+/* One of the viewer's links, with where it goes. */
+struct part {
+    struct sum sum;
+    int proto;
+    uint32_t link;
+    uint32_t place;
+    bool merges;
+};
+
+struct filter {
+    const struct policy *p;
+    enum policy_form form;
+    const struct member *m;
+    const struct policy_class *c;
+    struct json_writer w;
+    bool as_mark;  /* sums instead of lists, stand-ins instead of own addresses */
+    bool used_own; /* as_mark: the text has own addresses in it */
+    struct part *parts;
+    size_t n;
+};
+
+/* ---- Sources ---- */
+
+struct address_list {
+    struct arena *arena;
+    struct str *items;
+    size_t len;
+    size_t cap;
+};
+
+static void list_add(struct address_list *l, struct str text)
+{
+    if (l->len == l->cap) {
+        l->cap = MAX(l->cap * 2, (size_t)32);
+        l->items = mem_realloc_array(l->items, l->cap, sizeof *l->items);
+    }
+    l->items[l->len++] = text;
+}
+
+static void list_add_copy(void *user, struct str text)
+{
+    struct address_list *l = user;
+
+    list_add(l, arena_copy(l->arena, text));
+}
+
+static void list_add_addr(struct address_list *l, struct ip_addr addr)
+{
+    struct buf text = BUF(0);
+
+    if (!ip_addr_is_set(addr))
+        return;
+    ip_addr_put(&text, addr);
+    list_add_copy(l, buf_str(&text));
+    buf_fini(&text);
+}
+
+static void list_add_member(struct address_list *l, const struct member *m)
+{
+    list_add_addr(l, member_v4(m));
+    list_add_addr(l, member_v6(m));
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+static void put_list(struct json_writer *w, struct address_list *l)
+{
+    if (l->len)
+        qsort(l->items, l->len, sizeof *l->items, by_text);
+    for (size_t i = 0; i < l->len; i++)
+        if (i == 0 || !str_eq(l->items[i - 1], l->items[i]))
+            json_str(w, l->items[i]);
+}
+
+bool self_lists(const struct policy *p, const struct policy_link *l, const struct member *m)
+{
+    const struct source *src = &p->shape->sources[l->source];
+
+    return class_in(src->own, m->cls) || (src->wild && member_class(p, m)->p.in_wild);
+}
+
+/* The devices of the viewer's user, as far as the source lists them. */
+static const struct member *next_device(const struct filter *f, const struct policy_link *l,
+                                        struct rows_at *at)
+{
+    const struct device *d;
+
+    while ((d = rows_next(&f->p->devices, at)) && d->key[0] == f->m->user) {
+        const struct member *m = member_find(f->p, d->key[1]);
+
+        if (m && self_lists(f->p, l, m))
+            return m;
+    }
+    return NULL;
+}
+
+static struct sum self_sum(const struct filter *f, const struct policy_link *l)
+{
+    struct rows_at at = rows_from(&f->p->devices, f->m->user, 0);
+    const struct member *m;
+    struct sum sum = {0};
+
+    while ((m = next_device(f, l, &at)))
+        sum_add(&sum, member_sum(m));
+    return sum;
+}
+
+static void collect_self(const struct filter *f, const struct policy_link *l,
+                         struct address_list *list)
+{
+    struct rows_at at = rows_from(&f->p->devices, f->m->user, 0);
+    const struct member *m;
+
+    while ((m = next_device(f, l, &at)))
+        list_add_member(list, m);
+}
+
+static void collect_source(const struct filter *f, const struct source *src, enum policy_form form,
+                           struct address_list *list)
+{
+    const struct shape *s = f->p->shape;
+    const roaring_bitmap_t *listed = form == POLICY_COMPACT ? src->rest : src->own;
+    struct rows_at at = {0};
+    const struct member *m;
+
+    if (src->everyone) {
+        list_add(list, STR("*"));
+        return;
+    }
+    source_each_fixed(s, src, list_add_copy, list);
+    for (size_t i = 0; form == POLICY_COMPACT && i < src->n_terms; i++)
+        if (s->terms[src->terms[i]].compact)
+            list_add(list, arena_printf(list->arena, "cap:%s", s->terms[src->terms[i]].cap));
+    if (roaring_bitmap_is_empty(listed))
+        return;
+    while ((m = rows_next(&f->p->members, &at)))
+        if (class_in(listed, m->cls))
+            list_add_member(list, m);
+}
+
+enum policy_form link_form(const struct policy_link *l, enum policy_form form)
+{
+    static const int parsed[] = {-1, 1, 6, 17, 58, 132};
+
+    if (l->kind != LINK_PORTS)
+        return POLICY_CANONICAL;
+    for (size_t i = 0; i < ARRAY_LEN(parsed); i++)
+        if (l->proto == parsed[i])
+            return form;
+    return POLICY_CANONICAL;
+}
+
+static void put_sources(struct filter *f, const struct policy_link *l)
+{
+    struct address_list list = {0};
+
+    list.arena = arena_new();
+    json_field_array(&f->w, STR("SrcIPs"));
+    if (l->self)
+        collect_self(f, l, &list);
+    else
+        collect_source(f, &f->p->shape->sources[l->source], link_form(l, f->form), &list);
+    put_list(&f->w, &list);
+    json_end_array(&f->w);
+    mem_free(list.items);
+    arena_free(list.arena);
+}
+
+static void put_sources_mark(struct filter *f, struct sum sum)
+{
+    sum.tags = 0;
+    buf_put(f->w.out, str_bytes(&sum, sizeof sum));
+}
+
+/* ---- Destinations ---- */
+
+static void put_dst(struct filter *f, struct str ip, const struct ip_ports *ports, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_begin_object(&f->w);
+        json_field_str(&f->w, STR("IP"), ip);
+        json_field_object(&f->w, STR("Ports"));
+        json_field_u64(&f->w, STR("First"), ports[i].first);
+        json_field_u64(&f->w, STR("Last"), ports[i].last);
+        json_end_object(&f->w);
+        json_end_object(&f->w);
+    }
+}
+
+static void put_dst_addr(struct filter *f, struct ip_addr addr, const struct ip_ports *ports,
+                         size_t n)
+{
+    struct buf text = BUF(0);
+
+    if (!ip_addr_is_set(addr))
+        return;
+    ip_addr_put(&text, addr);
+    put_dst(f, buf_str(&text), ports, n);
+    buf_fini(&text);
+}
+
+static void put_own(struct filter *f, const struct ip_ports *ports, size_t n)
+{
+    if (f->as_mark) {
+        f->used_own = true;
+        put_dst(f, STR("own"), ports, n);
+        return;
+    }
+    put_dst_addr(f, member_v4(f->m), ports, n);
+    put_dst_addr(f, member_v6(f->m), ports, n);
+}
+
+/* Whether the viewer serves something in the range, or is in it itself. */
+static bool range_is_here(const struct filter *f, struct ip_range r, bool only_routes)
+{
+    struct ip_addr v4 = member_v4(f->m), v6 = member_v6(f->m);
+
+    if (!only_routes && ((ip_addr_is_set(v4) && ip_range_contains(r, v4)) ||
+                         (ip_addr_is_set(v6) && ip_range_contains(r, v6))))
+        return true;
+    for (size_t i = 0; i < f->c->p.n_routes; i++)
+        if (ip_range_overlaps(ip_range_of_prefix(f->c->p.routes[i]), r))
+            return true;
+    return false;
+}
+
+static void put_set(struct filter *f, const struct link_dst *d, bool only_routes)
+{
+    const struct ip_set *set = &d->selector->ipset->set;
+    struct buf text = BUF(0);
+
+    for (size_t i = 0; i < set->len; i++) {
+        if (!range_is_here(f, set->ranges[i], only_routes))
+            continue;
+        buf_clear(&text);
+        ip_range_put(&text, set->ranges[i]);
+        put_dst(f, buf_str(&text), d->ports, d->n_ports);
+    }
+    buf_fini(&text);
+}
+
+static void put_prefix(struct filter *f, const struct link_dst *d, bool only_routes)
+{
+    struct buf text = BUF(0);
+
+    if (!range_is_here(f, ip_range_of_prefix(d->selector->prefix), only_routes))
+        return;
+    ip_prefix_put_short(&text, d->selector->prefix);
+    put_dst(f, buf_str(&text), d->ports, d->n_ports);
+    buf_fini(&text);
+}
+
+static void put_link_dst(struct filter *f, const struct policy_link *l, const struct link_dst *d)
+{
+    const struct policy_selector *sel = d->selector;
+
+    switch (sel->kind) {
+    case SELECTOR_WILDCARD:
+        if (!l->via || f->c->p.n_routes)
+            put_dst(f, STR("*"), d->ports, d->n_ports);
+        return;
+    case SELECTOR_PREFIX:
+    case SELECTOR_HOST:
+        put_prefix(f, d, l->via);
+        return;
+    case SELECTOR_IPSET:
+        put_set(f, d, l->via);
+        return;
+    case SELECTOR_AUTOGROUP:
+        if (sel->autogroup == AUTOGROUP_INTERNET) {
+            for (size_t i = 0; f->c->p.exit && i < ARRAY_LEN(policy_internet_ranges); i++)
+                put_dst(f, policy_internet_ranges[i], d->ports, d->n_ports);
+            return;
+        }
+        break;
+    case SELECTOR_USER:
+    case SELECTOR_DOMAIN:
+    case SELECTOR_GROUP:
+    case SELECTOR_TAG:
+    case SELECTOR_SERVICE:
+        break;
+    }
+    if (!l->via && class_in(f->p->shape->own[sel->index], f->c->id))
+        put_own(f, d->ports, d->n_ports);
+}
+
+static void put_ports_of(struct filter *f, const struct policy_link *l)
+{
+    if (l->self) {
+        put_own(f, l->ports, l->n_ports);
+        return;
+    }
+    for (size_t i = 0; i < l->n_dst; i++)
+        put_link_dst(f, l, &l->dst[i]);
+}
+
+/* ---- Rules ---- */
+
+/* All parts of one rule. Nothing is put when they come to no destination. */
+static void put_ports_rule(struct filter *f, const struct part *parts, size_t n)
+{
+    const struct policy_link *l = &f->p->shape->links[parts[0].link];
+    struct json_writer before = f->w;
+    size_t len = f->w.out->len, mark;
+
+    json_begin_object(&f->w);
+    if (f->as_mark)
+        put_sources_mark(f, parts[0].sum);
+    else
+        put_sources(f, l);
+    if (l->proto >= 0) {
+        json_field_array(&f->w, STR("IPProto"));
+        json_u64(&f->w, (uint64_t)l->proto);
+        json_end_array(&f->w);
+    }
+    json_field_array(&f->w, STR("DstPorts"));
+    mark = f->w.out->len;
+    for (size_t i = 0; i < n; i++)
+        put_ports_of(f, &f->p->shape->links[parts[i].link]);
+    if (f->w.out->len == mark) {
+        buf_cut(f->w.out, len);
+        f->w = before;
+        return;
+    }
+    json_end_array(&f->w);
+    json_end_object(&f->w);
+}
+
+static bool dst_has(const struct filter *f, const struct link_dst *d, struct ip_addr addr)
+{
+    const struct policy_selector *sel = d->selector;
+
+    if (sel->kind == SELECTOR_WILDCARD ||
+        (sel->kind == SELECTOR_AUTOGROUP && sel->autogroup == AUTOGROUP_DANGER_ALL))
+        return true;
+    if (selector_is_literal(sel))
+        return literal_overlaps(sel, ip_range_of_addr(addr));
+    return class_in(f->p->shape->own[sel->index], f->c->id);
+}
+
+/* Under postures the sources of a companion's grant are fewer than its selectors say. */
+static bool companion_lands(const struct filter *f, const struct policy_link *l)
+{
+    const struct policy_postures *any = &l->rule->postures;
+
+    for (size_t i = 0; i < any->len; i++)
+        if (picks_have(&f->c->p.postures, (uint32_t)any->items[i]->index))
+            return true;
+    return any->len == 0;
+}
+
+static bool cap_lands(const struct filter *f, const struct policy_link *l, struct ip_addr addr)
+{
+    if (!ip_addr_is_set(addr))
+        return false;
+    if (l->self)
+        return l->kind != LINK_COMPANION || self_lists(f->p, l, f->m);
+    for (size_t i = 0; i < l->n_dst; i++) {
+        const struct policy_selector *sel = l->dst[i].selector;
+        bool unasked = l->kind != LINK_COMPANION || selector_is_literal(sel) ||
+                       (sel->kind == SELECTOR_AUTOGROUP && sel->autogroup == AUTOGROUP_DANGER_ALL);
+
+        if (dst_has(f, &l->dst[i], addr) && (unasked || companion_lands(f, l)))
+            return true;
+    }
+    return false;
+}
+
+static void put_cap_dst(struct filter *f, struct ip_addr addr)
+{
+    if (f->as_mark) {
+        f->used_own = true;
+        json_str(&f->w, addr.family == IP_V4 ? STR("own4") : STR("own6"));
+        return;
+    }
+    json_begin_plain(&f->w);
+    ip_prefix_put(f->w.out, ip_prefix_single(addr));
+    json_end_plain(&f->w);
+}
+
+static void put_cap_map(struct filter *f, const struct policy_link *l)
+{
+    json_field_object(&f->w, STR("CapMap"));
+    if (l->kind == LINK_COMPANION)
+        json_field_null(&f->w, str_from(l->companion));
+    for (size_t i = 0; l->kind == LINK_CAPS && i < l->rule->n_app; i++)
+        json_field_raw(&f->w, l->rule->app[i].name, l->rule->app[i].values);
+    json_end_object(&f->w);
+}
+
+static void put_caps_rule(struct filter *f, const struct part *part)
+{
+    const struct policy_link *l = &f->p->shape->links[part->link];
+    bool v4 = cap_lands(f, l, member_v4(f->m)), v6 = cap_lands(f, l, member_v6(f->m));
+
+    if (!v4 && !v6)
+        return;
+    json_begin_object(&f->w);
+    if (f->as_mark)
+        put_sources_mark(f, part->sum);
+    else
+        put_sources(f, l);
+    json_field_array(&f->w, STR("CapGrant"));
+    json_begin_object(&f->w);
+    json_field_array(&f->w, STR("Dsts"));
+    if (v4)
+        put_cap_dst(f, member_v4(f->m));
+    if (v6)
+        put_cap_dst(f, member_v6(f->m));
+    json_end_array(&f->w);
+    put_cap_map(f, l);
+    json_end_object(&f->w);
+    json_end_array(&f->w);
+    json_end_object(&f->w);
+}
+
+/* ---- Parts ---- */
+
+static bool is_own_link(const struct policy_link *l)
+{
+    return l->self || l->via;
+}
+
+static void find_parts(struct filter *f)
+{
+    f->parts = mem_alloc_array(f->c->n_links, sizeof *f->parts);
+    for (size_t i = 0; i < f->c->n_links; i++) {
+        uint32_t index = f->c->links[i], first;
+        const struct policy_link *l = &f->p->shape->links[index];
+        struct part part = {.link = index, .place = index, .proto = l->proto};
+
+        part.merges = l->kind == LINK_PORTS;
+        part.sum = l->self ? self_sum(f, l) : f->p->sums[link_form(l, f->form)][l->source];
+        if (part.sum.count == 0 && (part.merges || l->self))
+            continue;
+        if (part.merges) {
+            first = group_find(f->p, f->form, part.sum, l->proto);
+            part.place = is_own_link(l) ? MIN(first, index) : first;
+        }
+        f->parts[f->n++] = part;
+    }
+}
+
+/* Capabilities last, then by key, the first place first. */
+static int by_key(const void *a, const void *b)
+{
+    const struct part *x = a, *y = b;
+    const struct group gx = {x->sum, x->proto, 0}, gy = {y->sum, y->proto, 0};
+    int c = group_cmp(&gx, &gy);
+
+    if (x->merges != y->merges)
+        return x->merges ? -1 : 1;
+    return c ? c : (x->place > y->place) - (x->place < y->place);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct part *x = a, *y = b;
+
+    if (x->place != y->place)
+        return x->place < y->place ? -1 : 1;
+    return (x->link > y->link) - (x->link < y->link);
+}
+
+static bool same_key(const struct part *x, const struct part *y)
+{
+    return x->merges && y->merges && x->proto == y->proto && sum_eq(x->sum, y->sum);
+}
+
+/* A link of this node only may stand before the others of its key. */
+static void settle_places(struct filter *f)
+{
+    qsort(f->parts, f->n, sizeof *f->parts, by_key);
+    for (size_t i = 1; i < f->n; i++)
+        if (same_key(&f->parts[i - 1], &f->parts[i]))
+            f->parts[i].place = f->parts[i - 1].place;
+}
+
+static void put_rules(struct filter *f)
+{
+    json_begin_array(&f->w);
+    for (size_t i = 0, n; i < f->n; i += n) {
+        n = 1;
+        if (!f->parts[i].merges) {
+            put_caps_rule(f, &f->parts[i]);
+            continue;
+        }
+        while (i + n < f->n && f->parts[i + n].place == f->parts[i].place)
+            n++;
+        put_ports_rule(f, &f->parts[i], n);
+    }
+    json_end_array(&f->w);
+}
+
+static bool has_self_links(const struct filter *f)
+{
+    for (size_t i = 0; f->p->shape->has_self && i < f->c->n_links; i++)
+        if (f->p->shape->links[f->c->links[i]].self)
+            return true;
+    return false;
+}
+
+static bool has_own_links(const struct filter *f)
+{
+    for (size_t i = 0; i < f->c->n_links; i++)
+        if (is_own_link(&f->p->shape->links[f->c->links[i]]))
+            return true;
+    return false;
+}
+
+static void put_filter(struct filter *f)
+{
+    find_parts(f);
+    if (f->n > 1 && has_own_links(f))
+        settle_places(f);
+    if (f->n > 1)
+        qsort(f->parts, f->n, sizeof *f->parts, by_place);
+    put_rules(f);
+    mem_free(f->parts);
+}
+
+static void put_open_filter(struct buf *out)
+{
+    buf_put(out, STR("[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":"
+                     "{\"First\":0,\"Last\":65535}}]}]"));
+}
+
+void policy_put_filter(const struct policy *p, node_id viewer, enum policy_form form,
+                       struct buf *out)
+{
+    struct filter f = {.p = p, .form = form, .m = member_find(p, viewer), .w = JSON_WRITER(out)};
+
+    if (p->is_open) {
+        put_open_filter(out);
+        return;
+    }
+    if (!f.m) {
+        buf_put(out, STR("[]"));
+        return;
+    }
+    f.c = member_class(p, f.m);
+    put_filter(&f);
+}
+
+/* ---- Marks ---- */
+
+static void mix_own(struct policy_mark *mark, const struct member *m)
+{
+    struct ip_addr v4 = member_v4(m), v6 = member_v6(m);
+
+    mark_mix_mark(mark, mark_of(ip_addr_bytes(&v4)));
+    mark_mix_mark(mark, mark_of(ip_addr_bytes(&v6)));
+}
+
+enum { LAZY_READY = 1, LAZY_USED_OWN = 2 };
+
+static struct policy_mark make_mark(struct filter *f)
+{
+    struct buf text = BUF((size_t)1 << 30);
+    struct policy_mark mark;
+
+    f->as_mark = true;
+    f->w = JSON_WRITER(&text);
+    put_filter(f);
+    mark = mark_of(buf_str(&text));
+    buf_fini(&text);
+    return mark;
+}
+
+struct policy_mark policy_filter_mark(const struct policy *p, node_id viewer, enum policy_form form)
+{
+    struct filter f = {.p = p, .form = form, .m = member_find(p, viewer)};
+    struct policy_mark mark = {0};
+    struct lazy_mark *lazy;
+    unsigned ready;
+
+    if (p->is_open || !f.m)
+        return (struct policy_mark){p->is_open, 0};
+    f.c = member_class(p, f.m);
+    lazy = &p->class_marks[(f.c->id - 1) * LAZY_N + (form == POLICY_COMPACT)];
+    ready = atomic_load_explicit(&lazy->ready, memory_order_acquire);
+    if (ready) {
+        mark = (struct policy_mark){atomic_load_explicit(&lazy->a, memory_order_relaxed),
+                                    atomic_load_explicit(&lazy->b, memory_order_relaxed)};
+        f.used_own = ready & LAZY_USED_OWN;
+    } else {
+        mark = make_mark(&f);
+        /* Whoever is second stores the same. Self links depend on the user, sets on the address. */
+        if (!f.c->p.has_literal && !has_self_links(&f)) {
+            atomic_store_explicit(&lazy->a, mark.a, memory_order_relaxed);
+            atomic_store_explicit(&lazy->b, mark.b, memory_order_relaxed);
+            atomic_store_explicit(&lazy->ready,
+                                  (uint8_t)(LAZY_READY | (f.used_own ? LAZY_USED_OWN : 0)),
+                                  memory_order_release);
+        }
+    }
+    if (f.used_own)
+        mix_own(&mark, f.m);
+    return mark;
+}

@@ -1,0 +1,347 @@
+/*
+ * Who sees whom, and which of a peer's routes. policy.md 9, 10.
+ *
+ * A class has the set of links it is a source of and the set of links it receives; two nodes see
+ * each other when one's first set meets the other's second, or when a self link joins two devices
+ * of one user.
+ */
+
+#include "policy/policy_internal.h"
+
+static bool reaches(const struct policy_class *from, const struct policy_class *to)
+{
+    return roaring_bitmap_intersect(from->as_source, to->as_dst);
+}
+
+bool policy_sees(const struct policy *p, node_id viewer, node_id peer)
+{
+    const struct member *a, *b;
+    const struct policy_class *ca, *cb;
+
+    if (p->is_open)
+        return viewer != peer;
+    a = member_find(p, viewer);
+    b = member_find(p, peer);
+    if (!a || !b || viewer == peer)
+        return false;
+    ca = member_class(p, a);
+    cb = member_class(p, b);
+    if (a->user && a->user == b->user && (ca->self_source || cb->self_source))
+        return true;
+    return reaches(ca, cb) || reaches(cb, ca);
+}
+
+user_id policy_sight_user(const struct policy *p, node_id node)
+{
+    const struct member *m = member_find(p, node);
+
+    return m && p->shape->has_self ? m->user : 0;
+}
+
+/* ---- Addresses and selectors ---- */
+
+bool literal_overlaps(const struct policy_selector *s, struct ip_range r)
+{
+    if (s->kind == SELECTOR_IPSET)
+        return ip_set_overlaps(&s->ipset->set, r);
+    return ip_range_overlaps(ip_range_of_prefix(s->prefix), r);
+}
+
+static bool member_in(const struct member *m, struct ip_range r)
+{
+    struct ip_addr v4 = member_v4(m), v6 = member_v6(m);
+
+    return (ip_addr_is_set(v4) && ip_range_contains(r, v4)) ||
+           (ip_addr_is_set(v6) && ip_range_contains(r, v6));
+}
+
+/* Some node of the classes has an address in the range. */
+static bool classes_overlap(const struct policy *p, const roaring_bitmap_t *classes,
+                            struct ip_range r)
+{
+    struct rows_at at = {0};
+    const struct member *m;
+
+    if (!classes || roaring_bitmap_is_empty(classes))
+        return false;
+    while ((m = rows_next(&p->members, &at)))
+        if (class_in(classes, m->cls) && member_in(m, r))
+            return true;
+    return false;
+}
+
+static bool texts_overlap(struct str a, struct ip_range r)
+{
+    struct ip_range x;
+
+    return ip_range_parse_any(a, &x) && ip_range_overlaps(x, r);
+}
+
+static bool wild_overlaps(const struct shape *s, struct ip_range r, bool only_routes)
+{
+    if (!only_routes && (texts_overlap(STR(CGNAT_RANGE_1), r) ||
+                         texts_overlap(STR(CGNAT_RANGE_2), r) || texts_overlap(STR(ULA_RANGE), r)))
+        return true;
+    for (size_t i = 0; i < s->n_wild_routes; i++)
+        if (ip_range_overlaps(ip_range_of_prefix(s->wild_routes[i]), r))
+            return true;
+    return false;
+}
+
+/* Without the nodes' own addresses. */
+static bool source_fixed_overlaps(const struct shape *s, const struct source *src,
+                                  struct ip_range r)
+{
+    if (src->everyone)
+        return true;
+    if ((src->wild || src->wild_routes) && wild_overlaps(s, r, !src->wild))
+        return true;
+    for (size_t i = 0; i < src->n_literals; i++)
+        if (literal_overlaps(src->literals[i], r))
+            return true;
+    return false;
+}
+
+bool source_overlaps(const struct policy *p, uint32_t source, struct ip_range r)
+{
+    const struct source *src = &p->shape->sources[source];
+
+    return source_fixed_overlaps(p->shape, src, r) || classes_overlap(p, src->own, r);
+}
+
+bool source_has_addr(const struct policy *p, uint32_t source, struct ip_addr addr)
+{
+    return source_overlaps(p, source, ip_range_of_addr(addr));
+}
+
+bool selector_overlaps(const struct policy *p, const struct policy_selector *s, struct ip_range r)
+{
+    if (s->kind == SELECTOR_WILDCARD)
+        return true;
+    if (selector_is_literal(s))
+        return literal_overlaps(s, r);
+    if (s->kind == SELECTOR_AUTOGROUP &&
+        (s->autogroup == AUTOGROUP_SELF || s->autogroup == AUTOGROUP_INTERNET))
+        return false;
+    return classes_overlap(p, p->shape->own[s->index], r);
+}
+
+/* ---- Routes ---- */
+
+/* Identity selectors have node addresses only, which no subnet route is about. */
+static bool link_reaches_route(const struct policy_link *l, struct ip_range route)
+{
+    for (size_t i = 0; i < l->n_dst; i++) {
+        const struct policy_selector *sel = l->dst[i].selector;
+
+        if (sel->kind == SELECTOR_WILDCARD ||
+            (selector_is_literal(sel) && literal_overlaps(sel, route)))
+            return true;
+    }
+    return false;
+}
+
+struct route_question {
+    const struct policy *p;
+    const struct policy_class *viewer;
+    const struct router *peer;
+    struct ip_prefix route;
+};
+
+static bool is_primary(const struct router *r, struct ip_prefix route)
+{
+    return ip_prefix_in(r->serving, r->n_serving, route);
+}
+
+/* 3a: a rule that is not via has the viewer as a source and a destination about the route. */
+static bool has_access(const struct route_question *q)
+{
+    const struct shape *s = q->p->shape;
+    struct ip_range r = ip_range_of_prefix(q->route);
+    roaring_uint32_iterator_t it;
+
+    for (roaring_init_iterator(q->viewer->as_source, &it); it.has_value;
+         roaring_advance_uint32_iterator(&it)) {
+        const struct policy_link *l = &s->links[it.current_value];
+
+        if (!l->via && link_reaches_route(l, r))
+            return true;
+    }
+    return false;
+}
+
+/* 3b: a rule that is not via has the route among its sources and reaches the viewer. */
+static bool has_return_path(const struct route_question *q)
+{
+    const struct shape *s = q->p->shape;
+    struct ip_range r = ip_range_of_prefix(q->route);
+
+    for (size_t i = 0; i < q->viewer->n_links; i++) {
+        const struct policy_link *l = &s->links[q->viewer->links[i]];
+
+        if (!l->via && !l->self && source_fixed_overlaps(s, &s->sources[l->source], r))
+            return true;
+    }
+    return false;
+}
+
+static bool router_has_route(const struct router *r, struct ip_prefix route)
+{
+    return ip_prefix_in(r->routes, r->n_routes, route);
+}
+
+static bool carries_via(const struct shape *s, const struct policy_rule *rule, uint32_t cls)
+{
+    for (size_t i = 0; i < rule->via.len; i++)
+        if (class_in(s->own[rule->via.items[i].selector->index], cls))
+            return true;
+    return false;
+}
+
+/* Whether `b` wins over `a` (NULL: nobody yet): online before offline, then created first. */
+static bool wins(const struct router *a, const struct router *b)
+{
+    if (!a)
+        return true;
+    if (a->online != b->online)
+        return b->online;
+    return b->created_ms < a->created_ms || (b->created_ms == a->created_ms && b->id < a->id);
+}
+
+/* Whom the grant steers the route to. */
+static const struct router *steered_to(const struct route_question *q,
+                                       const struct policy_rule *rule)
+{
+    const struct router *best = NULL;
+
+    for (size_t i = 0; i < q->p->routers->len; i++) {
+        const struct router *r = &q->p->routers->items[i];
+
+        if (router_has_route(r, q->route) && carries_via(q->p->shape, rule, r->cls) &&
+            wins(best, r))
+            best = r;
+    }
+    return best;
+}
+
+enum steering { STEERING_NONE, STEERING_HERE, STEERING_ELSEWHERE };
+
+static enum steering steering(const struct route_question *q)
+{
+    const struct shape *s = q->p->shape;
+    struct ip_range r = ip_range_of_prefix(q->route);
+    enum steering found = STEERING_NONE;
+    roaring_uint32_iterator_t it;
+
+    for (roaring_init_iterator(q->viewer->as_source, &it); it.has_value;
+         roaring_advance_uint32_iterator(&it)) {
+        const struct policy_link *l = &s->links[it.current_value];
+
+        if (!l->via || !link_reaches_route(l, r))
+            continue;
+        if (steered_to(q, l->rule) == q->peer)
+            return STEERING_HERE;
+        found = STEERING_ELSEWHERE;
+    }
+    return found;
+}
+
+static bool viewer_has_route(const struct route_question *q)
+{
+    return ip_prefix_in(q->viewer->p.routes, q->viewer->p.n_routes, q->route);
+}
+
+static bool shows_route(const struct route_question *q)
+{
+    bool access;
+
+    if (viewer_has_route(q))
+        return is_primary(q->peer, q->route);
+    access = has_access(q);
+    if (!access && !roaring_bitmap_is_empty(q->p->shape->via_links)) {
+        enum steering where = steering(q);
+
+        if (where != STEERING_NONE)
+            return where == STEERING_HERE;
+    }
+    return is_primary(q->peer, q->route) && (access || has_return_path(q));
+}
+
+static bool is_internet(const struct policy_selector *s)
+{
+    if (s->kind == SELECTOR_AUTOGROUP)
+        return s->autogroup == AUTOGROUP_INTERNET;
+    if (s->kind == SELECTOR_WILDCARD)
+        return true;
+    return (s->kind == SELECTOR_PREFIX || s->kind == SELECTOR_HOST) && s->prefix.bits == 0;
+}
+
+/* Exit routes are for those who may reach the internet, through this node where via says so. */
+static bool shows_exit(const struct route_question *q)
+{
+    const struct shape *s = q->p->shape;
+    roaring_uint32_iterator_t it;
+
+    for (roaring_init_iterator(q->viewer->as_source, &it); it.has_value;
+         roaring_advance_uint32_iterator(&it)) {
+        const struct policy_link *l = &s->links[it.current_value];
+
+        for (size_t i = 0; l->kind == LINK_PORTS && i < l->n_dst; i++)
+            if (is_internet(l->dst[i].selector) &&
+                (!l->via || carries_via(s, l->rule, q->peer->cls)))
+                return true;
+    }
+    return false;
+}
+
+static size_t add_route(struct ip_prefix *out, size_t max, size_t n, struct ip_prefix route)
+{
+    if (n < max)
+        out[n] = route;
+    return n + 1;
+}
+
+size_t policy_peer_routes(const struct policy *p, node_id viewer, node_id peer,
+                          struct ip_prefix *out, size_t max)
+{
+    const struct member *v = member_find(p, viewer);
+    const struct router *r = policy_router_find(p, peer);
+    struct route_question q = {.p = p, .peer = r};
+    size_t n = 0;
+
+    if (!v || !r || !policy_sees(p, viewer, peer))
+        return 0;
+    q.viewer = member_class(p, v);
+    for (size_t i = 0; i < r->n_routes; i++) {
+        q.route = r->routes[i];
+        if (shows_route(&q))
+            n = add_route(out, max, n, r->routes[i]);
+    }
+    if ((!r->exit_v4 && !r->exit_v6) || !shows_exit(&q))
+        return n;
+    if (r->exit_v4)
+        n = add_route(out, max, n, (struct ip_prefix){.addr = {.family = IP_V4}});
+    if (r->exit_v6)
+        n = add_route(out, max, n, (struct ip_prefix){.addr = {.family = IP_V6}});
+    return n;
+}
+
+bool policy_has_routes(const struct policy *p, node_id peer)
+{
+    return policy_router_find(p, peer) != NULL;
+}
+
+size_t policy_router_count(const struct policy *p)
+{
+    return p->routers ? p->routers->len : 0;
+}
+
+node_id policy_router_at(const struct policy *p, size_t i)
+{
+    return p->routers->items[i].id;
+}
+
+struct policy_mark policy_routes_mark(const struct policy *p)
+{
+    return p->routers ? p->routers->mark : (struct policy_mark){0};
+}
