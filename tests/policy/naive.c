@@ -279,12 +279,28 @@ static void keep_own_addresses(struct naive_rule *r, const struct node *n)
     ip_set_fini(&own);
 }
 
+struct str naive_companion(struct str cap)
+{
+    if (str_eq(cap, STR("tailscale.com/cap/drive")))
+        return STR("tailscale.com/cap/drive-sharer");
+    if (str_eq(cap, STR("tailscale.com/cap/relay")))
+        return STR("tailscale.com/cap/relay-target");
+    return STR_NONE;
+}
+
+void naive_add_companion_source(struct ip_set *set, const struct policy_selector *s,
+                                const struct tailnet_view *v)
+{
+    static const struct policy_postures any = {0};
+
+    add_source(set, s, &any, v);
+}
+
 /* 7.8: from the grant's destinations to its sources. */
 static void fill_companion(struct naive_rule *r, const struct policy_rule *rule,
                            const struct policy_selector *s, const struct tailnet_view *v,
                            const struct node *n)
 {
-    static const struct policy_postures any = {0};
     struct ip_set *dst = add_dst(r);
     const struct node *other;
 
@@ -294,7 +310,7 @@ static void fill_companion(struct naive_rule *r, const struct policy_rule *rule,
             if (same_owner(n, other))
                 add_addresses(&r->src, other);
     } else {
-        add_source(&r->src, s, &any, v);
+        naive_add_companion_source(&r->src, s, v);
     }
     keep_own_addresses(r, n);
 }
@@ -311,12 +327,11 @@ static void add_app(struct naive_rules *out, size_t number, const struct policy_
             continue;
         r->cap = rule->app[i].name;
         keep_own_addresses(r, n);
-        bool is_drive = str_eq(r->cap, STR("tailscale.com/cap/drive"));
-        if (!is_drive && !str_eq(r->cap, STR("tailscale.com/cap/relay")))
+        struct str companion = naive_companion(r->cap);
+        if (companion.len == 0)
             continue;
         r = add_rule(out, number);
-        r->cap = is_drive ? STR("tailscale.com/cap/drive-sharer")
-                          : STR("tailscale.com/cap/relay-target");
+        r->cap = companion;
         fill_companion(r, rule, s, v, n);
     }
 }

@@ -91,6 +91,11 @@ void naive_add_sources(struct ip_set *set, const struct policy_rule *r,
 /* All that a destination stands for; nothing for autogroup:self and autogroup:internet. */
 void naive_add_destination(struct ip_set *set, const struct policy_selector *s,
                            const struct tailnet_view *v);
+/* What a capability brings along for the sources ("": nothing), and from whom: one destination's
+ * addresses, `*` as among sources. */
+struct str naive_companion(struct str cap);
+void naive_add_companion_source(struct ip_set *set, const struct policy_selector *s,
+                                const struct tailnet_view *v);
 bool naive_is_autogroup(const struct policy_selector *s, enum policy_autogroup g);
 bool naive_is_literal(const struct policy_selector *s); /* *, prefix, host, ipset */
 bool naive_carries_via(const struct policy_rule *rule, const struct node *n);

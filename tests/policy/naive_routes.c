@@ -85,6 +85,23 @@ static bool wins_via(const struct policy_rule *rule, const struct tailnet_view *
     return first == peer;
 }
 
+/* 7.8: the companion's rule goes from the destinations to the sources, and is a rule like others.
+ */
+static bool companion_leads_to(const struct policy_rule *rule, const struct tailnet_view *v,
+                               const struct node *viewer, struct ip_prefix route)
+{
+    struct ip_set from = {0};
+    bool does = false;
+
+    for (size_t i = 0; i < rule->n_dst; i++)
+        naive_add_companion_source(&from, rule->dst[i].ref.selector, v);
+    for (size_t i = 0; i < rule->n_app; i++)
+        does = does || naive_companion(rule->app[i].name).len > 0;
+    does = does && naive_matches(viewer, &from) && route_is_source_of(rule, v, route);
+    ip_set_fini(&from);
+    return does;
+}
+
 static bool shows_route(const struct policy_document *d, const struct tailnet_view *v,
                         const struct node *viewer, const struct node *peer, struct ip_prefix route)
 {
@@ -101,7 +118,7 @@ static bool shows_route(const struct policy_document *d, const struct tailnet_vi
             wins = wins || (goes && wins_via(rule, v, peer, route));
             continue;
         }
-        has_access = has_access || goes;
+        has_access = has_access || goes || companion_leads_to(rule, v, viewer, route);
         answers = answers || (route_is_source_of(rule, v, route) && leads_to_node(rule, v, viewer));
     }
     if (is_steered && !has_access)

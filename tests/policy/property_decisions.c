@@ -133,10 +133,16 @@ static void complain(struct history *h, const char *what, const char *why)
     struct buf tailnet = BUF(0);
 
     random_tailnet_put(&h->t, &tailnet);
-    print_message("PROPERTY_SEED=%llu PROPERTY_RUNS=1\n%s: %s\npolicy:\n%.*s\ntailnet:\n%.*s\n"
-                  "happened:\n%.*s\n",
-                  (unsigned long long)h->seed, what, why, STR_ARG(buf_str(&h->text)),
-                  STR_ARG(buf_str(&tailnet)), STR_ARG(buf_str(&h->t.story)));
+    for (size_t i = 0; i < h->t.changes.len; i++) {
+        const struct change *c = &h->t.changes.items[i];
+
+        buf_printf(&tailnet, "change kind %d of %llu, mask %x\n", (int)c->kind,
+                   (unsigned long long)c->id, c->mask);
+    }
+    printf("PROPERTY_SEED=%llu PROPERTY_RUNS=1\n%s: %s\npolicy:\n%.*s\ntailnet:\n%.*s\n"
+           "happened:\n%.*s\n",
+           (unsigned long long)h->seed, what, why, STR_ARG(buf_str(&h->text)),
+           STR_ARG(buf_str(&tailnet)), STR_ARG(buf_str(&h->t.story)));
     buf_fini(&tailnet);
     fail_msg("seed %llu: %s: %.400s", (unsigned long long)h->seed, what, why);
 }
