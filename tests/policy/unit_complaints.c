@@ -198,6 +198,8 @@ static const struct row acls[] = {
     {"two dashes", ACL("'src':['*'],'dst':[^'tag:a:1-2-3']"), "invalid port range format"},
     {"brackets around IPv4", ACL("'src':['*'],'dst':[^'[1.2.3.4]:1']"),
      "square brackets are only valid around IPv6 addresses"},
+    {"NUL behind a prefix", ACL("'src':['*'],'dst':[^'[::]/12\\u0000:1']"),
+     "dst=\"::/12\\x00\": \"::/12\\x00\": invalid address"},
     {"more behind brackets", ACL("'src':['*'],'dst':[^'[::1]x:1']"),
      "square brackets are only valid around IPv6 addresses"},
     {"an open bracket", ACL("'src':['*'],'dst':[^'[::1:1']"),
@@ -555,7 +557,49 @@ static void reads_the_largest(void **state)
                      d->groups[9].members.items[0].selector);
 }
 
-/* A name too long for a complaint is cut between characters. */
+/* A name too long for a complaint is cut between characters, wherever it stands. */
+static void cuts_all_long_words(void **state)
+{
+    static const struct {
+        const char *head, *tail;
+    } texts[] = {
+        {"{\"acls\":[{\"action\":\"accept\",\"src\":[\"autogroup:", "\"]}]}"},
+        {"{\"acls\":[{\"action\":\"", "\"}]}"},
+        {"{\"acls\":[{\"action\":\"accept\",\"src\":[\"user:*@*", "\"]}]}"},
+        {"{\"acls\":[{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"x", ":1\"]}]}"},
+        {"{\"acls\":[{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"*:x", "\"]}]}"},
+        {"{\"acls\":[{\"action\":\"accept\",\"proto\":\"", "\"}]}"},
+        {"{\"grants\":[{\"ip\":[\"a:b:c", "\"]}]}"},
+        {"{\"groups\":{\"group:", "\":[\"group:a\"]}}"},
+        {"{\"groups\":{\"group:a\":[\"group:", "\"]}}"},
+        {"{\"ssh\":[{\"action\":\"check\",\"users\":[\"a\"],\"checkPeriod\":\"", "\"}]}"},
+        {"{\"ssh\":[{\"action\":\"check\",\"users\":[\"a\"],\"checkPeriod\":\"1", "\"}]}"},
+        {"{\"ssh\":[{\"action\":\"check\",\"users\":[\"a\"],\"src\":[\"a@\"],\"dst\":[\"b@",
+         "\"]}]}"},
+        {"{\"tagOwners\":{\"tag:a\":[]},\"ssh\":[{\"action\":\"check\",\"users\":[\"a\"],"
+         "\"src\":[\"tag:a\"],\"dst\":[\"b@",
+         "\"]}]}"},
+        {"{\"nodeAttrs\":[{\"ipPool\":[\"", "\"]}]}"},
+        {"{\"ipsets\":{\"ipset:", "\":[\"x\"]}}"},
+        {"{\"", "\":1}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        for (size_t n = 1; n < 300; n += 7) {
+            AUTO_FINI(buf_fini) struct buf text = BUF(1 << 20);
+            const struct policy_document *d = NULL;
+            struct policy_complaint c = {0};
+
+            repeat(&text, texts[i].head, "aé🚀", n, texts[i].tail);
+            if (policy_document_parse(buf_str(&text), NULL, &d, &c) != -ERR_INVALID)
+                fail_msg("accepted: %s%s", texts[i].head, texts[i].tail);
+            assert_true(str_is_utf8(str_from(c.text)) && str_is_utf8(str_from(c.hint)));
+            assert_true(c.text[0] && c.pos.line == 1);
+        }
+    }
+}
+
 static void cuts_long_words(void **state)
 {
     AUTO_FINI(buf_fini) struct buf text = BUF(1 << 20);
@@ -569,6 +613,24 @@ static void cuts_long_words(void **state)
     assert_true(
         str_starts(str_from(c.text), STR("tag \"tag:a\" references undefined tag \"tag:éé")));
     assert_true(str_find(str_from(c.text), STR("é…\"")) > 0);
+}
+
+/* Sources times destinations would be 10^10. */
+static void is_linear_in_pairs(void **state)
+{
+    AUTO_FINI(buf_fini) struct buf text = BUF(64 << 20);
+    AUTO(policy_document_unref) const struct policy_document *d = NULL;
+    struct policy_complaint c = {0};
+
+    (void)state;
+    repeat(&text, "{\"ssh\":[{\"action\":\"accept\",\"users\":[\"a\"],\"src\":[", "\"u#@\",",
+           POLICY_SELECTORS_MAX / 2 - 10, "],\"dst\":[");
+    for (size_t i = 0; i < POLICY_SELECTORS_MAX / 2; i++)
+        buf_put(&text, i % 2 ? STR("\"autogroup:self\",") : STR("\"autogroup:member\","));
+    buf_put(&text, STR("]}]}"));
+    if (policy_document_parse(buf_str(&text), NULL, &d, &c) < 0)
+        fail_msg("%s", c.text);
+    assert_int_equal(d->ssh[0].dst.len, POLICY_SELECTORS_MAX / 2);
 }
 
 static void quotes_as_go_does(void **state)
@@ -600,6 +662,8 @@ int main(void)
         cmocka_unit_test(bounds_sets),
         cmocka_unit_test(reads_the_largest),
         cmocka_unit_test(cuts_long_words),
+        cmocka_unit_test(cuts_all_long_words),
+        cmocka_unit_test(is_linear_in_pairs),
         cmocka_unit_test(quotes_as_go_does),
     };
 
