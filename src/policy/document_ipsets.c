@@ -7,6 +7,7 @@
  */
 
 #include "policy/document_internal.h"
+#include "policy/policy_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,17 +38,6 @@ struct sets {
     struct work *works;
     size_t n;
     size_t done; /* ranges touched */
-};
-
-/* 7.7 */
-static const char *const internet[] = {
-    "0.0.0.0-9.255.255.255",
-    "11.0.0.0-100.63.255.255",
-    "100.128.0.0-169.253.255.255",
-    "169.255.0.0-172.15.255.255",
-    "172.32.0.0-192.167.255.255",
-    "192.169.0.0-255.255.255.255",
-    "2000::-3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 };
 
 /* ---- Reading ---- */
@@ -158,8 +148,8 @@ static void put_ranges(struct sets *s, const struct op *op, struct ip_range *out
             memcpy(out + *n, other->ranges, other->len * sizeof(*out));
         *n += other->len;
     } else if (op->kind == OP_INTERNET) {
-        for (size_t i = 0; i < ARRAY_LEN(internet); i++)
-            ASSERT(ip_range_parse(str_from(internet[i]), &out[(*n)++]));
+        for (size_t i = 0; i < ARRAY_LEN(policy_internet_ranges); i++)
+            ASSERT(ip_range_parse(policy_internet_ranges[i], &out[(*n)++]));
     } else {
         out[(*n)++] = op->range;
     }
@@ -169,7 +159,7 @@ static size_t count_ranges(const struct sets *s, const struct op *op)
 {
     if (op->kind == OP_SET)
         return s->r->doc->ipsets[op->set].set.len;
-    return op->kind == OP_INTERNET ? ARRAY_LEN(internet) : 1;
+    return op->kind == OP_INTERNET ? ARRAY_LEN(policy_internet_ranges) : 1;
 }
 
 /* ops[from, to) all add or all remove. */
