@@ -90,21 +90,20 @@ struct str cli_escape(struct cli *cli, struct str s)
 }
 
 /* "detail: message" out of a refusal, as headscale's command line words it. */
-static void print_refusal(struct cli *cli, const char *doing, int status, struct str body)
+int cli_fail_refused(struct cli *cli, const char *doing, int status, struct str body)
 {
     struct json_value *v = NULL;
     const struct json_value *first;
     struct str detail, message;
 
     if (!json_parse(cli->arena, body, NULL, &v, NULL)) {
-        (void)cli_fail(cli, "%s: the server answered %d", doing, status);
-        return;
+        return cli_fail(cli, "%s: the server answered %d", doing, status);
     }
     detail = json_get_str(v, "detail");
     first = json_first(json_get_array(v, "errors"));
     message = first ? json_get_str(first, "message") : STR_NONE;
-    (void)cli_fail(cli, "%s: %.*s%s%.*s", doing, STR_ARG(detail), message.len ? ": " : "",
-                   STR_ARG(message));
+    return cli_fail(cli, "%s: %.*s%s%.*s", doing, STR_ARG(detail), message.len ? ": " : "",
+                    STR_ARG(message));
 }
 
 static struct str with_tailnet(struct cli *cli, struct str path)
@@ -161,7 +160,7 @@ bool cli_call(struct cli *cli, const char *doing, const char *method, struct str
         return false;
     }
     if (status != 200) {
-        print_refusal(cli, doing, status, text);
+        (void)cli_fail_refused(cli, doing, status, text);
         return false;
     }
     if (answer &&

@@ -37,6 +37,8 @@ MUST_USE int cli_ask(struct cli *cli, const char *method, struct str path, const
                      int *status, struct str *text, struct err *err);
 /* Says that nobody answered; returns 1. */
 int cli_fail_unreached(struct cli *cli, const char *doing, const struct err *err);
+/* Puts the server's refusal; returns 1. */
+int cli_fail_refused(struct cli *cli, const char *doing, int status, struct str body);
 /* A file's text, "-" being the standard input, in the arena. */
 MUST_USE int cli_read_file(struct cli *cli, struct str path, size_t max, struct str *text,
                            struct err *err);
@@ -93,7 +95,7 @@ int cmd_serve(struct cli *), cmd_configtest(struct cli *), cmd_health(struct cli
 /* policy_bypass.c: the same on the database file itself, beside no server. */
 bool policy_bypass_wanted(const struct cli *cli);
 int policy_bypass_get(struct cli *cli);
-int policy_bypass_set(struct cli *cli, struct str text);
+int policy_bypass_set(struct cli *cli, struct str file, struct str text);
 int policy_bypass_check(struct cli *cli, struct str file, struct str text);
 /* The complaint about a file, as compilers put it; returns 1. */
 int policy_fail(struct cli *cli, struct str file, uint64_t line, uint64_t col, struct str text,

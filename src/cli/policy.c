@@ -86,9 +86,10 @@ int policy_fail(struct cli *cli, struct str file, uint64_t line, uint64_t col, s
     if (line > 0)
         place = arena_printf(cli->arena, ":%llu:%llu", (unsigned long long)line,
                              (unsigned long long)col);
-    return cli_fail(cli, "%.*s%.*s: %.*s%s%.*s%s%.*s", STR_ARG(file), STR_ARG(place), STR_ARG(text),
-                    hint.len > 0 ? "\n" : "", STR_ARG(hint), details.len > 0 ? "\n" : "",
-                    STR_ARG(details));
+    /* The details say more of the same. */
+    struct str more = details.len > 0 ? details : hint;
+    return cli_fail(cli, "%.*s%.*s: %.*s%s%.*s", STR_ARG(file), STR_ARG(place), STR_ARG(text),
+                    more.len > 0 ? "\n" : "", STR_ARG(more));
 }
 
 /* What the server said against the file; false when it was something else. */
@@ -125,18 +126,31 @@ int cmd_policy_get(struct cli *cli)
 
 int cmd_policy_set(struct cli *cli)
 {
-    struct str file = STR_NONE, text = STR_NONE;
+    struct str file = STR_NONE, text = STR_NONE, got = STR_NONE;
+    struct json_value *answer = NULL;
     struct buf body = BUF(0);
+    struct err err = {0};
+    int status = 0;
 
-    if (!policy_file(cli, &file, &text))
+    if (!policy_file(cli, &file, &text) || !cli_load_config(cli, false))
         return 1;
     if (policy_bypass_wanted(cli))
-        return policy_bypass_set(cli, text);
+        return policy_bypass_set(cli, file, text);
     body_of(&body, text);
-    bool ok = cli_call(cli, "setting policy", "PUT", STR("/api/v1/policy"), &body, NULL);
+    int reached = cli_ask(cli, "PUT", STR("/api/v1/policy"), &body, &status, &got, &err);
 
     buf_fini(&body);
-    return ok ? cli_result(cli, "Policy updated.") : 1;
+    if (reached < 0)
+        return cli_fail_unreached(cli, "setting policy", &err);
+    if (status == 200)
+        return cli_result(cli, "Policy updated.");
+    /* In headscale's words, which name the place at the end. */
+    const struct json_value *first = NULL;
+    if (json_parse(cli->arena, got, NULL, &answer, NULL))
+        first = json_first(json_get_array(answer, "errors"));
+    if (first && json_get_str(first, "text").len > 0)
+        return cli_fail(cli, "setting policy: %.*s", STR_ARG(json_get_str(first, "message")));
+    return cli_fail_refused(cli, "setting policy", status, got);
 }
 
 static void print_findings(struct cli *cli, struct str file, const struct json_value *findings)
@@ -191,7 +205,7 @@ int cmd_policy_check(struct cli *cli)
     if (status == 400 && print_complaint(cli, file, got))
         return 1;
     if (status != 200 || !json_parse(cli->arena, got, NULL, &answer, NULL))
-        return cli_fail(cli, "checking policy: the server answered %d: %.*s", status, STR_ARG(got));
+        return cli_fail_refused(cli, "checking policy", status, got);
     if (cli_is_human(cli))
         print_findings(cli, file, json_get_array(answer, "findings"));
     return cli_show(cli, answer, "Policy is valid");
@@ -216,8 +230,7 @@ int cmd_policy_diff(struct cli *cli)
     if (status == 400 && print_complaint(cli, file, got))
         return 1;
     if (status != 200 || !json_parse(cli->arena, got, NULL, &answer, NULL))
-        return cli_fail(cli, "comparing policy: the server answered %d: %.*s", status,
-                        STR_ARG(got));
+        return cli_fail_refused(cli, "comparing policy", status, got);
     struct str diff = json_get_str(answer, "diff");
     if (!cli_is_human(cli))
         return cli_show(cli, answer, "");

@@ -136,14 +136,14 @@ static int store_text(struct bypass *b, struct str text, struct err *err)
     return status;
 }
 
-int policy_bypass_set(struct cli *cli, struct str text)
+int policy_bypass_set(struct cli *cli, struct str file, struct str text)
 {
     struct bypass b;
     struct err err = {0};
 
     if (!bypass_open(cli, &b))
         return 1;
-    int status = judge(cli, &b, STR("setting policy"), text);
+    int status = judge(cli, &b, file, text);
     if (status == 0 && store_text(&b, text, &err) < 0)
         status = cli_fail(cli, "setting policy: %s", err.text);
     bypass_close(&b);

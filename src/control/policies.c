@@ -264,6 +264,7 @@ void policies_load(struct policies *p, struct domain *d, struct store *store)
         load_one(p, view, store);
     }
     mem_free(ids);
+    metric_set(&errors, (int64_t)policies_troubles(p, NULL, NULL));
 }
 
 /* ---- Setting ---- */
@@ -330,6 +331,8 @@ int policies_set(struct policies *p, struct domain *d, const struct command *c, 
     if (put_in_force(t, d, c, TAKE(document), changes, result, err) < 0)
         return -(int)err->code;
     metric_add(&sets, 1);
+    log_event(LOG_INFO, "a policy was put in force", LOG_U64("tailnet", t->id),
+              LOG_STR("author", c->author), LOG_U64("bytes", c->text.len));
     set_trouble(p, t, TROUBLE_SOURCE, STR_NONE);
     set_trouble(p, t, TROUBLE_STORED, STR_NONE);
     set_verdict(p, t, TROUBLE_TESTS, v);

@@ -55,10 +55,8 @@ void policy_verdict_put(struct buf *out, const struct policy_verdict *v)
     buf_put(out, str_from(c->text));
     if (c->pos.line > 0)
         buf_printf(out, " (line %u, column %u)", c->pos.line, c->pos.col);
-    if (c->hint[0])
+    if (v->details.len > 0)
+        buf_printf(out, ":\n%.*s", STR_ARG(v->details));
+    else if (c->hint[0])
         buf_printf(out, ": %s", c->hint);
-    if (v->details.len > 0) {
-        buf_put(out, STR(":\n"));
-        buf_put(out, v->details);
-    }
 }
