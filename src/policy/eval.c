@@ -240,8 +240,10 @@ int policy_eval_case(struct str case_json, struct buf *out, struct err *err)
     if (status == 0)
         status = answer(&c, &w, err);
     eval_case_fini(&c);
-    if (status < 0)
+    if (status < 0) {
+        err->code = ERR_INVALID; /* a conflict is one inside the case */
         return err_wrap(err, "the case");
+    }
     if (buf_is_full(out))
         return err_set(err, ERR_LIMIT, "the answer is over %zu bytes", out->limit);
     return 0;
