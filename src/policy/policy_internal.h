@@ -322,6 +322,8 @@ const struct policy_class *shape_class(const struct shape *s, const struct profi
 /* Whether the source covers or overlaps the addresses; by content, for one question at a time. */
 bool source_has_addr(const struct policy *p, uint32_t source, struct ip_addr addr);
 bool source_overlaps(const struct policy *p, uint32_t source, struct ip_range r);
+/* Without the nodes it lists one by one. */
+bool source_fixed_overlaps(const struct shape *s, const struct source *src, struct ip_range r);
 /* Whether a selector as a destination has an address in the range (internet and self: no). */
 bool selector_overlaps(const struct policy *p, const struct policy_selector *s, struct ip_range r);
 bool literal_overlaps(const struct policy_selector *s, struct ip_range r);

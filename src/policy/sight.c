@@ -89,8 +89,7 @@ static bool wild_overlaps(const struct shape *s, struct ip_range r, bool only_ro
 }
 
 /* Without the nodes' own addresses. */
-static bool source_fixed_overlaps(const struct shape *s, const struct source *src,
-                                  struct ip_range r)
+bool source_fixed_overlaps(const struct shape *s, const struct source *src, struct ip_range r)
 {
     if (src->everyone)
         return true;
