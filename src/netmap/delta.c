@@ -260,7 +260,8 @@ static void judge_self(struct delta *d)
     const struct tailnet_info *old = view_info(d->step->old), *now = view_info(d->step->now);
 
     d->self = t && d->self_old != d->self_now && (t->mask & SELF_TOLD);
-    if (!policy_mark_eq(policy_node_mark(d->step->policy_old, d->step->viewer),
+    if (!netmap_own_routes_eq(d->self_old, d->self_now) ||
+        !policy_mark_eq(policy_node_mark(d->step->policy_old, d->step->viewer),
                         policy_node_mark(d->step->policy_now, d->step->viewer)) ||
         hint_of(d->step->policy_old) != hint_of(d->step->policy_now))
         d->self = true;

@@ -31,6 +31,8 @@ void netmap_put_card(struct buf *out, const struct policy *p, node_id viewer, co
  */
 void netmap_put_self(struct buf *out, const struct tailnet_info *info, const struct policy *p,
                      const struct node *n);
+/* Whether both versions of a node have the same approved routes, as its own Node tells them. */
+bool netmap_own_routes_eq(const struct node *a, const struct node *b);
 /* The part of that which is the tailnet's: the CapMap, a JSON object, as far as no policy adds to
  * it. */
 void netmap_put_caps(struct buf *out, const struct tailnet_info *info);

@@ -122,8 +122,7 @@ static void ring_add(struct netmap_feed *f, const struct change *c)
 static bool change_is_told(const struct change *c)
 {
     switch (c->kind) {
-    case CHANGE_NODE:
-        return (c->mask & ~(unsigned)NODE_UNTOLD) != 0;
+    case CHANGE_NODE: /* of what no peer is told the node itself may be: its approved routes */
     case CHANGE_NODE_REMOVED:
     case CHANGE_USER:
     case CHANGE_USER_REMOVED:

@@ -328,10 +328,28 @@ static struct ip_prefix *approved_routes(const struct node *n, size_t *len)
     struct ip_prefix *all = mem_alloc_array(n->n_approved, sizeof *all);
 
     *len = 0;
-    for (size_t i = 0; i < n->n_approved; i++)
-        if (ip_prefix_in(n->facts->routes, n->facts->n_routes, n->approved[i]))
-            all[(*len)++] = n->approved[i];
+    for (int exit = 0; exit < 2; exit++)
+        for (size_t i = 0; i < n->n_approved; i++)
+            if (ip_prefix_is_exit(n->approved[i]) == exit &&
+                ip_prefix_in(n->facts->routes, n->facts->n_routes, n->approved[i]))
+                all[(*len)++] = n->approved[i];
     return all;
+}
+
+bool netmap_own_routes_eq(const struct node *a, const struct node *b)
+{
+    struct ip_prefix *x, *y;
+    size_t n_x, n_y;
+    bool same;
+
+    if (a == b)
+        return true;
+    x = approved_routes(a, &n_x);
+    y = approved_routes(b, &n_y);
+    same = same_routes(x, n_x, y, n_y);
+    mem_free(x);
+    mem_free(y);
+    return same;
 }
 
 void netmap_put_self(struct buf *out, const struct tailnet_info *info, const struct policy *p,

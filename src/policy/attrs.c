@@ -123,7 +123,8 @@ static void class_caps(struct shape *s, struct policy_class *c)
     for (size_t i = 0; i < s->n_terms; i++)
         if (s->terms[i].compact && class_in(s->terms[i].classes, c->id))
             json_field_null(&w, str_from(s->terms[i].cap));
-    if (c->p.exit && class_has(c, suggest_exit_node))
+    /* In the captures every approved exit node has it, with the attribute or without. */
+    if (c->p.exit)
         json_field_null(&w, suggest_exit_node);
     if (w.comma) {
         json_end_object(&w);

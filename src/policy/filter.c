@@ -110,7 +110,10 @@ bool self_lists(const struct policy *p, const struct policy_link *l, const struc
     return class_in(src->own, m->cls) || (src->wild && member_class(p, m)->p.in_wild);
 }
 
-/* The devices of the viewer's user, as far as the source lists them. */
+/*
+ * The devices of the viewer's user, as far as the source lists them; all of them in a companion,
+ * whose sources are what the grant had as destinations.
+ */
 static const struct member *next_device(const struct filter *f, const struct policy_link *l,
                                         struct rows_at *at)
 {
@@ -119,7 +122,7 @@ static const struct member *next_device(const struct filter *f, const struct pol
     while ((d = rows_next(&f->p->devices, at)) && d->key[0] == f->m->user) {
         const struct member *m = member_find(f->p, d->key[1]);
 
-        if (m && self_lists(f->p, l, m))
+        if (m && (l->kind == LINK_COMPANION || self_lists(f->p, l, m)))
             return m;
     }
     return NULL;

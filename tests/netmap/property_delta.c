@@ -18,7 +18,7 @@
 #include "ip/prefix.h"
 #include "netmap/model_client.h"
 #include "netmap/stream.h"
-#include "policy/policy_internal.h"
+#include "policy/policy.h"
 #include "tailnet/domain.h"
 #include "wire/response.h"
 
@@ -56,6 +56,8 @@ struct world {
     int64_t now_ms;
     uint64_t serial;
     uint64_t seed;
+    const struct policy_document *document; /* NULL: no policy */
+    const struct policy *policy;            /* of the last publication */
     unsigned n_policy;
     /* What all histories together have seen. */
     uint64_t pulls, silent, gone, falls;
@@ -95,84 +97,54 @@ static void apply_plain(struct world *w, struct command c)
 
 /* ---- Policies that see less than everything ---- */
 
-static void free_policy(struct policy *p)
-{
-    mem_free(p);
-}
-
-static bool sees_own(const struct policy *p, const struct tailnet_view *view,
-                     const struct node *viewer, const struct node *peer)
-{
-    (void)p, (void)view;
-    return viewer->user == peer->user || peer->user == 0;
-}
-
-static bool sees_named(const struct policy *p, const struct tailnet_view *view,
-                       const struct node *viewer, const struct node *peer)
-{
-    const struct user *u = view_user_find(view, peer->user);
-
-    (void)p;
-    return u ? (u->name.len + viewer->id) % 2 == 0 : viewer->given_name.len % 2 == 0;
-}
-
-static bool sees_nobody(const struct policy *p, const struct tailnet_view *view,
-                        const struct node *viewer, const struct node *peer)
-{
-    (void)p, (void)view, (void)viewer, (void)peer;
-    return false;
-}
-
-/* Lets in whom the viewer sees, by address. */
-static void put_filter(const struct policy *p, const struct tailnet_view *view,
-                       const struct node *viewer, struct buf *out)
-{
-    struct json_writer w = JSON_WRITER(out);
-    const struct node *n;
-
-    json_begin_array(&w);
-    for (size_t at = 0; (n = view_node_next(view, &at));) {
-        if (n == viewer || !p->sees(p, view, viewer, n))
-            continue;
-        json_begin_plain(&w);
-        ip_addr_put(out, n->v4);
-        json_end_plain(&w);
-    }
-    json_end_array(&w);
-}
-
-static void put_ssh(const struct policy *p, const struct tailnet_view *view,
-                    const struct node *viewer, struct buf *out)
-{
-    (void)p, (void)view, (void)viewer;
-    buf_put(out, STR("{\"rules\":[{}]}"));
-}
-
-static const struct policy *some_policy(struct world *w)
-{
-    struct policy *p = NEW(struct policy);
-    uint64_t kind = below(w, 5);
-
-    if (kind < 2) {
-        mem_free(p);
-        return policy_allow_all();
-    }
-    *p = (struct policy){.free = free_policy,
-                         .sees = kind == 2   ? sees_own
-                                 : kind == 3 ? sees_named
-                                             : sees_nobody,
-                         .put_filter = put_filter,
-                         .put_ssh = put_ssh};
-    ref_init(&p->ref);
-    return p;
-}
+static const char *const policy_texts[] = {
+    "{\"acls\": []}",
+    "{\"acls\": [{\"action\": \"accept\", \"src\": [\"autogroup:member\"], "
+    "\"dst\": [\"autogroup:self:*\", \"autogroup:tagged:22\"]}]}",
+    "{\"groups\": {\"group:g\": [\"user1@\", \"user3@\", \"renamed3@\"]}, "
+    "\"tagOwners\": {\"tag:a\": [], \"tag:b\": []}, "
+    "\"acls\": [{\"action\": \"accept\", \"src\": [\"group:g\"], \"dst\": [\"tag:a:*\", "
+    "\"10.0.0.0/16:80\"]}, {\"action\": \"accept\", \"src\": [\"tag:a\"], "
+    "\"dst\": [\"tag:b:443\", \"autogroup:internet:*\"]}], "
+    "\"ssh\": [{\"action\": \"check\", \"src\": [\"group:g\"], \"dst\": [\"tag:a\"], "
+    "\"users\": [\"root\"]}, {\"action\": \"accept\", \"src\": [\"autogroup:member\"], "
+    "\"dst\": [\"autogroup:self\"], \"users\": [\"autogroup:nonroot\"]}]}",
+    "{\"grants\": [{\"src\": [\"*\"], \"dst\": [\"*\"], \"ip\": [\"*\"]}], "
+    "\"nodeAttrs\": [{\"target\": [\"autogroup:tagged\"], \"attr\": [\"disable-ipv4\", \"x\"]}]}",
+    "{\"tagOwners\": {\"tag:a\": [], \"tag:b\": [], \"tag:c\": []}, "
+    "\"grants\": [{\"src\": [\"autogroup:member\"], \"dst\": [\"10.0.0.0/24\"], "
+    "\"ip\": [\"*\"], \"via\": [\"tag:a\", \"tag:c\"]}, {\"src\": [\"autogroup:tagged\"], "
+    "\"dst\": [\"autogroup:member\"], \"app\": {\"example.com/cap/x\": [{\"y\": 1}]}}], "
+    "\"acls\": [{\"action\": \"accept\", \"src\": [\"100.64.0.1\", \"10.0.1.0/24\"], "
+    "\"dst\": [\"*:*\"]}], \"randomizeClientPort\": true}",
+};
 
 static void change_policy(struct world *w)
 {
-    AUTO(policy_unref) const struct policy *p = some_policy(w);
+    uint64_t kind = below(w, ARRAY_LEN(policy_texts) + 1);
+    struct policy_complaint complaint;
 
-    netmap_feed_set_policy(w->feed, p);
+    policy_document_unref(w->document);
+    w->document = NULL;
+    if (kind < ARRAY_LEN(policy_texts) &&
+        policy_document_parse(str_from(policy_texts[kind]), &(struct policy_parse_options){0},
+                              &w->document, &complaint) < 0)
+        fail_msg("%s: %s", policy_texts[kind], complaint.text);
     w->n_policy++;
+}
+
+/* What the registrar gives with each publication. */
+static void tell_policy(struct world *w)
+{
+    const struct policy *p = policy_compile(&(struct policy_input){.document = w->document,
+                                                                   .view = w->view,
+                                                                   .before = w->policy,
+                                                                   .changes = w->changes.items,
+                                                                   .n_changes = w->changes.len});
+
+    policy_unref(w->policy);
+    w->policy = p;
+    netmap_feed_set_policy(w->feed, p);
 }
 
 /* ---- What happens in a tailnet ---- */
@@ -437,6 +409,7 @@ static void publish(struct world *w, bool gap)
     size_t n = from < w->changes.len ? w->changes.len - from : 0;
 
     netmap_feed_publish(w->feed, w->view, w->changes.items + (n ? from : 0), n);
+    tell_policy(w);
     w->falls += gap;
     change_list_clear(&w->changes);
 }
@@ -593,6 +566,7 @@ static void world_begin(struct world *w, uint64_t seed)
     command_result_fini(&r);
     tailnet_info_unref(info);
     w->feed = netmap_feed_new(w->view);
+    tell_policy(w);
     create_user(w);
     create_auth_key(w);
 }
@@ -604,6 +578,8 @@ static void world_end(struct world *w)
     for (size_t i = 0; i < ARRAY_LEN(w->auth_keys); i++)
         str_free(&w->auth_keys[i]);
     netmap_feed_free(w->feed);
+    policy_unref(w->policy);
+    policy_document_unref(w->document);
     change_list_fini(&w->changes);
     view_unref(w->view);
     domain_free(w->d);

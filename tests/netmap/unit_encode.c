@@ -114,6 +114,13 @@ static struct node *rich_node(void)
     n->serving[0] = prefix("10.0.0.0/24");
     n->n_serving = 1;
     n->exit_node = true;
+    n->approved = mem_alloc_array(3, sizeof *n->approved);
+    n->approved[0] = prefix("0.0.0.0/0");
+    n->approved[1] = prefix("10.0.0.0/24");
+    n->approved[2] = prefix("::/0");
+    n->n_approved = 3;
+    n->facts->routes = mem_dup(n->approved, 3 * sizeof *n->approved);
+    n->facts->n_routes = 3;
     return n;
 }
 
@@ -193,21 +200,23 @@ static void encodes_nodes(void **state)
 {
     struct node *rich = rich_node(), *bare = bare_node();
     struct tailnet_info *info = rich_info();
+    const struct policy *open = policy_allow_all();
     struct buf out = BUF(0);
 
     (void)state;
     golden("card_rich", netmap_card(rich));
     golden("card_bare", netmap_card(bare));
     assert_ptr_equal(netmap_card(rich).ptr, netmap_card(rich).ptr); /* made once */
-    netmap_put_self(&out, info, rich, 142);
+    netmap_put_self(&out, info, open, rich);
     golden("self_rich", buf_str(&out));
     buf_clear(&out);
     info->taildrop = false;
     info->randomize_client_port = false;
     info->auto_update = false;
-    netmap_put_self(&out, info, bare, 106);
+    netmap_put_self(&out, info, open, bare);
     golden("self_bare", buf_str(&out));
     buf_fini(&out);
+    policy_unref(open);
     node_unref(rich);
     node_unref(bare);
     tailnet_info_unref(info);
