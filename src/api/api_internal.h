@@ -49,6 +49,12 @@ void api_done_empty(struct registrar_call *call);
 /* done: {"node": …} or the error. */
 void api_done_node(struct registrar_call *call);
 
+/*
+ * "DST[:PORT[/PROTO]]": an address with colons counts as a whole unless it is in brackets; a name's
+ * last part is the port if it can be one. TCP unless something else is said.
+ */
+void api_parse_target(struct str text, struct str *dst, int *port, int *proto);
+
 /* ---- Shapes (headscale.md 3.2) ---- */
 
 void api_put_user(struct json_writer *w, const struct user *u); /* NULL: the tagged devices */

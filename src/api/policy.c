@@ -295,49 +295,6 @@ static void answer_explain(struct policy_job *j, struct json_writer *w)
     buf_fini(&text);
 }
 
-static bool parse_port(struct str text, int *port, int *proto)
-{
-    struct str number, name;
-    uint64_t n = 0;
-
-    if (str_split(text, '/', &number, &name)) {
-        *proto = policy_proto_parse(name);
-        if (*proto < 0)
-            return false;
-    }
-    if (str_eq(number, STR("*")))
-        return true;
-    if (!str_parse_u64(number, &n) || n > UINT16_MAX)
-        return false;
-    *port = (int)n;
-    return true;
-}
-
-/*
- * "DST[:PORT[/PROTO]]": an address with colons counts as a whole unless it is in brackets; a name's
- * last part is the port if it can be one. TCP unless something else is said.
- */
-static void parse_dst(struct str text, struct str *dst, int *port, int *proto)
-{
-    ptrdiff_t colon = str_rfind_char(text, ':'), close = str_find_char(text, ']');
-    struct ip_prefix whole;
-
-    *dst = text;
-    *port = -1;
-    *proto = 6;
-    if (str_starts(text, STR("[")) && close > 0) {
-        struct str rest = str_from_index(text, (size_t)close + 1);
-
-        if (rest.len == 0 ||
-            (rest.ptr[0] == ':' && parse_port(str_from_index(rest, 1), port, proto)))
-            *dst = str_sub(text, 1, (size_t)close - 1);
-        return;
-    }
-    if (colon > 0 && !ip_prefix_parse_or_addr(text, &whole) &&
-        parse_port(str_from_index(text, (size_t)colon + 1), port, proto))
-        *dst = str_sub(text, 0, (size_t)colon);
-}
-
 void api_policy_explain(void *owner, struct http_exchange *x, const struct http_request *req)
 {
     struct str src = STR_NONE, dst = STR_NONE;
@@ -351,7 +308,7 @@ void api_policy_explain(void *owner, struct http_exchange *x, const struct http_
     if (!j)
         return;
     j->src = arena_copy(j->asked->arena, src);
-    parse_dst(arena_copy(j->asked->arena, dst), &j->dst, &j->port, &j->proto);
+    api_parse_target(arena_copy(j->asked->arena, dst), &j->dst, &j->port, &j->proto);
     j->answer = answer_explain;
     job_start(owner, j);
 }

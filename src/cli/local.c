@@ -2,6 +2,7 @@
 
 #include "cli/cli_internal.h"
 #include "crypto/keys.h"
+#include "policy/document.h"
 
 int cmd_serve(struct cli *cli)
 {
@@ -11,9 +12,25 @@ int cmd_serve(struct cli *cli)
     return cli->serve(cli->config);
 }
 
+/* The policy too, as far as it can be told without the database who its users are. */
 int cmd_configtest(struct cli *cli)
 {
-    return cli_load_config(cli, true) ? 0 : 1;
+    AUTO(policy_document_unref) const struct policy_document *document = NULL;
+    struct policy_complaint c = {0};
+    struct str text = STR_NONE;
+    struct err err = {0};
+
+    if (!cli_load_config(cli, true))
+        return 1;
+    struct str file = cli->config->policy_path;
+    if (cli->config->policy_in_database || file.len == 0)
+        return 0;
+    if (cli_read_file(cli, file, POLICY_TEXT_MAX, &text, &err) < 0)
+        return cli_fail(cli, "%.*s: %s", STR_ARG(file), err.text);
+    if (policy_document_parse(text, &(struct policy_parse_options){0}, &document, &c) < 0)
+        return policy_fail(cli, file, c.pos.line, c.pos.col, str_from(c.text), str_from(c.hint),
+                           STR_NONE);
+    return 0;
 }
 
 /* Healthy means that the policy in force is the one that was written, too. */

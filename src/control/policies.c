@@ -342,6 +342,15 @@ int policies_set(struct policies *p, struct domain *d, const struct command *c, 
 
 /* ---- Publications ---- */
 
+/* Names may mean somebody else now, also where no node is another's. */
+static bool has_users(const struct change *changes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (changes[i].kind == CHANGE_USER || changes[i].kind == CHANGE_USER_REMOVED)
+            return true;
+    return false;
+}
+
 const struct policy *policies_tell(struct policies *p, const struct policy_document *document,
                                    const struct tailnet_view *view, const struct policy *before,
                                    const struct change *changes, size_t n)
@@ -360,7 +369,7 @@ const struct policy *policies_tell(struct policies *p, const struct policy_docum
 
     metric_add(&compiles, now != before);
     metric_add(&compile_us, (int64_t)((clock_mono_ns() - began) / 1000));
-    t->is_unjudged = t->is_unjudged || (document && now != t->told);
+    t->is_unjudged = t->is_unjudged || (document && (now != t->told || has_users(changes, n)));
     policy_unref(t->told);
     t->told = policy_ref(now);
     return now;

@@ -171,7 +171,7 @@ static void publish(struct registrar *r, const struct tailnet_view *view,
     }
     shared_publication_unref(s);
     if (policies_are_unjudged(r->policies) && !timer_is_started(&r->judge))
-        timer_start(&r->judge, JUDGE_MS);
+        timer_start(&r->judge, r->judge_ms);
 }
 
 void registrar_publish_all(struct registrar *r, bool reset)
@@ -585,10 +585,13 @@ static void on_judge(void *user)
 {
     struct registrar *r = user;
 
+    int64_t began = clock_mono_ms();
+
     if (r->is_broken)
         return;
     policies_judge_all(r->policies, r->domain);
     note_health(r);
+    r->judge_ms = MAX((int64_t)JUDGE_MS, (clock_mono_ms() - began) * JUDGE_SHARE);
 }
 
 struct policy_note {
@@ -786,6 +789,7 @@ int registrar_new(const struct registrar_options *options, struct registrar **ou
     r->batch = store_batch_new();
     r->held = map_new();
     r->policies = policies_new();
+    r->judge_ms = JUDGE_MS;
     atomic_store(&r->next_ticket, 1);
     atomic_store(&r->healthy, true);
     atomic_store(&r->policies_are_well, true);

@@ -10,7 +10,9 @@
 
 #define WRITE_BEHIND_MS 1000
 #define RETRY_MS 1000
-#define JUDGE_MS 5000      /* tests of policies in force run at most so often */
+/* Tests of policies in force run at most so often, and take at most so much of the time. */
+#define JUDGE_MS 1000
+#define JUDGE_SHARE 20
 #define HELD_PER_PENDING 8 /* follow-ups of one pending registration */
 
 struct round_tailnet {
@@ -57,6 +59,7 @@ struct registrar {
     bool is_broken;   /* the store cannot even be read */
     struct map *held; /* auth id -> struct held_list */
     struct policies *policies;
+    int64_t judge_ms; /* to wait for the next time */
     struct timer tick, behind, retry, judge;
     struct loop_message close_message;
     bool close_posted;

@@ -21,6 +21,9 @@
 #define FAILS                                                                                   \
     "{\"acls\": [{\"action\": \"accept\", \"src\": [\"alice@\"], \"dst\": [\"alice@:22\"]}],\n" \
     " \"tests\": [{\"src\": \"alice@\", \"accept\": [\"bob@:80\"]}]}"
+#define HOLDS                                                                                 \
+    "{\"acls\": [{\"action\": \"accept\", \"src\": [\"alice@\"], \"dst\": [\"bob@:80\"]}],\n" \
+    " \"tests\": [{\"src\": \"alice@\", \"accept\": [\"bob@:80\"]}]}"
 
 struct fixture {
     char path[64];
@@ -461,6 +464,37 @@ static void without_a_good_policy_nobody_reaches_anybody(void **state)
     assert_trouble(f, "");
 }
 
+/* The troubles begin so within a few seconds. */
+static void await_trouble(struct fixture *f, bool is_well)
+{
+    int64_t until = clock_mono_ms() + 10000;
+
+    while (registrar_policies_are_well(f->registrar) != is_well && clock_mono_ms() < until)
+        loop_run_once(f->loop, 20);
+}
+
+static void what_holds_no_more_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    make_world(f);
+    (void)make_node(f, 1, NULL);
+    (void)make_node(f, 2, NULL);
+    set_policy(f, HOLDS);
+    assert_trouble(f, "");
+    make(f, (struct command){.type = COMMAND_USER_RENAME, .id = 2, .name = STR("robert")});
+    await_trouble(f, false);
+    assert_trouble(f, "tests: test(s) failed");
+    assert_in_force(f, HOLDS);
+    /* Nor does it at a restart, which it does not stop. */
+    restart(f, NULL);
+    assert_trouble(f, "tests: test(s) failed");
+    assert_in_force(f, HOLDS);
+    make(f, (struct command){.type = COMMAND_USER_RENAME, .id = 2, .name = STR("bob")});
+    await_trouble(f, true);
+    assert_trouble(f, "");
+}
+
 static void a_file_is_the_policy_from_the_start_on(void **state)
 {
     struct fixture *f = *state;
@@ -574,6 +608,7 @@ int main(void)
         TEST(routes_and_tags_ask_the_policy_in_force),
         TEST(a_stored_policy_that_is_good_no_more_gives_way_to_the_last_good_one),
         TEST(without_a_good_policy_nobody_reaches_anybody),
+        TEST(what_holds_no_more_is_told),
         TEST(a_file_is_the_policy_from_the_start_on),
         TEST(a_bad_file_without_a_good_one_before_closes),
         TEST(a_policy_that_is_not_stored_is_not_in_force),
