@@ -27,9 +27,11 @@ void api_parse_target(struct str text, struct str *dst, int *port, int *proto)
     *dst = text;
     *port = -1;
     *proto = 6;
-    if (str_starts(text, STR("[")) && close > 0) {
-        struct str rest = str_from_index(text, (size_t)close + 1);
+    if (str_starts(text, STR("["))) {
+        struct str rest = str_from_index(text, (size_t)(close + 1));
 
+        if (close < 0)
+            return;
         if (rest.len == 0 ||
             (rest.ptr[0] == ':' && parse_port(str_from_index(rest, 1), port, proto)))
             *dst = str_sub(text, 1, (size_t)close - 1);
