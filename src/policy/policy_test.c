@@ -75,6 +75,42 @@ static void index_members(struct test_run *t)
     mem_free(next);
 }
 
+static int by_user(const void *x, const void *y)
+{
+    const struct member *a = *(const struct member *const *)x;
+    const struct member *b = *(const struct member *const *)y;
+
+    return (a->user > b->user) - (a->user < b->user);
+}
+
+static void index_users(struct test_run *t)
+{
+    t->by_user = arena_alloc(t->arena, (t->p->members.count + 1) * sizeof(*t->by_user));
+    for (size_t i = 0; i < t->p->members.count; i++)
+        if (t->members[i]->user != 0)
+            t->by_user[t->n_by_user++] = t->members[i];
+    if (t->n_by_user > 0)
+        qsort(t->by_user, t->n_by_user, sizeof(*t->by_user), by_user);
+}
+
+const struct member **test_devices(const struct test_run *t, user_id user, size_t *n)
+{
+    size_t low = 0, high = t->n_by_user;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+
+        if (t->by_user[mid]->user < user)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    *n = 0;
+    while (low + *n < t->n_by_user && t->by_user[low + *n]->user == user)
+        ++*n;
+    return t->by_user + low;
+}
+
 static int by_addr(const void *x, const void *y)
 {
     return ip_addr_cmp(((const struct test_addr *)x)->addr, ((const struct test_addr *)y)->addr);
@@ -495,6 +531,7 @@ static void run_init(struct test_run *t, const struct policy *p, struct buf *det
         ASSERT(ip_range_parse_any(wild[i], &t->wild[i]));
     list_everywhere(t);
     index_members(t);
+    index_users(t);
     index_addresses(t);
 }
 

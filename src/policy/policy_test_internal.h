@@ -5,7 +5,7 @@
 #include "policy/policy_internal.h"
 
 /* Comparing everybody with everybody for every line ends somewhere. */
-#define POLICY_TEST_STEPS_MAX ((uint64_t)400000000)
+#define POLICY_TEST_STEPS_MAX ((uint64_t)200000000)
 
 struct test_addr {
     struct ip_addr addr;
@@ -22,7 +22,9 @@ struct test_run {
     uint64_t steps;
     const struct member **members; /* by class */
     size_t *from;                  /* class id -> its first member; [id + 1]: behind its last */
-    struct test_addr *addrs;       /* by address */
+    const struct member **by_user; /* the untagged ones */
+    size_t n_by_user;
+    struct test_addr *addrs; /* by address */
     size_t n_addrs;
     struct ip_range wild[3];
     struct ip_range *everywhere; /* `*` as a source */
@@ -42,6 +44,8 @@ struct test_named test_name(struct test_run *t, const struct policy_selector *s)
 bool test_name_is_empty(const struct test_named *n);
 /* The user token of a selector means nobody. */
 bool test_is_unknown(const struct test_run *t, const struct policy_selector *s);
+/* The devices of a user who has any: `n` from there on. */
+const struct member **test_devices(const struct test_run *t, user_id user, size_t *n);
 /* NULL: no node has it. */
 const struct member *test_member_at(const struct test_run *t, struct ip_addr addr);
 PRINTF_LIKE(3, 4) void test_fail(struct test_run *t, struct policy_pos pos, const char *fmt, ...);

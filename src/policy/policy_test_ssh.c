@@ -249,14 +249,14 @@ static bool crowds_agree(const struct asked *q, const struct crowd *from, const 
 static bool homes_agree(const struct asked *q, const struct crowd *from)
 {
     for (size_t i = 0; i < from->len; i++) {
-        if (!test_step(q->t, q->pos, q->t->p->members.count))
-            return false;
-        for (size_t k = 0; k < q->t->p->members.count; k++) {
-            const struct member *to = q->t->members[k];
+        size_t n;
+        const struct member **devices = test_devices(q->t, from->items[i]->user, &n);
 
-            if (to->user == from->items[i]->user && nodes_reach(q, from->items[i], to) != q->want)
+        if (!test_step(q->t, q->pos, n * q->t->p->shape->n_ssh))
+            return false;
+        for (size_t k = 0; k < n; k++)
+            if (nodes_reach(q, from->items[i], devices[k]) != q->want)
                 return false;
-        }
     }
     return from->len > 0 || !q->want;
 }
