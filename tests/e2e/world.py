@@ -7,6 +7,7 @@ ids), folders. Nothing leaves the machine: the namespaces are joined by one brid
     server = world.server()
     alice, bob = world.client("alice"), world.client("bob")
 """
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -45,6 +46,62 @@ def wait_for(what, probe, timeout=30.0, every=0.1):
         if time.monotonic() > end:
             raise Failure(f"not within {timeout:g} s: {what}" + (f"\nlast: {last}" if last else ""))
         time.sleep(every)
+
+
+def never(what, probe):
+    """Failure naming `what` if probe() is truthy; the probe gives up by itself."""
+    if probe():
+        raise Failure(what)
+
+
+def nevers(*cases):
+    """never() for each (what, probe), all at a time: each waits for nothing to come."""
+    with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
+        for (what, _), happened in list(zip(cases, pool.map(lambda case: case[1](), cases))):
+            never(what, lambda: happened)
+
+
+POLICY_IN_DATABASE = "policy:\n  mode: database\n"
+
+ECHO = """import selectors,socket,sys
+sel=selectors.DefaultSelector()
+for word in sys.argv[1:]:
+    proto,port=word.split(":")
+    if proto=="tcp":
+        s=socket.create_server(("::",int(port)),family=socket.AF_INET6,dualstack_ipv6=True)
+    else:
+        s=socket.socket(socket.AF_INET6,socket.SOCK_DGRAM)
+        s.setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,0)
+        s.bind(("::",int(port)))
+    sel.register(s,selectors.EVENT_READ,proto)
+while True:
+    for key,_ in sel.select():
+        s=key.fileobj
+        if key.data=="tcp":
+            c,_=s.accept()
+            sel.register(c,selectors.EVENT_READ,"conn")
+        elif key.data=="udp":
+            d,a=s.recvfrom(65536)
+            s.sendto(d.upper(),a)
+        else:
+            try:
+                d=s.recv(65536)
+                d and s.sendall(d.upper())
+            except OSError:
+                d=b""
+            if not d:
+                sel.unregister(s)
+                s.close()
+"""
+ASK = """import socket,sys
+proto,ip,port,text,timeout=sys.argv[1:]
+kind=socket.SOCK_STREAM if proto=="tcp" else socket.SOCK_DGRAM
+s=socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET,kind)
+s.settimeout(float(timeout))
+s.connect((ip,int(port)))
+s.send(text.encode())
+print(s.recv(65536).decode())
+"""
 
 
 class Host:
@@ -191,6 +248,12 @@ class Server:
     def tags_key(self, *tags):
         return self.json("preauthkeys", "create", "--tags", ",".join(tags))["key"]
 
+    def policy(self, policy, check=True):
+        """Sets the policy, a dict or a text; the command's outcome."""
+        path = self.dir / "policy.hujson"
+        path.write_text(policy if isinstance(policy, str) else json.dumps(policy, indent=2))
+        return self.cli("policy", "set", "-f", path, check=check)
+
     def nodes(self):
         return self.json("nodes", "list")
 
@@ -336,6 +399,26 @@ class Client:
         wait_for(f"{self.name} has a TCP answer from {ip}:{port}",
                  lambda: self.ask_tcp(ip, port, "hello", 5) == "HELLO", timeout)
 
+    def echo(self, *ports):
+        """Answers what comes to "tcp:7001", "udp:7002"… in upper case, in both families."""
+        return self.host.spawn("python3", "-c", ECHO, *ports, log=self.dir / "echo.log")
+
+    def ask(self, proto, ip, port, timeout=2):
+        """Whether an echo answers there."""
+        done = self.host.run("python3", "-c", ASK, proto, ip, port, "hello", timeout, check=False,
+                             timeout=timeout + 10)
+        return done.stdout.strip() == "HELLO"
+
+    def wait_ask(self, proto, ip, port, timeout=30):
+        wait_for(f"{self.name} has an answer from {ip}, {proto} {port}", lambda: self.ask(proto, ip, port), timeout)
+
+    def ssh(self, target, *command):
+        """Starts `tailscale ssh` with host keys out of the map."""
+        return Ssh(self, target, command)
+
+    def netmap(self):
+        return json.loads(self.ts("debug", "netmap").stdout)
+
     def resolve(self, name, kind="A"):
         """What the client's own resolver says."""
         done = self.host.run("dig", "+short", "+time=2", "+tries=1", "@100.100.100.100", name, kind, check=False)
@@ -343,6 +426,45 @@ class Client:
 
     def tail(self, lines=30):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+
+class Ssh:
+    """One `tailscale ssh` under way."""
+
+    _count = 0
+
+    def __init__(self, client, target, command):
+        Ssh._count += 1
+        home = client.dir / "home"
+        home.mkdir(exist_ok=True)
+        self.what = f"{client.name}: ssh {target}"
+        self.log = client.dir / f"ssh-{Ssh._count}.log"
+        self.proc = client.host.spawn(client.bin / "tailscale", f"--socket={client.socket}", "ssh", target, *command,
+                                      log=self.log, env={"HOME": str(home), "XDG_CONFIG_HOME": str(home)})
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def wait_text(self, text, timeout=20):
+        def seen():
+            if text not in self.text() and self.proc.poll() is not None:
+                raise Failure(f"it ended with {self.proc.returncode}: {self.text()}")
+            return text in self.text()
+        try:
+            wait_for(f'{self.what} shows "{text}"', seen, timeout)
+        except Failure as err:
+            raise Failure(f"{err}\nshown: {self.text()}") from None
+        return self.text()
+
+    def wait_end(self, timeout=20):
+        """Its exit status."""
+        wait_for(f"{self.what} ends", lambda: self.proc.poll() is not None, timeout)
+        return self.proc.returncode
+
+    def check_id(self):
+        """The id that an administrator is to approve."""
+        self.wait_text("hatsize ssh approve ")
+        return re.search(r"hatsize ssh approve (\S+)", self.text()).group(1)
 
 
 class World:
