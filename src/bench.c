@@ -26,6 +26,8 @@ static const char usage[] =
     "  --json            one line of JSON\n"
     "hatsize-bench hostile --server http://ADDR:PORT --auth-key KEY\n"
     "    what a hostile client may try, beside one that behaves\n"
+    "hatsize-bench policy [--json]\n"
+    "    how long policies take to compile; needs no server\n"
     "The key must be reusable. Exit status 1: a check failed; timings never decide it.\n";
 
 /* The number behind an option; exits when it is none. */
@@ -115,6 +117,8 @@ int main(int argc, char **argv)
     IGNORE(bench_parse_phases(STR("change,verify,idle"), &o.phases));
     parse(argc, argv, &o);
     allow_many_files();
+    if (str_eq(what, STR("policy")))
+        return bench_policy(&o);
     if (!o.url || o.auth_key.len == 0 || o.nodes == 0 || o.nodes > BENCH_NODES_MAX ||
         !bench_parse_url(&o)) {
         (void)fputs(usage, stderr);

@@ -52,6 +52,9 @@ int bench_control(const struct bench_options *options);
 /* What a hostile client may try, one case after the other, beside a client that behaves. */
 int bench_hostile(const struct bench_options *options);
 
+/* How long policies take to compile, in a table; no server needed. */
+int bench_policy(const struct bench_options *options);
+
 /* What a process has used so far, from /proc; zeros when it cannot be read. */
 struct bench_usage {
     double cpu_seconds;
