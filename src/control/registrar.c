@@ -25,172 +25,6 @@ static struct metric failures =
 static void round_close(struct registrar *r);
 static void schedule_close(struct registrar *r);
 
-/* ---- Rounds ---- */
-
-static struct round *round_new(void)
-{
-    struct round *round = NEW(struct round);
-
-    round->calls_tail = &round->calls;
-    return round;
-}
-
-static struct round_tailnet *round_tailnet(struct round *round, tailnet_id id)
-{
-    for (struct round_tailnet *t = round->tailnets; t; t = t->next)
-        if (t->id == id)
-            return t;
-
-    struct round_tailnet *t = NEW(struct round_tailnet);
-
-    t->id = id;
-    t->next = round->tailnets;
-    round->tailnets = t;
-    return t;
-}
-
-static void round_free(struct round *round)
-{
-    while (round->tailnets) {
-        struct round_tailnet *t = round->tailnets;
-
-        round->tailnets = t->next;
-        view_unref(t->view);
-        policy_document_unref(t->document);
-        policy_unref(t->policy);
-        change_list_fini(&t->changes);
-        mem_free(t);
-    }
-    mem_free(round);
-}
-
-static void round_add_call(struct round *round, struct registrar_call *call)
-{
-    call->next = NULL;
-    *round->calls_tail = call;
-    round->calls_tail = &call->next;
-}
-
-static void round_look(struct registrar *r, struct round_tailnet *t)
-{
-    const struct tailnet_view *view = domain_view(r->domain, t->id);
-    const struct policy_document *document = policies_document(r->policies, t->id);
-
-    if (!view)
-        return;
-    view_unref(t->view);
-    t->view = view;
-    policy_document_unref(t->document);
-    t->document = document ? policy_document_ref(document) : NULL;
-}
-
-/* Files the changes under their tailnets and notes what the store must write. */
-static void round_add_changes(struct registrar *r, const struct change_list *changes)
-{
-    struct round *round = r->open;
-
-    for (size_t i = 0; i < changes->len; i++) {
-        const struct change *c = &changes->items[i];
-        struct round_tailnet *t = round_tailnet(round, c->tailnet);
-
-        change_list_add(&t->changes, *c);
-        t->fresh = true;
-    }
-    for (struct round_tailnet *t = round->tailnets; t; t = t->next) {
-        bool durable = false;
-
-        if (!t->fresh)
-            continue;
-        t->fresh = false;
-        round_look(r, t);
-        if (t->view)
-            store_batch_add(r->batch, t->view, t->changes.items + t->stored,
-                            t->changes.len - t->stored, &durable);
-        t->stored = t->changes.len;
-        round->durable = round->durable || durable;
-    }
-}
-
-/* ---- Telling the loops ---- */
-
-struct announcement {
-    struct loop_message message;
-    struct registrar *registrar;
-    struct loop *loop;
-    struct shared_publication *shared;
-};
-
-static void shared_publication_unref(struct shared_publication *s)
-{
-    if (!ref_drop(&s->ref))
-        return;
-    view_unref(s->pub.view);
-    policy_unref(s->pub.policy);
-    change_list_fini(&s->changes);
-    mem_free(s);
-}
-
-static void announcement_run(struct loop_message *msg)
-{
-    struct announcement *a = CONTAINER_OF(msg, struct announcement, message);
-
-    if (!msg->cancelled)
-        a->registrar->options.on_publish(a->registrar->options.user, a->loop, &a->shared->pub);
-    shared_publication_unref(a->shared);
-    mem_free(a);
-}
-
-static void note_health(struct registrar *r)
-{
-    atomic_store(&r->policies_are_well, policies_troubles(r->policies, NULL, NULL) == 0);
-}
-
-/* Takes changes and policy; refers to the view. */
-static void publish(struct registrar *r, const struct tailnet_view *view,
-                    const struct policy *policy, struct change_list *changes, bool reset)
-{
-    struct shared_publication *s = NEW(struct shared_publication);
-
-    ref_init(&s->ref);
-    s->changes = *changes;
-    *changes = (struct change_list){0};
-    s->pub = (struct publication){.view = view_ref(view),
-                                  .policy = policy,
-                                  .changes = s->changes.items,
-                                  .n_changes = s->changes.len,
-                                  .reset = reset};
-    for (size_t i = 0; i < r->options.n_loops; i++) {
-        struct announcement *a = NEW(struct announcement);
-
-        a->registrar = r;
-        a->loop = r->loops[i];
-        a->message.run = announcement_run;
-        a->shared = s;
-        ref_take(&s->ref);
-        loop_post(a->loop, &a->message);
-    }
-    shared_publication_unref(s);
-    if (policies_are_unjudged(r->policies) && !timer_is_started(&r->judge))
-        timer_start(&r->judge, r->judge_ms);
-}
-
-void registrar_publish_all(struct registrar *r, bool reset)
-{
-    tailnet_id ids[256];
-    size_t n = domain_tailnet_ids(r->domain, ids, ARRAY_LEN(ids));
-
-    for (size_t i = 0; i < n; i++) {
-        AUTO(view_unref) const struct tailnet_view *view = domain_view(r->domain, ids[i]);
-        struct change_list none = {0};
-
-        if (view)
-            publish(r, view,
-                    policies_tell(r->policies, policies_document(r->policies, ids[i]), view, NULL,
-                                  NULL, 0),
-                    &none, reset);
-    }
-}
-
 /* ---- Answers ---- */
 
 static void answer_run(struct loop_message *msg)
@@ -273,20 +107,6 @@ static void release_all_held(struct registrar *r)
     map_free(held);
 }
 
-static void tell_tailnet(struct registrar *r, struct round_tailnet *t)
-{
-    size_t from = t->policy ? t->policy_at : 0;
-
-    if (!t->view || (t->changes.len == 0 && !t->policy))
-        return;
-    const struct policy *policy = policies_tell(r->policies, t->document, t->view, t->policy,
-                                                t->changes.items + from, t->changes.len - from);
-    for (size_t i = 0; i < t->changes.len; i++)
-        if (t->changes.items[i].kind == CHANGE_TAILNET_REMOVED)
-            policies_drop(r->policies, t->id);
-    publish(r, t->view, policy, &t->changes, false);
-}
-
 static void tell(struct registrar *r, struct round *round)
 {
     struct change_list decided = {0};
@@ -295,7 +115,7 @@ static void tell(struct registrar *r, struct round *round)
         for (size_t i = 0; i < t->changes.len; i++)
             if (t->changes.items[i].kind == CHANGE_PENDING)
                 change_list_add(&decided, t->changes.items[i]);
-        tell_tailnet(r, t);
+        registrar_tell_tailnet(r, t);
     }
     while (round->calls) {
         struct registrar_call *call = round->calls;
@@ -329,15 +149,6 @@ static void submit_batch(struct registrar *r, struct round *round)
     r->batch = store_batch_new();
 }
 
-static void adopt_domain(struct registrar *r)
-{
-    const struct domain_policy_hooks hooks = policies_hooks(r->policies);
-
-    policies_load(r->policies, r->domain, r->store);
-    domain_set_policy_hooks(r->domain, &hooks);
-    note_health(r);
-}
-
 /* The domain is ahead of a store that refused: read it anew, refuse what was built on top. */
 static void recover(struct registrar *r)
 {
@@ -366,7 +177,7 @@ static void recover(struct registrar *r)
     domain_load_done(fresh, clock_unix_ms());
     domain_free(r->domain);
     r->domain = fresh;
-    adopt_domain(r);
+    registrar_adopt_policies(r);
     r->is_broken = false;
     registrar_publish_all(r, true);
     release_all_held(r);
@@ -465,50 +276,6 @@ static void round_close(struct registrar *r)
 
 /* ---- Calls ---- */
 
-/* The new policy came into the round when so many of its changes had. Takes it. */
-static void round_put_policy(struct registrar *r, tailnet_id id, const struct policy *policy,
-                             size_t at)
-{
-    struct round_tailnet *t = round_tailnet(r->open, id);
-
-    round_look(r, t);
-    policy_unref(t->policy);
-    t->policy = policy;
-    t->policy_at = at;
-}
-
-static int apply_policy(struct registrar *r, const struct command *c, bool is_start,
-                        struct policy_verdict *verdict, struct command_result *result,
-                        struct err *err)
-{
-    struct change_list changes = {0};
-    const struct policy *policy = NULL;
-    int status =
-        policies_set(r->policies, r->domain, c, is_start, &changes, result, &policy, verdict, err);
-
-    if (status == 0) {
-        size_t at = round_tailnet(r->open, result->id)->changes.len;
-
-        if (changes.len > 0)
-            round_add_changes(r, &changes);
-        if (policy)
-            round_put_policy(r, result->id, policy, at);
-        note_health(r);
-    }
-    change_list_fini(&changes);
-    return status;
-}
-
-static int apply_policy_call(struct registrar *r, struct registrar_call *call)
-{
-    struct policy_verdict own = {0};
-    int status = apply_policy(r, &call->command, false, call->verdict ? call->verdict : &own,
-                              &call->result, &call->err);
-
-    policy_verdict_fini(&own);
-    return status;
-}
-
 static void apply_call(struct registrar *r, struct registrar_call *call)
 {
     struct change_list changes = {0};
@@ -521,7 +288,7 @@ static void apply_call(struct registrar *r, struct registrar_call *call)
         call->command.now_ms = clock_unix_ms();
     metric_add(&commands, 1);
     if (call->command.type == COMMAND_POLICY_SET)
-        call->status = apply_policy_call(r, call);
+        call->status = registrar_apply_policy(r, call);
     else
         call->status = domain_apply(r->domain, &call->command, &changes, &call->result, &call->err);
     if (call->status < 0)
@@ -577,68 +344,6 @@ static void on_tick(void *user)
     change_list_fini(&changes);
     schedule_close(r);
     schedule_tick(r);
-}
-
-/* ---- Policies ---- */
-
-static void on_judge(void *user)
-{
-    struct registrar *r = user;
-
-    int64_t began = clock_mono_ms();
-
-    if (r->is_broken)
-        return;
-    policies_judge_all(r->policies, r->domain);
-    note_health(r);
-    r->judge_ms = MAX((int64_t)JUDGE_MS, (clock_mono_ms() - began) * JUDGE_SHARE);
-}
-
-struct policy_note {
-    struct loop_message message;
-    struct registrar *registrar;
-    tailnet_id tailnet;
-    struct str text;
-};
-
-static void note_run(struct loop_message *msg)
-{
-    struct policy_note *note = CONTAINER_OF(msg, struct policy_note, message);
-    struct registrar *r = note->registrar;
-
-    if (!msg->cancelled && !r->is_broken) {
-        AUTO(view_unref) const struct tailnet_view *view = domain_view(r->domain, note->tailnet);
-
-        if (view)
-            policies_note(r->policies, view_info(view)->id, note->text);
-        note_health(r);
-    }
-    str_free(&note->text);
-    mem_free(note);
-}
-
-void registrar_note_policy(struct registrar *r, tailnet_id tailnet, struct str text)
-{
-    if (!r)
-        return;
-    struct policy_note *note = NEW(struct policy_note);
-
-    note->registrar = r;
-    note->tailnet = tailnet;
-    note->text = str_copy(text);
-    note->message.run = note_run;
-    loop_post(r->loop, &note->message);
-}
-
-void registrar_policy_troubles(const struct registrar *r,
-                               void (*each)(void *user, const struct policy_trouble *t), void *user)
-{
-    (void)policies_troubles(r->policies, each, user);
-}
-
-bool registrar_policies_are_well(const struct registrar *r)
-{
-    return atomic_load(&r->policies_are_well);
 }
 
 /* ---- Cancelling held calls ---- */
@@ -725,58 +430,6 @@ bool registrar_is_healthy(const struct registrar *r)
 
 /* ---- Life ---- */
 
-static void note_file(struct registrar *r, tailnet_id id, const struct policy_file *file,
-                      struct str why)
-{
-    struct str text = str_printf("%.*s: %.*s", STR_ARG(file->path), STR_ARG(why));
-    AUTO(view_unref) const struct tailnet_view *view = domain_view(r->domain, id);
-
-    policies_note(r->policies, id, text);
-    str_free(&text);
-    /* There is no last good one, and what the operator wanted closed is not to be open. */
-    if (view_info(view)->policy.len == 0)
-        policies_close(r->policies, id);
-    note_health(r);
-}
-
-/* Nobody was told anything yet, so there is nothing to tell of this either: it is only stored. */
-static void start_with_file(struct registrar *r, const struct policy_file *file)
-{
-    AUTO(view_unref) const struct tailnet_view *view = domain_view(r->domain, 0);
-    struct policy_verdict verdict = {0};
-    struct command_result result = {0};
-    struct err err = {0};
-    const struct command c = {.type = COMMAND_POLICY_SET,
-                              .origin = ORIGIN_SERVER,
-                              .author = STR("file"),
-                              .now_ms = clock_unix_ms(),
-                              .text = file->path.len > 0 ? file->text : STR_NONE};
-
-    if (!view)
-        return;
-    tailnet_id id = view_info(view)->id;
-    if (file->trouble.len > 0) {
-        note_file(r, id, file, file->trouble);
-        return;
-    }
-    /* What is stored is in force already, as far as it is good. */
-    if (str_eq(c.text, view_info(view)->policy))
-        return;
-    if (c.text.len == 0)
-        log_event(LOG_WARN, "there is no policy file any more: everything is allowed");
-    if (apply_policy(r, &c, true, &verdict, &result, &err) < 0) {
-        struct buf why = BUF((size_t)64 << 10);
-
-        policy_verdict_put(&why, &verdict);
-        note_file(r, id, file, buf_str(&why));
-        buf_fini(&why);
-    }
-    policy_verdict_fini(&verdict);
-    command_result_fini(&result);
-    round_free(r->open);
-    r->open = round_new();
-}
-
 int registrar_new(const struct registrar_options *options, struct registrar **out, struct err *err)
 {
     struct registrar *r = NEW(struct registrar);
@@ -800,11 +453,11 @@ int registrar_new(const struct registrar_options *options, struct registrar **ou
     timer_init(&r->tick, r->loop, on_tick, r);
     timer_init(&r->behind, r->loop, on_behind, r);
     timer_init(&r->retry, r->loop, on_retry, r);
-    timer_init(&r->judge, r->loop, on_judge, r);
+    timer_init(&r->judge, r->loop, registrar_on_judge, r);
     r->close_message.run = on_close_message;
-    adopt_domain(r);
+    registrar_adopt_policies(r);
     if (options->policy_file)
-        start_with_file(r, options->policy_file);
+        registrar_start_with_file(r, options->policy_file);
     if (store_batch_len(r->batch) > 0) {
         r->batch_dirty = true;
         timer_start(&r->behind, 0);

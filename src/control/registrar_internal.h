@@ -73,10 +73,37 @@ struct registrar {
     bool committer_running;
 };
 
+/* ---- round.c ---- */
+
+struct round *round_new(void);
+void round_free(struct round *round); /* its calls must be gone */
+struct round_tailnet *round_tailnet(struct round *round, tailnet_id id);
+void round_add_call(struct round *round, struct registrar_call *call);
+/* View and document as they are now. */
+void round_look(struct registrar *r, struct round_tailnet *t);
+/* Files the changes in the open round and in the batch. */
+void round_add_changes(struct registrar *r, const struct change_list *changes);
+/* Tells every loop. Takes changes and policy; refers to the view. */
+void registrar_publish(struct registrar *r, const struct tailnet_view *view,
+                       const struct policy *policy, struct change_list *changes, bool reset);
+void registrar_publish_all(struct registrar *r, bool reset);
+
+/* ---- registrar_policy.c ---- */
+
+/* The domain is new: what its texts say is in force, and its hooks ask here. */
+void registrar_adopt_policies(struct registrar *r);
+void registrar_start_with_file(struct registrar *r, const struct policy_file *file);
+/* COMMAND_POLICY_SET; the call's status. */
+MUST_USE int registrar_apply_policy(struct registrar *r, struct registrar_call *call);
+/* Compiles and publishes what a round has for a tailnet. */
+void registrar_tell_tailnet(struct registrar *r, struct round_tailnet *t);
+void registrar_on_judge(void *registrar);
+
+/* ---- committer.c ---- */
+
 int committer_start(struct registrar *r, struct err *err);
 void committer_stop(struct registrar *r);
 /* Takes the batch; registrar_committed follows on the registrar's loop. */
 void committer_submit(struct registrar *r, struct store_batch *batch);
 void registrar_committed(struct registrar *r, struct store_batch *batch, int status,
                          const struct err *err);
-void registrar_publish_all(struct registrar *r, bool reset);

@@ -1,0 +1,165 @@
+/*
+ * Rounds: what was applied since the last commit was begun, and telling it to every loop. See
+ * registrar.c for who closes them.
+ */
+
+#include "control/registrar_internal.h"
+
+struct round *round_new(void)
+{
+    struct round *round = NEW(struct round);
+
+    round->calls_tail = &round->calls;
+    return round;
+}
+
+struct round_tailnet *round_tailnet(struct round *round, tailnet_id id)
+{
+    for (struct round_tailnet *t = round->tailnets; t; t = t->next)
+        if (t->id == id)
+            return t;
+
+    struct round_tailnet *t = NEW(struct round_tailnet);
+
+    t->id = id;
+    t->next = round->tailnets;
+    round->tailnets = t;
+    return t;
+}
+
+void round_free(struct round *round)
+{
+    while (round->tailnets) {
+        struct round_tailnet *t = round->tailnets;
+
+        round->tailnets = t->next;
+        view_unref(t->view);
+        policy_document_unref(t->document);
+        policy_unref(t->policy);
+        change_list_fini(&t->changes);
+        mem_free(t);
+    }
+    mem_free(round);
+}
+
+void round_add_call(struct round *round, struct registrar_call *call)
+{
+    call->next = NULL;
+    *round->calls_tail = call;
+    round->calls_tail = &call->next;
+}
+
+void round_look(struct registrar *r, struct round_tailnet *t)
+{
+    const struct tailnet_view *view = domain_view(r->domain, t->id);
+    const struct policy_document *document = policies_document(r->policies, t->id);
+
+    if (!view)
+        return;
+    view_unref(t->view);
+    t->view = view;
+    policy_document_unref(t->document);
+    t->document = document ? policy_document_ref(document) : NULL;
+}
+
+/* Files the changes under their tailnets and notes what the store must write. */
+void round_add_changes(struct registrar *r, const struct change_list *changes)
+{
+    struct round *round = r->open;
+
+    for (size_t i = 0; i < changes->len; i++) {
+        const struct change *c = &changes->items[i];
+        struct round_tailnet *t = round_tailnet(round, c->tailnet);
+
+        change_list_add(&t->changes, *c);
+        t->fresh = true;
+    }
+    for (struct round_tailnet *t = round->tailnets; t; t = t->next) {
+        bool durable = false;
+
+        if (!t->fresh)
+            continue;
+        t->fresh = false;
+        round_look(r, t);
+        if (t->view)
+            store_batch_add(r->batch, t->view, t->changes.items + t->stored,
+                            t->changes.len - t->stored, &durable);
+        t->stored = t->changes.len;
+        round->durable = round->durable || durable;
+    }
+}
+
+/* ---- Telling the loops ---- */
+
+struct announcement {
+    struct loop_message message;
+    struct registrar *registrar;
+    struct loop *loop;
+    struct shared_publication *shared;
+};
+
+static void shared_publication_unref(struct shared_publication *s)
+{
+    if (!ref_drop(&s->ref))
+        return;
+    view_unref(s->pub.view);
+    policy_unref(s->pub.policy);
+    change_list_fini(&s->changes);
+    mem_free(s);
+}
+
+static void announcement_run(struct loop_message *msg)
+{
+    struct announcement *a = CONTAINER_OF(msg, struct announcement, message);
+
+    if (!msg->cancelled)
+        a->registrar->options.on_publish(a->registrar->options.user, a->loop, &a->shared->pub);
+    shared_publication_unref(a->shared);
+    mem_free(a);
+}
+
+/* Takes changes and policy; refers to the view. */
+void registrar_publish(struct registrar *r, const struct tailnet_view *view,
+                       const struct policy *policy, struct change_list *changes, bool reset)
+{
+    struct shared_publication *s = NEW(struct shared_publication);
+
+    ref_init(&s->ref);
+    s->changes = *changes;
+    *changes = (struct change_list){0};
+    s->pub = (struct publication){.view = view_ref(view),
+                                  .policy = policy,
+                                  .changes = s->changes.items,
+                                  .n_changes = s->changes.len,
+                                  .reset = reset};
+    for (size_t i = 0; i < r->options.n_loops; i++) {
+        struct announcement *a = NEW(struct announcement);
+
+        a->registrar = r;
+        a->loop = r->loops[i];
+        a->message.run = announcement_run;
+        a->shared = s;
+        ref_take(&s->ref);
+        loop_post(a->loop, &a->message);
+    }
+    shared_publication_unref(s);
+    if (policies_are_unjudged(r->policies) && !timer_is_started(&r->judge))
+        timer_start(&r->judge, r->judge_ms);
+}
+
+void registrar_publish_all(struct registrar *r, bool reset)
+{
+    tailnet_id ids[256];
+    size_t n = domain_tailnet_ids(r->domain, ids, ARRAY_LEN(ids));
+
+    for (size_t i = 0; i < n; i++) {
+        AUTO(view_unref) const struct tailnet_view *view = domain_view(r->domain, ids[i]);
+        struct change_list none = {0};
+
+        if (view)
+            registrar_publish(r, view,
+                              policies_tell(r->policies, policies_document(r->policies, ids[i]),
+                                            view, NULL, NULL, 0),
+                              &none, reset);
+    }
+}
