@@ -41,7 +41,7 @@ bool naive_owns(const struct node *n, struct ip_addr a)
     return ip_addr_is_set(a) && (ip_addr_eq(n->v4, a) || ip_addr_eq(n->v6, a));
 }
 
-static bool has_own_address(const struct node *n, const struct ip_set *set)
+bool naive_has_own(const struct node *n, const struct ip_set *set)
 {
     return (ip_addr_is_set(n->v4) && ip_set_contains(set, n->v4)) ||
            (ip_addr_is_set(n->v6) && ip_set_contains(set, n->v6));
@@ -49,7 +49,7 @@ static bool has_own_address(const struct node *n, const struct ip_set *set)
 
 bool naive_matches(const struct node *n, const struct ip_set *set)
 {
-    return has_own_address(n, set) || naive_routes_overlap(n, set);
+    return naive_has_own(n, set) || naive_routes_overlap(n, set);
 }
 
 static void add_addresses(struct ip_set *set, const struct node *n)

@@ -83,7 +83,9 @@ bool naive_is_served(const struct node *n, struct ip_prefix p);
 /* Whether one of the node's subnet routes overlaps the set. */
 bool naive_routes_overlap(const struct node *n, const struct ip_set *set);
 bool naive_owns(const struct node *n, struct ip_addr a);
-/* Whether the set has one of its addresses, or overlaps one of its subnet routes. */
+/* Whether the set has one of its addresses. */
+bool naive_has_own(const struct node *n, const struct ip_set *set);
+/* The same, or overlaps one of its subnet routes. */
 bool naive_matches(const struct node *n, const struct ip_set *set);
 /* A rule's sources; all of them, also for a rule to autogroup:self. */
 void naive_add_sources(struct ip_set *set, const struct policy_rule *r,

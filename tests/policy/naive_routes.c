@@ -27,7 +27,10 @@ static bool leads_to(const struct policy_rule *rule, const struct tailnet_view *
     return does;
 }
 
-/* Whether one of them contains the viewer's addresses, overlaps its routes, or is its internet. */
+/*
+ * Whether one of them contains the viewer's addresses, overlaps its routes, or is its internet: the
+ * viewer receives the rule. A capability alone is received at the node's own addresses only.
+ */
 static bool leads_to_node(const struct policy_rule *rule, const struct tailnet_view *v,
                           const struct node *viewer)
 {
@@ -38,7 +41,8 @@ static bool leads_to_node(const struct policy_rule *rule, const struct tailnet_v
         struct ip_set set = {0};
 
         naive_add_destination(&set, s, v);
-        does = naive_matches(viewer, &set) ||
+        bool is_for_routes = rule->is_acl || rule->n_ip > 0;
+        does = (is_for_routes ? naive_matches(viewer, &set) : naive_has_own(viewer, &set)) ||
                (naive_is_autogroup(s, AUTOGROUP_INTERNET) && naive_is_exit(viewer));
         ip_set_fini(&set);
     }

@@ -44,12 +44,12 @@ struct gen {
 
 static uint64_t below(struct gen *g, uint64_t n)
 {
-    return random_below(g->r, n);
+    return random_choice(&g->o.choices, g->r, n);
 }
 
 static bool chance(struct gen *g, uint64_t percent)
 {
-    return random_chance(g->r, percent);
+    return below(g, 100) < percent;
 }
 
 #define PICK(g, list) ((list)[below((g), ARRAY_LEN(list))])

@@ -11,8 +11,9 @@
 
 /* What is left out of a text, to find out what matters. */
 struct random_policy_options {
-    size_t max_rules; /* of each kind; 0: 5 */
-    bool plain;       /* no comments, no trailing commas */
+    size_t max_rules;   /* of each kind; 0: 5 */
+    bool plain;         /* no comments, no trailing commas */
+    struct str choices; /* bytes that decide as long as they last, for fuzzing */
 };
 /* Appends a text. The same generator state gives the same text. */
 void random_policy_put(struct rand_seeded *r, struct random_policy_options o, struct buf *out);

@@ -36,14 +36,27 @@ bool random_chance(struct rand_seeded *r, uint64_t percent)
     return rand_seeded_below(r, 100) < percent;
 }
 
+uint64_t random_choice(struct str *choices, struct rand_seeded *r, uint64_t n)
+{
+    uint64_t v = 0;
+
+    if (choices->len == 0)
+        return rand_seeded_below(r, n);
+    for (uint64_t room = n; room > 1 && choices->len > 0; room >>= 8) {
+        v = v << 8 | (uint8_t)choices->ptr[0];
+        *choices = str_from_index(*choices, 1);
+    }
+    return v % n;
+}
+
 static uint64_t below(struct random_tailnet *t, uint64_t n)
 {
-    return random_below(&t->rand, n);
+    return random_choice(&t->choices, &t->rand, n);
 }
 
 static bool chance(struct random_tailnet *t, uint64_t percent)
 {
-    return random_chance(&t->rand, percent);
+    return below(t, 100) < percent;
 }
 
 const struct node *random_node(struct random_tailnet *t)
@@ -252,7 +265,8 @@ void random_tailnet_init(struct random_tailnet *t, struct random_tailnet_options
 {
     struct err err;
 
-    *t = (struct random_tailnet){.seed = o.seed, .now_ms = 1700000000000, .story = BUF(0)};
+    *t = (struct random_tailnet){
+        .seed = o.seed, .now_ms = 1700000000000, .story = BUF(0), .choices = o.choices};
     rand_seed(&t->rand, o.seed);
     t->v4 = !chance(t, 5);
     t->v6 = !t->v4 || !chance(t, 5);

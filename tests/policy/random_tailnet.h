@@ -21,11 +21,13 @@ struct random_tailnet {
     int64_t now_ms;
     uint64_t serial;
     bool v4, v6;
+    struct str choices; /* bytes that decide as long as they last; borrowed */
 };
 
 struct random_tailnet_options {
     uint64_t seed;
     size_t max_nodes; /* at first */
+    struct str choices;
 };
 void random_tailnet_init(struct random_tailnet *t, struct random_tailnet_options o);
 void random_tailnet_fini(struct random_tailnet *t);
@@ -50,4 +52,6 @@ extern const size_t random_n_users;
 const struct node *random_node(struct random_tailnet *t);
 
 uint64_t random_below(struct rand_seeded *r, uint64_t n);
+/* From the front of the choices, else from the generator. */
+uint64_t random_choice(struct str *choices, struct rand_seeded *r, uint64_t n);
 bool random_chance(struct rand_seeded *r, uint64_t percent);
