@@ -8,7 +8,7 @@ VERSIONS = (("old", "1.82"), ("middle", "1.90"), ("new", "1.102"))
 
 def policy(period, **members):
     return {
-        "tagOwners": {"tag:server": ["alice@"]},
+        "tagOwners": {"tag:server": ["alice@"], "tag:tape": ["alice@"]},
         "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}],
         "ssh": [{"action": "check", "checkPeriod": period, "src": ["alice@"], "dst": ["tag:server"],
                  "users": ["root", "autogroup:nonroot"], **members}],
@@ -98,6 +98,16 @@ def run(world):
     session, check = held(alice, "root@new")
     server.cli("auth", "approve", "--auth-id", check)
     let_in(session)
+
+    # The approved session is recorded, or rather not: nothing listens at the recorder.
+    world.client("tape", up=False).up(server.tags_key("tag:tape"))
+    server.policy(policy("always", recorder=["tag:tape"], enforceRecorder=True))
+    time.sleep(0.5)
+    session, check = held(alice, "root@new")
+    server.cli("ssh", "approve", check)
+    session.wait_text("must be recorded")
+    if session.wait_end() == 0 or "i am root" in session.text():
+        raise Failure(f"a session went unrecorded: {session.text()}")
 
     done = server.cli("ssh", "approve", "sshcheck-000000000000000000000000", check=False)
     if done.returncode == 0 or "no SSH check" not in done.stderr:

@@ -13,7 +13,6 @@ def policy(*members):
 def run(world):
     server = world.server(POLICY_IN_DATABASE)
     server.policy(policy("alice"))
-    # Address lists for clients before capability version 109, else capabilities that peers carry.
     servers = [world.client(name, version, up=False).up(server.tags_key("tag:server"))
                for name, version in (("old", "1.82"), ("middle", "1.90"), ("new", "1.102"))]
     for s in servers:

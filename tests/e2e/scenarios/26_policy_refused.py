@@ -1,5 +1,5 @@
 """A policy that is wrong, or fails its own tests, is refused with its place, and nothing changes."""
-from world import POLICY_IN_DATABASE, Failure
+from world import POLICY_IN_DATABASE, Failure, wait_for
 
 GOOD = """// who may what
 {
@@ -41,6 +41,20 @@ def run(world):
     server.stop()
     server.start()
     unchanged("after a restart")
-    # Once a user is gone the policy still stands.
-    server.policy(GOOD.replace('"alice@"', '"alice@", "carol@"'))
-    alice.wait_ask("tcp", bob.ip4(), 7001)
+
+    # What no longer holds stops nothing: its own test fails once a user is gone, and people are told.
+    world.client("carol", "1.102", user="carol")
+    tested = GOOD.replace('"alice@"', '"alice@", "carol@"').replace(
+        "],\n}", '],\n  "tests": [{"src": "carol@", "accept": ["bob@:7001"]}],\n}')
+    server.policy(tested)
+    server.cli("nodes", "delete", "--identifier", server.node("carol")["id"], "--force")
+    server.cli("users", "destroy", "--name", "carol", "--force")
+    health = lambda: (lambda done: done.stdout + done.stderr)(server.cli("health", check=False)).lower()
+    for _ in range(2):
+        wait_for("health says what is wrong", lambda: "policy" in health() and "carol" in health(), 5)
+        if server.cli("policy", "get").stdout != tested or not alice.ask("tcp", bob.ip4(), 7001):
+            raise Failure("the policy is not in force any more")
+        server.stop()
+        server.start()
+    server.policy(GOOD)
+    wait_for("health is well again", lambda: "policy" not in health(), 5)
