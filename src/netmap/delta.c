@@ -309,9 +309,8 @@ static void put_tailnet(struct json_writer *w, const struct delta *d)
     if (is_new && !str_eq(old->domain, now->domain))
         json_field_str(w, STR("Domain"), now->domain);
     if (d->filter) {
-        key_follows(w, STR("PacketFilter"));
-        policy_put_filter(d->step->policy_now, d->step->viewer, netmap_form(d->step->capver),
-                          w->out);
+        netmap_put_filter(w, d->step->policy_old, d->step->policy_now, d->step->viewer,
+                          d->step->capver);
     }
     if (d->ssh) {
         key_follows(w, STR("SSHPolicy"));

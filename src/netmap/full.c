@@ -21,6 +21,18 @@ static void key_follows(struct json_writer *w, struct str key)
     json_value_follows(w);
 }
 
+void netmap_put_filter(struct json_writer *w, const struct policy *before, const struct policy *p,
+                       node_id viewer, uint32_t capver)
+{
+    if (capver < POLICY_CAPVER_NAMED) {
+        key_follows(w, STR("PacketFilter"));
+        policy_put_filter(p, viewer, netmap_form(capver), w->out);
+        return;
+    }
+    key_follows(w, STR("PacketFilters"));
+    policy_put_named_filter(before, p, viewer, netmap_form(capver), w->out);
+}
+
 static void find_peers(struct whole *m)
 {
     const struct netmap_full *f = m->full;
@@ -99,8 +111,7 @@ static void put_tailnet(struct json_writer *w, const struct whole *m)
     netmap_put_dns(w->out, info, m->self);
     json_field_str(w, STR("Domain"), info->domain);
     json_field_bool(w, STR("CollectServices"), false);
-    key_follows(w, STR("PacketFilter"));
-    policy_put_filter(f->policy, m->self->id, netmap_form(f->capver), w->out);
+    netmap_put_filter(w, NULL, f->policy, m->self->id, f->capver);
     key_follows(w, STR("SSHPolicy"));
     policy_put_ssh(f->policy, m->self->id, STR(POLICY_SSH_BASE), w->out);
     if (!info->logtail) {

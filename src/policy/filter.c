@@ -12,7 +12,7 @@
  * is worked out once per class with stand-ins for the node's own addresses.
  */
 
-#include "policy/policy_internal.h"
+#include "policy/filter_internal.h"
 
 #include <string.h>
 
@@ -24,27 +24,6 @@ const struct str policy_internet_ranges[7] = {
     STR_INIT("172.32.0.0-192.167.255.255"),
     STR_INIT("192.169.0.0-255.255.255.255"),
     STR_INIT("2000::-3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-};
-
-/* One of the viewer's links, with where it goes. */
-struct part {
-    struct sum sum;
-    int proto;
-    uint32_t link;
-    uint32_t place;
-    bool merges;
-};
-
-struct filter {
-    const struct policy *p;
-    enum policy_form form;
-    const struct member *m;
-    const struct policy_class *c;
-    struct json_writer w;
-    bool as_mark;  /* sums instead of lists, stand-ins instead of own addresses */
-    bool used_own; /* as_mark: the text has own addresses in it */
-    struct part *parts;
-    size_t n;
 };
 
 /* ---- Sources ---- */
@@ -510,28 +489,18 @@ static void settle_places(struct filter *f)
             f->parts[i].place = f->parts[i - 1].place;
 }
 
-static void put_rules(struct filter *f)
+size_t filter_put_rule(struct filter *f, size_t at)
 {
-    json_begin_array(&f->w);
-    for (size_t i = 0, n; i < f->n; i += n) {
-        n = 1;
-        if (!f->parts[i].merges) {
-            put_caps_rule(f, &f->parts[i]);
-            continue;
-        }
-        while (i + n < f->n && f->parts[i + n].place == f->parts[i].place)
-            n++;
-        put_ports_rule(f, &f->parts[i], n);
-    }
-    json_end_array(&f->w);
-}
+    size_t n = 1;
 
-static bool has_self_links(const struct filter *f)
-{
-    for (size_t i = 0; f->p->shape->has_self && i < f->c->n_links; i++)
-        if (f->p->shape->links[f->c->links[i]].self)
-            return true;
-    return false;
+    if (!f->parts[at].merges) {
+        put_caps_rule(f, &f->parts[at]);
+        return 1;
+    }
+    while (at + n < f->n && f->parts[at + n].place == f->parts[at].place)
+        n++;
+    put_ports_rule(f, &f->parts[at], n);
+    return n;
 }
 
 static bool has_own_links(const struct filter *f)
@@ -542,43 +511,56 @@ static bool has_own_links(const struct filter *f)
     return false;
 }
 
-static void put_filter(struct filter *f)
+bool filter_init(struct filter *f, const struct policy *p, node_id viewer, enum policy_form form)
 {
+    *f = (struct filter){.p = p, .form = form, .m = member_find(p, viewer)};
+    if (!f->m)
+        return false;
+    f->c = member_class(p, f->m);
     find_parts(f);
     if (f->n > 1 && has_own_links(f))
         settle_places(f);
     if (f->n > 1)
         qsort(f->parts, f->n, sizeof *f->parts, by_place);
-    put_rules(f);
-    mem_free(f->parts);
+    return true;
 }
 
-static void put_open_filter(struct buf *out)
+void filter_fini(struct filter *f)
 {
-    buf_put(out, STR("[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":"
-                     "{\"First\":0,\"Last\":65535}}]}]"));
+    mem_free(f->parts);
+    f->parts = NULL;
+    f->n = 0;
+}
+
+static void put_filter(struct filter *f)
+{
+    json_begin_array(&f->w);
+    for (size_t i = 0; i < f->n;)
+        i += filter_put_rule(f, i);
+    json_end_array(&f->w);
 }
 
 void policy_put_filter(const struct policy *p, node_id viewer, enum policy_form form,
                        struct buf *out)
 {
-    struct filter f = {.p = p, .form = form, .m = member_find(p, viewer), .w = JSON_WRITER(out)};
+    struct filter f;
 
     if (p->is_open) {
-        put_open_filter(out);
+        buf_put(out, STR("[" FILTER_OPEN_RULE "]"));
         return;
     }
-    if (!f.m) {
+    if (!filter_init(&f, p, viewer, form)) {
         buf_put(out, STR("[]"));
         return;
     }
-    f.c = member_class(p, f.m);
+    f.w = JSON_WRITER(out);
     put_filter(&f);
+    filter_fini(&f);
 }
 
 /* ---- Marks ---- */
 
-static void mix_own(struct policy_mark *mark, const struct member *m)
+void filter_mix_own(struct policy_mark *mark, const struct member *m)
 {
     struct ip_addr v4 = member_v4(m), v6 = member_v6(m);
 
@@ -601,34 +583,51 @@ static struct policy_mark make_mark(struct filter *f)
     return mark;
 }
 
+/* Self links depend on the user, sets on the address. */
+static bool is_for_class(const struct policy *p, const struct policy_class *c)
+{
+    if (c->p.has_literal)
+        return false;
+    for (size_t i = 0; p->shape->has_self && i < c->n_links; i++)
+        if (p->shape->links[c->links[i]].self)
+            return false;
+    return true;
+}
+
+/* Whoever is second stores the same. */
+static void keep_mark(struct lazy_mark *lazy, struct policy_mark mark, bool used_own)
+{
+    atomic_store_explicit(&lazy->a, mark.a, memory_order_relaxed);
+    atomic_store_explicit(&lazy->b, mark.b, memory_order_relaxed);
+    atomic_store_explicit(&lazy->ready, (uint8_t)(LAZY_READY | (used_own ? LAZY_USED_OWN : 0)),
+                          memory_order_release);
+}
+
 struct policy_mark policy_filter_mark(const struct policy *p, node_id viewer, enum policy_form form)
 {
-    struct filter f = {.p = p, .form = form, .m = member_find(p, viewer)};
-    struct policy_mark mark = {0};
+    const struct member *m = member_find(p, viewer);
+    struct policy_mark mark = {p->is_open, 0};
     struct lazy_mark *lazy;
+    struct filter f;
     unsigned ready;
 
-    if (p->is_open || !f.m)
-        return (struct policy_mark){p->is_open, 0};
-    f.c = member_class(p, f.m);
-    lazy = &p->class_marks[(f.c->id - 1) * LAZY_N + (form == POLICY_COMPACT)];
+    if (!m)
+        return mark;
+    lazy = &p->class_marks[(m->cls - 1) * LAZY_N + (form == POLICY_COMPACT)];
     ready = atomic_load_explicit(&lazy->ready, memory_order_acquire);
     if (ready) {
         mark = (struct policy_mark){atomic_load_explicit(&lazy->a, memory_order_relaxed),
                                     atomic_load_explicit(&lazy->b, memory_order_relaxed)};
-        f.used_own = ready & LAZY_USED_OWN;
-    } else {
-        mark = make_mark(&f);
-        /* Whoever is second stores the same. Self links depend on the user, sets on the address. */
-        if (!f.c->p.has_literal && !has_self_links(&f)) {
-            atomic_store_explicit(&lazy->a, mark.a, memory_order_relaxed);
-            atomic_store_explicit(&lazy->b, mark.b, memory_order_relaxed);
-            atomic_store_explicit(&lazy->ready,
-                                  (uint8_t)(LAZY_READY | (f.used_own ? LAZY_USED_OWN : 0)),
-                                  memory_order_release);
-        }
+        if (ready & LAZY_USED_OWN)
+            filter_mix_own(&mark, m);
+        return mark;
     }
+    IGNORE(filter_init(&f, p, viewer, form));
+    mark = make_mark(&f);
+    if (is_for_class(p, f.c))
+        keep_mark(lazy, mark, f.used_own);
     if (f.used_own)
-        mix_own(&mark, f.m);
+        filter_mix_own(&mark, m);
+    filter_fini(&f);
     return mark;
 }

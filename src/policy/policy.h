@@ -84,6 +84,14 @@ void policy_put_filter(const struct policy *p, node_id viewer, enum policy_form 
 struct policy_mark policy_filter_mark(const struct policy *p, node_id viewer,
                                       enum policy_form form);
 /*
+ * The same for clients of version 81 and later, as an object of named rules (protocol.md 6.4,
+ * PacketFilters): what differs from `before`, an earlier policy whose rules the client has; NULL:
+ * all, and away with whatever it has.
+ */
+void policy_put_named_filter(const struct policy *before, const struct policy *p, node_id viewer,
+                             enum policy_form form, struct buf *out);
+#define POLICY_CAPVER_NAMED 81
+/*
  * The viewer's SSHPolicy, a JSON object; {"rules":[]} lets nobody in. protocol.md 11.1. `base` goes
  * before "/machine/ssh/action/…" in check rules ("" or "https://host").
  */

@@ -134,6 +134,7 @@ static bool link_reaches_route(const struct policy_link *l, struct ip_range rout
         const struct policy_selector *sel = l->dst[i].selector;
 
         if (sel->kind == SELECTOR_WILDCARD ||
+            (sel->kind == SELECTOR_AUTOGROUP && sel->autogroup == AUTOGROUP_DANGER_ALL) ||
             (selector_is_literal(sel) && literal_overlaps(sel, route)))
             return true;
     }

@@ -158,34 +158,51 @@ static void field_users(struct json_writer *w, const struct policy_ssh_rule *rul
     json_end_object(w);
 }
 
-static void put_recorder_addresses(const struct policy *p, struct json_writer *w,
-                                   const struct policy_ssh_rule *rule)
+static bool is_recorder(const struct policy *p, const struct policy_ssh_rule *rule,
+                        const struct member *m)
 {
-    struct rows_at at = {0};
+    for (size_t i = 0; i < rule->recorders.len; i++)
+        if (class_in(p->shape->own[rule->recorders.items[i].selector->index], m->cls))
+            return true;
+    return false;
+}
+
+/* The next node that records sessions of the rule, or NULL. */
+static const struct member *next_recorder(const struct policy *p,
+                                          const struct policy_ssh_rule *rule, struct rows_at *at)
+{
     const struct member *m;
 
-    while ((m = rows_next(&p->members, &at))) {
-        struct ip_addrport to = {ip_addr_is_set(member_v4(m)) ? member_v4(m) : member_v6(m), 80};
-        bool is_recorder = false;
-
-        for (size_t i = 0; i < rule->recorders.len && !is_recorder; i++)
-            is_recorder = class_in(p->shape->own[rule->recorders.items[i].selector->index], m->cls);
-        if (!is_recorder)
-            continue;
-        json_begin_plain(w);
-        ip_addrport_put(w->out, to);
-        json_end_plain(w);
+    while ((m = rows_next(&p->members, at)) && !is_recorder(p, rule, m)) {
     }
+    return m;
+}
+
+/* Clients record only where they are told of a recorder: without one the session must not begin. */
+static bool lacks_recorder(const struct policy *p, const struct policy_ssh_rule *rule)
+{
+    struct rows_at at = {0};
+
+    return rule->enforce_recorder && rule->recorders.len && !next_recorder(p, rule, &at);
 }
 
 /* Where sessions are to be recorded: the recorder nodes, port 80. */
 static void field_recorders(const struct policy *p, struct json_writer *w, struct str base,
                             const struct policy_ssh_rule *rule)
 {
+    struct rows_at at = {0};
+    const struct member *m;
+
     if (rule->recorders.len == 0)
         return;
     json_field_array(w, STR("recorders"));
-    put_recorder_addresses(p, w, rule);
+    while ((m = next_recorder(p, rule, &at))) {
+        json_begin_plain(w);
+        ip_addrport_put(
+            w->out,
+            (struct ip_addrport){ip_addr_is_set(member_v4(m)) ? member_v4(m) : member_v6(m), 80});
+        json_end_plain(w);
+    }
     json_end_array(w);
     if (!rule->enforce_recorder)
         return;
@@ -202,9 +219,22 @@ static void field_recorders(const struct policy *p, struct json_writer *w, struc
     json_end_object(w);
 }
 
+static void put_reject(struct json_writer *w)
+{
+    json_begin_object(w);
+    json_field_bool(w, STR("reject"), true);
+    json_field_str(w, STR("message"),
+                   STR("This session must be recorded, and there is no recorder.\r\n"));
+    json_end_object(w);
+}
+
 static void put_accept(const struct policy *p, struct json_writer *w, struct str base,
                        const struct policy_ssh_rule *rule)
 {
+    if (lacks_recorder(p, rule)) {
+        put_reject(w);
+        return;
+    }
     json_begin_object(w);
     json_field_bool(w, STR("accept"), true);
     json_field_bool(w, STR("allowAgentForwarding"), true);
@@ -214,22 +244,31 @@ static void put_accept(const struct policy *p, struct json_writer *w, struct str
     json_end_object(w);
 }
 
-static void field_action(struct ssh_out *o, const struct policy_ssh_rule *rule)
+static void put_check(const struct policy *p, struct json_writer *w, struct str base,
+                      const struct policy_ssh_rule *rule)
 {
-    json_key(&o->w, STR("action"));
-    if (rule->action == SSH_ACCEPT) {
-        put_accept(o->p, &o->w, o->base, rule);
+    if (lacks_recorder(p, rule)) {
+        put_reject(w);
         return;
     }
-    json_begin_object(&o->w);
-    json_key(&o->w, STR("holdAndDelegate"));
-    json_begin_plain(&o->w);
-    buf_put(o->w.out, o->base);
-    buf_put(o->w.out, STR("/machine/ssh/action/$SRC_NODE_ID/to/$DST_NODE_ID"
-                          "?local_user=$LOCAL_USER"));
-    json_end_plain(&o->w);
-    field_recorders(o->p, &o->w, o->base, rule);
-    json_end_object(&o->w);
+    json_begin_object(w);
+    json_key(w, STR("holdAndDelegate"));
+    json_begin_plain(w);
+    buf_put(w->out, base);
+    buf_put(w->out, STR("/machine/ssh/action/$SRC_NODE_ID/to/$DST_NODE_ID"
+                        "?local_user=$LOCAL_USER"));
+    json_end_plain(w);
+    field_recorders(p, w, base, rule);
+    json_end_object(w);
+}
+
+static void field_action(struct ssh_out *o, const struct policy_ssh_rule *rule)
+{
+    struct json_writer w = JSON_WRITER(o->w.out);
+
+    json_key(&o->w, STR("action"));
+    json_value_follows(&o->w);
+    (rule->action == SSH_ACCEPT ? put_accept : put_check)(o->p, &w, o->base, rule);
 }
 
 static void field_accept_env(struct json_writer *w, const struct policy_ssh_rule *rule)

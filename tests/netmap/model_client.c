@@ -197,6 +197,7 @@ static const char *const message_fields[] = {"KeepAlive",
                                              "Domain",
                                              "CollectServices",
                                              "PacketFilter",
+                                             "PacketFilters",
                                              "UserProfiles",
                                              "Health",
                                              "SSHPolicy",
@@ -371,6 +372,29 @@ static void apply_peers(struct model_client *m, const struct json_value *msg)
     mem_free(converted);
 }
 
+#define NAMED "filter "
+
+/* Named rules: null under "*" clears them first, null under a name takes that one away. */
+static void apply_named_filters(struct model_client *m, const struct json_value *filters)
+{
+    const struct json_value *all = json_get(filters, "*");
+
+    for (size_t i = m->rest.n_fields; json_is(all, JSON_NULL) && i-- > 0;)
+        if (str_starts(m->rest.fields[i].name, STR(NAMED)))
+            field_set(&m->rest, m->rest.fields[i].name, STR_NONE);
+    JSON_EACH(v, filters) {
+        struct str name = str_printf(NAMED "%.*s", STR_ARG(v->key));
+
+        if (json_is(v, JSON_NULL) && v != all && !field_get(&m->rest, name.ptr).len)
+            COMPLAIN(m, "%.*s was not there and is taken away", STR_ARG(name));
+        if (json_is(v, JSON_NULL))
+            field_set(&m->rest, name, STR_NONE);
+        else
+            field_set_json(&m->rest, name, v);
+        str_free(&name);
+    }
+}
+
 static void apply_rest(struct model_client *m, const struct json_value *msg)
 {
     static const char *const names[] = {"DERPMap",      "DNSConfig", "Domain", "CollectServices",
@@ -381,12 +405,14 @@ static void apply_rest(struct model_client *m, const struct json_value *msg)
     const struct json_value *node = json_get(msg, "Node");
 
     for (size_t i = 0; !m->started && i < ARRAY_LEN(first); i++)
-        if (!json_get(msg, first[i]))
+        if (!json_get(msg, first[i]) &&
+            !(str_eq(str_from(first[i]), STR("PacketFilter")) && json_get(msg, "PacketFilters")))
             COMPLAIN(m, "the first message lacks %s", first[i]);
     m->started = true;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (json_get(msg, names[i]) && !json_is(json_get(msg, names[i]), JSON_NULL))
             field_set_json(&m->rest, str_from(names[i]), json_get(msg, names[i]));
+    apply_named_filters(m, json_get(msg, "PacketFilters"));
     if (node) {
         record_fini(&m->self);
         read_node(m, &m->self, node);

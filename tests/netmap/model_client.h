@@ -12,7 +12,7 @@
 #include "core/str.h"
 #include "json/value.h"
 
-#define MODEL_FIELDS_MAX 40
+#define MODEL_FIELDS_MAX 64
 
 /* A value under a name, as canonical JSON text. Both owned by the model. */
 struct model_field {
