@@ -45,3 +45,6 @@ bool reach_ports(const struct ip_ports *ports, size_t n, int proto, uint16_t por
 /* Whether the filter of `at` lets the packet in. */
 bool reach_lets_in(const struct policy *p, const struct member *at, const struct reach_end *src,
                    struct ip_addr dst, int proto, uint16_t port);
+
+/* A compiled policy that says what no policy says (policy_allow_all), rule by rule; explain.c. */
+MUST_USE const struct policy *policy_stand_in(const struct tailnet_view *view);
