@@ -76,3 +76,10 @@ bool ref_drop(struct ref *ref)
     ASSERT(before > 0);
     return before == 1;
 }
+
+void ref_copy(void *to, const void *from, size_t size)
+{
+    memcpy((char *)to + sizeof(struct ref), (const char *)from + sizeof(struct ref),
+           size - sizeof(struct ref));
+    ref_init(to);
+}

@@ -36,3 +36,8 @@ struct ref {
 void ref_init(struct ref *ref);
 void ref_take(struct ref *ref);
 MUST_USE bool ref_drop(struct ref *ref);
+/*
+ * Makes `to` a copy of the first `size` bytes of a counted struct, with a count of 1. The count is
+ * its first member and not read: other owners may be changing it.
+ */
+void ref_copy(void *to, const void *from, size_t size);

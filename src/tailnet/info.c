@@ -135,8 +135,7 @@ struct tailnet_info *tailnet_info_clone(const struct tailnet_info *i)
 {
     struct tailnet_info *c = NEW(struct tailnet_info);
 
-    *c = *i;
-    ref_init(&c->ref);
+    ref_copy(c, i, sizeof(*c));
     c->name = str_copy(i->name);
     c->base_domain = str_copy(i->base_domain);
     c->domain = str_copy(i->domain);
@@ -163,8 +162,7 @@ struct user *user_clone(const struct user *u)
 {
     struct user *c = NEW(struct user);
 
-    *c = *u;
-    ref_init(&c->ref);
+    ref_copy(c, u, sizeof(*c));
     c->name = str_copy(u->name);
     c->display_name = str_copy(u->display_name);
     c->email = str_copy(u->email);
@@ -229,8 +227,7 @@ struct auth_key *auth_key_clone(const struct auth_key *k)
 {
     struct auth_key *c = NEW(struct auth_key);
 
-    *c = *k;
-    ref_init(&c->ref);
+    ref_copy(c, k, sizeof(*c));
     str_list_copy(&c->tags, &k->tags);
     c->prefix = str_copy(k->prefix);
     c->legacy = str_copy(k->legacy);

@@ -83,8 +83,7 @@ struct node *node_clone(const struct node *n)
     struct node *c = NEW(struct node);
 
     /* Slot by slot below: what another thread may be filling is not read here. */
-    memcpy(c, n, offsetof(struct node, slots));
-    ref_init(&c->ref);
+    ref_copy(c, n, offsetof(struct node, slots));
     c->stable_id = str_copy(n->stable_id);
     str_list_copy(&c->tags, &n->tags);
     c->given_name = str_copy(n->given_name);
