@@ -241,10 +241,20 @@ static void put_caps_part(struct buf *out, const struct tailnet_info *info, cons
     netmap_put_caps(out, info);
 }
 
-static void put_derp_part(struct buf *out, const struct tailnet_info *info, const struct node *self)
+static bool derp_map_differs(const struct netmap_step *s)
 {
-    (void)self;
-    netmap_put_derp_map(out, info);
+    struct buf a = BUF(0), b = BUF(0);
+    bool differs;
+
+    if (view_info(s->old) == view_info(s->now) &&
+        policy_document(s->policy_old) == policy_document(s->policy_now))
+        return false;
+    netmap_put_derp_map(&a, view_info(s->old), s->policy_old);
+    netmap_put_derp_map(&b, view_info(s->now), s->policy_now);
+    differs = !str_eq(buf_str(&a), buf_str(&b));
+    buf_fini(&a);
+    buf_fini(&b);
+    return differs;
 }
 
 static enum policy_cgnat_route hint_of(const struct policy *p)
@@ -297,9 +307,9 @@ static void put_tailnet(struct json_writer *w, const struct delta *d)
 
     if (d->step->shared)
         return;
-    if (is_new && part_differs(put_derp_part, old, NULL, now, NULL)) {
+    if (derp_map_differs(d->step)) {
         key_follows(w, STR("DERPMap"));
-        netmap_put_derp_map(w->out, now);
+        netmap_put_derp_map(w->out, now, d->step->policy_now);
     }
     if ((is_new || (d->self_old != d->self_now && netmap_dns_is_personal(now))) &&
         part_differs(netmap_put_dns, old, d->self_old, now, d->self_now)) {

@@ -38,7 +38,9 @@ bool netmap_own_routes_eq(const struct node *a, const struct node *b);
 void netmap_put_caps(struct buf *out, const struct tailnet_info *info);
 /* A PeerChange with the parts in `mask` (all in NODE_PATCHABLE) as the node has them now. */
 void netmap_put_patch(struct buf *out, const struct node *n, unsigned mask);
-void netmap_put_derp_map(struct buf *out, const struct tailnet_info *info);
+/* The tailnet's relays, and those of the policy in their place. */
+void netmap_put_derp_map(struct buf *out, const struct tailnet_info *info,
+                         const struct policy *policy);
 void netmap_put_dns(struct buf *out, const struct tailnet_info *info, const struct node *viewer);
 /* Whether that is another text for each viewer (its name, system and address are in it). */
 bool netmap_dns_is_personal(const struct tailnet_info *info);

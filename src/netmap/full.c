@@ -106,7 +106,7 @@ static void put_tailnet(struct json_writer *w, const struct whole *m)
     const struct tailnet_info *info = view_info(f->view);
 
     key_follows(w, STR("DERPMap"));
-    netmap_put_derp_map(w->out, info);
+    netmap_put_derp_map(w->out, info, f->policy);
     key_follows(w, STR("DNSConfig"));
     netmap_put_dns(w->out, info, m->self);
     json_field_str(w, STR("Domain"), info->domain);

@@ -70,8 +70,8 @@ struct netmap_full {
     const node_id *known; /* peers the client holds and that go if no peer at all is left */
     size_t n_known;
 };
-/* The member that brings the viewer's filter from one policy (NULL: from whatever it was) to another,
- * as its version reads it. */
+/* The member that brings the viewer's filter from one policy (NULL: from whatever it was) to
+ * another, as its version reads it. */
 void netmap_put_filter(struct json_writer *w, const struct policy *before, const struct policy *p,
                        node_id viewer, uint32_t capver);
 /* Appends a complete MapResponse. */

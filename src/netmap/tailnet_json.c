@@ -22,8 +22,31 @@ static void put_derp_node(struct json_writer *w, const struct derp_node *n, uint
     json_end_object(w);
 }
 
-void netmap_put_derp_map(struct buf *out, const struct tailnet_info *info)
+/* Whether the policy has a region of that number, be it to take the server's away. */
+static bool policy_has_region(const struct policy_document *d, uint32_t id)
 {
+    for (size_t i = 0; d && i < d->n_derp_regions; i++)
+        if (d->derp_regions[i].id == id)
+            return true;
+    return d && d->omit_default_regions;
+}
+
+static void put_policy_regions(struct json_writer *w, const struct policy_document *d)
+{
+    char id[16];
+
+    for (size_t i = 0; d && i < d->n_derp_regions; i++) {
+        if (d->derp_regions[i].json.len == 0)
+            continue;
+        (void)snprintf(id, sizeof id, "%u", d->derp_regions[i].id);
+        json_field_raw(w, str_from(id), d->derp_regions[i].json);
+    }
+}
+
+void netmap_put_derp_map(struct buf *out, const struct tailnet_info *info,
+                         const struct policy *policy)
+{
+    const struct policy_document *d = policy_document(policy);
     struct json_writer w = JSON_WRITER(out);
     char id[16];
 
@@ -32,6 +55,8 @@ void netmap_put_derp_map(struct buf *out, const struct tailnet_info *info)
     for (size_t i = 0; i < info->n_regions; i++) {
         const struct derp_region *r = &info->regions[i];
 
+        if (policy_has_region(d, r->id))
+            continue;
         (void)snprintf(id, sizeof id, "%u", r->id);
         json_field_object(&w, str_from(id));
         json_field_u64(&w, STR("RegionID"), r->id);
@@ -45,6 +70,7 @@ void netmap_put_derp_map(struct buf *out, const struct tailnet_info *info)
         json_end_array(&w);
         json_end_object(&w);
     }
+    put_policy_regions(&w, d);
     json_end_object(&w);
     json_field_bool(&w, STR("omitDefaultRegions"), true);
     json_end_object(&w);

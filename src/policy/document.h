@@ -266,6 +266,12 @@ struct policy_findings {
 
 enum policy_cgnat_route { CGNAT_DEFAULT, CGNAT_MAC_ALWAYS, CGNAT_MAC_NEVER };
 
+/* A relay region of derpMap; one without text takes the server's region of that number away. */
+struct policy_derp_region {
+    uint32_t id;
+    struct str json; /* as clients read it (tailcfg.DERPRegion) */
+};
+
 struct policy_document {
     struct ref ref;
     struct arena *arena;
@@ -306,7 +312,9 @@ struct policy_document {
     bool randomize_client_port;
     bool disable_ipv4;
     enum policy_cgnat_route cgnat_route;
-    struct str derp_map; /* the JSON object, comments taken out; empty: none */
+    struct policy_derp_region *derp_regions; /* in the text's order */
+    size_t n_derp_regions;
+    bool omit_default_regions; /* the server's own relays are not told */
 
     /* What the server cannot deliver, in the text's order; policy check tells. */
     struct policy_findings undelivered;

@@ -284,24 +284,10 @@ bool doc_cgnat_route(struct doc_reader *r, const struct json_value *v)
         if (!str_eq(v->str, routes[i].name))
             continue;
         r->doc->cgnat_route = routes[i].route;
-        if (routes[i].route != CGNAT_DEFAULT)
-            doc_undelivered(r, doc_pos(v),
-                            "OneCGNATRoute is not delivered yet: clients choose for themselves");
         return true;
     }
     doc_refuse(r, doc_pos(v), "OneCGNATRoute: %s is not valid", QUOTED(v->str));
     return doc_hint(r, "it is \"\", \"mac-always\" or \"mac-never\"");
-}
-
-bool doc_derp_map(struct doc_reader *r, const struct json_value *v)
-{
-    if (!doc_is(r, v, JSON_OBJECT, "derpMap"))
-        return false;
-    r->doc->derp_map = doc_compact(r, v);
-    doc_undelivered(r, doc_pos(v),
-                    "derpMap is not delivered yet: clients get the relays of the server's own "
-                    "configuration");
-    return true;
 }
 
 bool doc_attr_config(struct doc_reader *r, const struct json_value *v)

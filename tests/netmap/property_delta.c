@@ -116,7 +116,9 @@ static const char *const policy_texts[] = {
     "\"ip\": [\"*\"], \"via\": [\"tag:a\", \"tag:c\"]}, {\"src\": [\"autogroup:tagged\"], "
     "\"dst\": [\"autogroup:member\"], \"app\": {\"example.com/cap/x\": [{\"y\": 1}]}}], "
     "\"acls\": [{\"action\": \"accept\", \"src\": [\"100.64.0.1\", \"10.0.1.0/24\"], "
-    "\"dst\": [\"*:*\"]}], \"randomizeClientPort\": true}",
+    "\"dst\": [\"*:*\"]}], \"randomizeClientPort\": true, "
+    "\"derpMap\": {\"regions\": {\"1\": null, \"77\": {\"RegionID\": 77, \"RegionCode\": \"x\", "
+    "\"RegionName\": \"X\"}}}}",
 };
 
 static void change_policy(struct world *w)

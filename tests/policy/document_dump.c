@@ -304,9 +304,12 @@ void dump_document(const struct policy_document *doc, bool positions, struct buf
     ssh(&d, doc);
     attrs(&d, doc);
     tests(&d, doc);
-    buf_printf(out, "rules %d random %d noipv4 %d cgnat %d derp %.*s\n", doc->has_rules,
+    buf_printf(out, "rules %d random %d noipv4 %d cgnat %d derp %d\n", doc->has_rules,
                doc->randomize_client_port, doc->disable_ipv4, (int)doc->cgnat_route,
-               STR_ARG(doc->derp_map));
+               doc->omit_default_regions);
+    for (size_t i = 0; i < doc->n_derp_regions; i++)
+        buf_printf(out, "region %u %.*s\n", doc->derp_regions[i].id,
+                   STR_ARG(doc->derp_regions[i].json));
     for (size_t i = 0; i < doc->undelivered.len; i++) {
         at(&d, doc->undelivered.items[i].pos);
         buf_printf(out, "undelivered %.*s\n", STR_ARG(doc->undelivered.items[i].text));

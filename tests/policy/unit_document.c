@@ -154,7 +154,14 @@ static const struct {
     {"switches",
      "{'randomizeClientPort':true,'disableIPv4':true,'OneCGNATRoute':'mac-never',"
      "'derpMap':{'regions':{'900':null,},}}",
-     "rules 0 random 1 noipv4 1 cgnat 2 derp {\"regions\":{\"900\":null}}\n"},
+     "rules 0 random 1 noipv4 1 cgnat 2 derp 0\nregion 900 \n"},
+    {"relays of its own",
+     "{'derpMap':{'omitDefaultRegions':true,'regions':{'901':{'regionID':901,'regionCode':'r',"
+     "'RegionName':'R','nodes':[{'name':'a','regionid':901,'hostName':'r.example.com',"
+     "'stunport':-1,}],},}}}",
+     "derp 1\nregion 901 {\"RegionID\":901,\"RegionCode\":\"r\",\"RegionName\":\"R\","
+     "\"Nodes\":[{\"Name\":\"a\",\"RegionID\":901,\"HostName\":\"r.example.com\","
+     "\"STUNPort\":-1}]}\n"},
     {"an empty list of rules is a list of rules", "{'grants':[]}", "rules 1"},
     {"an empty object has none", "{}", "exit\nrules 0"},
     {"so has no text", "", "exit\nrules 0"},
@@ -192,7 +199,7 @@ static void tells_where_things_stand(void **state)
     dump_document(d, true, &dump);
     assert_str(buf_str(&dump), STR("@2:14 group group:é of @2:26 <user ä@x> @2:33 <user b@x>\n"
                                    "@4:5 acl 0 src @4:34 <group group:é> dst @5:14 <user b@x>:1\n"
-                                   "exit\nrules 1 random 0 noipv4 0 cgnat 0 derp \n"));
+                                   "exit\nrules 1 random 0 noipv4 0 cgnat 0 derp 0\n"));
 }
 
 /* Equal meaning, one struct; other meaning, another. */
@@ -374,7 +381,7 @@ static void tells_what_is_not_delivered(void **state)
     AUTO_FINI(buf_fini) struct buf dump = BUF(1 << 20);
     AUTO(policy_document_unref)
     const struct policy_document *d =
-        parsed("{'derpMap':{},\n"
+        parsed("{\n"
                "'postures':{'posture:a':['node:os == 1','node:osVersion == 1',\n"
                "'node:tsVersion == 1',\n"
                "'custom:x == 1']},\n"
@@ -385,12 +392,12 @@ static void tells_what_is_not_delivered(void **state)
                "'svc:a'],'ip':['*']}],\n"
                "'autoApprovers':{'services':\n"
                "{'svc:a':[]}},'randomizeClientPort':true,'disableIPv4':true,'OneCGNATRoute':\n"
-               "'mac-always',\n"
+               "'mac-always','derpMap':{},\n"
                "'tests':[{'src':'a','srcPostureAttrs':\n"
                "{}}],\n"
                "'attrConfig':\n"
                "{'custom:x':{}}}");
-    static const uint32_t at[] = {1, 4, 6, 8, 9, 11, 12, 14, 16};
+    static const uint32_t at[] = {4, 6, 8, 9, 11, 14, 16};
 
     (void)state;
     dump_document(d, true, &dump);
