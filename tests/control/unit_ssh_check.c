@@ -321,17 +321,21 @@ static void bounds_hold(void **state)
     }
     assert_int_equal(ask(f, ""), SSH_TOO_MANY);
     assert_int_equal(ask_as(f, 10, 20, "user3", ""), SSH_ASK); /* what waits goes on */
-    for (node_id src = 100; ssh_checks_count(f->checks) < SSH_CHECKS_NODE_MAX; src++)
+    /* An approved one takes nobody's room. */
+    approve(f, str_from(f->shown->id));
+    assert_int_equal(ask(f, ""), SSH_ASK);
+    assert_int_equal(ask_as(f, 10, 20, "late", ""), SSH_TOO_MANY);
+    for (node_id src = 100; ssh_checks_count(f->checks) - 1 < SSH_CHECKS_NODE_MAX; src++)
         assert_int_equal(ask_as(f, src, 20, "root", ""), SSH_ASK);
     assert_int_equal(ask_as(f, 11, 20, "root", ""), SSH_TOO_MANY);
-    for (node_id dst = 1000; ssh_checks_count(f->checks) < SSH_CHECKS_TAILNET_MAX; dst++)
+    for (node_id dst = 1000; ssh_checks_count(f->checks) - 1 < SSH_CHECKS_TAILNET_MAX; dst++)
         assert_int_equal(ask_as(f, 11, dst, "root", ""), SSH_ASK);
     assert_int_equal(ask_as(f, 12, 13, "root", ""), SSH_TOO_MANY);
     /* Another tailnet does not suffer. */
     struct ssh_login other = login_of(10, 20, "root");
     other.tailnet = 2;
     assert_int_equal(ssh_checks_ask(f->checks, &other, STR_NONE, &f->shown), SSH_ASK);
-    /* Approved ones do not take the room of others. */
+    /* A name no system has. */
     memset(name, 'x', sizeof(name));
     name[SSH_CHECK_USER_MAX + 1] = '\0';
     other.tailnet = 3;
