@@ -275,6 +275,9 @@ enum model_ssh model_ssh(struct str json, struct ip_addr src, struct str login)
 
         if (!action || json_len(json_get_array(rule, "principals")) == 0)
             return MODEL_SSH_BROKEN;
+        /* Who is rejected is so whatever the login. */
+        if (json_get_bool(action, "reject", false) && has_principal(rule, src))
+            return MODEL_SSH_NONE;
         if (!has_principal(rule, src) || !maps_user(rule, login))
             continue;
         if (json_get_str(action, "holdAndDelegate").len > 0)

@@ -10,6 +10,9 @@
  *     subnet routes; autogroup:danger-all stays everything;
  *   - the exit routes of a peer are shown to a viewer that some rule of the peer lets through to
  *     everything or to the internet;
+ *   - of the nodes a via tag names for a route, those online come first;
+ *   - an ssh rule that must be recorded where no node is a recorder rejects its sources, whatever
+ * the login (so the client takes a rule that rejects);
  *   - a literal public destination does not reach the internet through an exit node by itself.
  */
 

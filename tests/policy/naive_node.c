@@ -231,6 +231,20 @@ static bool ssh_takes_login(const struct policy_ssh_rule *r, const struct tailne
     return str_eq(login, STR("root")) ? r->root : r->nonroot;
 }
 
+/* Must record, and nobody is there to: 8.1. */
+static bool lacks_recorder(const struct policy_ssh_rule *r, const struct tailnet_view *v)
+{
+    const struct node *n;
+
+    if (!r->enforce_recorder || r->recorders.len == 0)
+        return false;
+    for (size_t at = 0; (n = view_node_next(v, &at));)
+        for (size_t i = 0; i < r->recorders.len; i++)
+            if (naive_selects(r->recorders.items[i].selector, v, n))
+                return false;
+    return true;
+}
+
 enum naive_ssh naive_ssh(const struct policy_document *d, const struct tailnet_view *v,
                          const struct node *src, const struct node *dst, struct str login)
 {
@@ -243,7 +257,11 @@ enum naive_ssh naive_ssh(const struct policy_document *d, const struct tailnet_v
 
             if ((r->action == SSH_CHECK) != (pass == 0))
                 continue;
-            if ((to_itself || ssh_connects(r, v, src, dst)) && ssh_takes_login(r, v, src, login))
+            if (!to_itself && !ssh_connects(r, v, src, dst))
+                continue;
+            if (lacks_recorder(r, v))
+                return NAIVE_SSH_NONE;
+            if (ssh_takes_login(r, v, src, login))
                 return pass == 0 ? NAIVE_SSH_CHECK : NAIVE_SSH_ACCEPT;
         }
     return NAIVE_SSH_NONE;

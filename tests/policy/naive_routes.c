@@ -76,17 +76,23 @@ static const struct policy_rule *rule_at(const struct policy_document *d, size_t
     return i < d->n_grants ? &d->grants[i] : &d->acls[i - d->n_grants];
 }
 
-/* The first made of the nodes that carry one of the via tags and have the route. */
+/*
+ * The first made of the nodes that carry one of the via tags and have the route; who is offline
+ * only where nobody is online.
+ */
 static bool wins_via(const struct policy_rule *rule, const struct tailnet_view *v,
                      const struct node *peer, struct ip_prefix route)
 {
-    const struct node *first = NULL, *n;
+    const struct node *best = NULL, *n;
 
-    for (size_t at = 0; (n = view_node_next(v, &at));)
-        if (naive_carries_via(rule, n) && naive_has_route(n, route) &&
-            (!first || n->created_ms < first->created_ms))
-            first = n;
-    return first == peer;
+    for (size_t at = 0; (n = view_node_next(v, &at));) {
+        bool is_candidate = naive_carries_via(rule, n) && naive_has_route(n, route);
+
+        if (is_candidate && (!best || (n->online && !best->online) ||
+                             (n->online == best->online && n->created_ms < best->created_ms)))
+            best = n;
+    }
+    return best == peer;
 }
 
 /* 7.8: the companion's rule goes from the destinations to the sources, and is a rule like others.

@@ -173,7 +173,7 @@ static struct domain *begin_domain(const struct random_tailnet *t, uint64_t revi
     if (t->v6)
         info->prefix_v6 = prefix_of("fd7a:115c:a1e0::/48");
     if (domain_load_tailnet(d, info, revision, &err) < 0)
-        ASSERT(!"a tailnet to begin with");
+        ASSERT(false && "a tailnet to begin with");
     return d;
 }
 
@@ -193,7 +193,7 @@ static void load_users(struct random_tailnet *t)
         u->email = str_copy(str_from(random_users[i].email));
         u->role = (enum user_role)below(t, ROLE_AUDITOR + 1);
         if (domain_load_user(t->d, u, &err) < 0)
-            ASSERT(!"a user");
+            ASSERT(false && "a user");
     }
 }
 
@@ -256,9 +256,27 @@ static void apply_plain(struct random_tailnet *t, struct command c)
 
 static void open_stream(struct random_tailnet *t, const struct node *n)
 {
-    apply_plain(
-        t, (struct command){
-               .type = COMMAND_STREAM_OPEN, .machine = n->machine, .key = n->key, .generation = 1});
+    const struct command c = {.type = COMMAND_STREAM_OPEN, .machine = n->machine, .key = n->key};
+    uint64_t *generation = &t->generations[n->id % RANDOM_NODES_MAX];
+    struct command_result r;
+
+    if (!apply(t, c, &r)) /* and the view it was found in is gone */
+        return;
+    *generation = r.generation;
+    command_result_fini(&r);
+}
+
+/* And lets time pass until it counts as offline. */
+static void close_stream(struct random_tailnet *t, const struct node *n)
+{
+    const struct command c = {.type = COMMAND_STREAM_CLOSE,
+                              .machine = n->machine,
+                              .key = n->key,
+                              .generation = t->generations[n->id % RANDOM_NODES_MAX]};
+
+    apply_plain(t, c);
+    t->now_ms += OFFLINE_GRACE_MS + 1;
+    apply_plain(t, (struct command){.type = COMMAND_TICK});
 }
 
 void random_tailnet_init(struct random_tailnet *t, struct random_tailnet_options o)
@@ -275,7 +293,7 @@ void random_tailnet_init(struct random_tailnet *t, struct random_tailnet_options
     look(t);
     for (uint64_t n = 1 + below(t, o.max_nodes); n > 0; n--)
         if (domain_load_node(t->d, some_node(t), &err) < 0)
-            ASSERT(!"a node");
+            ASSERT(false && "a node");
     domain_load_counters(t->d, &(struct domain_counters){2, 100, 100, 200});
     domain_load_done(t->d, t->now_ms);
     look(t);
@@ -347,11 +365,11 @@ static void change_role(struct random_tailnet *t)
         if (u->id == who->id)
             buf_printf(&t->story, "user %.*s gets role %d\n", STR_ARG(u->name), (int)u->role);
         if (domain_load_user(t->d, u, &err) < 0)
-            ASSERT(!"a user again");
+            ASSERT(false && "a user again");
     }
     for (size_t at = 0; (n = view_node_next(before, &at));)
         if (domain_load_node(t->d, node_clone(n), &err) < 0)
-            ASSERT(!"a node again");
+            ASSERT(false && "a node again");
     domain_load_counters(t->d, &counters);
     domain_load_done(t->d, t->now_ms);
     look(t);
@@ -488,6 +506,11 @@ static void come_or_go(struct random_tailnet *t, const struct node *n)
         open_stream(t, n);
         return;
     }
+    if (chance(t, 60)) {
+        buf_printf(&t->story, "node %llu goes offline\n", (unsigned long long)n->id);
+        close_stream(t, n);
+        return;
+    }
     if (n->expired) {
         buf_printf(&t->story, "node %llu is valid again\n", (unsigned long long)n->id);
         apply_plain(t, (struct command){.type = COMMAND_NODE_EXPIRE, .id = n->id});
@@ -516,7 +539,7 @@ void random_tailnet_step(struct random_tailnet *t)
         say_more(t, n);
     else if (what < 75)
         retag(t, n);
-    else if (what < 82)
+    else if (what < 83)
         come_or_go(t, n);
     else if (what < 87)
         do_nothing_much(t, n);
@@ -550,7 +573,8 @@ void random_tailnet_put(const struct random_tailnet *t, struct buf *out)
         ip_addr_put(out, n->v4);
         buf_put_char(out, ' ');
         ip_addr_put(out, n->v6);
-        buf_printf(out, n->user ? " user %llu" : "", (unsigned long long)n->user);
+        if (n->user)
+            buf_printf(out, " user %llu", (unsigned long long)n->user);
         for (size_t i = 0; i < n->tags.len; i++)
             buf_printf(out, " %.*s", STR_ARG(n->tags.items[i]));
         put_routes(out, "announces", n->facts->routes, n->facts->n_routes);

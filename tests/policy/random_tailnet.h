@@ -11,6 +11,8 @@
 #include "core/rand.h"
 #include "tailnet/domain.h"
 
+#define RANDOM_NODES_MAX 512
+
 struct random_tailnet {
     struct rand_seeded rand;
     uint64_t seed;
@@ -20,6 +22,7 @@ struct random_tailnet {
     struct buf story;                /* what happened, a line each */
     int64_t now_ms;
     uint64_t serial;
+    uint64_t generations[RANDOM_NODES_MAX]; /* of the nodes' streams, by id; 0: none */
     bool v4, v6;
     struct str choices; /* bytes that decide as long as they last; borrowed */
 };
