@@ -1,62 +1,96 @@
 /*
  * What an author should know about a policy that is valid: see policy_lint in policy.h.
+ *
+ * A finding that depends on who is there says "at present". A tailnet without machines has none of
+ * these: there everything would be missing.
  */
 
-#include "policy/reach_internal.h"
+#include "policy/lint_internal.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-struct lint {
-    const struct policy *p;
-    struct arena *arena;
-    struct policy_finding *items;
-    size_t len;
-    size_t cap;
-};
-
-static void find(struct lint *l, struct policy_pos pos, struct str text)
+void lint_find(struct lint *l, struct policy_pos pos, const char *fmt, ...)
 {
+    char text[512];
+    va_list args;
+
+    if (l->len == LINT_FINDINGS_MAX)
+        return;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
     if (l->len == l->cap) {
         l->cap = MAX(l->cap * 2, (size_t)16);
         l->items = mem_realloc_array(l->items, l->cap, sizeof *l->items);
     }
-    l->items[l->len++] = (struct policy_finding){pos, text};
+    l->items[l->len++] = (struct policy_finding){pos, arena_copy(l->arena, str_from(text))};
 }
 
-static void lint_groups(struct lint *l)
+bool lint_work(struct lint *l, uint64_t n)
 {
-    const struct policy_document *d = policy_document(l->p);
-
-    for (size_t i = 0; i < d->n_groups; i++)
-        if (d->groups[i].members.len == 0)
-            find(l, d->groups[i].pos,
-                 arena_printf(l->arena, "%.*s has no members", STR_ARG(d->groups[i].name)));
+    l->work += n;
+    return l->work <= LINT_WORK_MAX;
 }
 
-static int by_pos(const void *a, const void *b)
+bool lint_has_nodes(const struct lint *l, const roaring_bitmap_t *classes)
+{
+    return classes && roaring_bitmap_intersect(classes, l->live);
+}
+
+static void find_live(struct lint *l)
+{
+    struct rows_at at = {0};
+    const struct member *m;
+
+    l->live = roaring_bitmap_create();
+    l->sample = arena_alloc(l->arena, (l->p->shape->n_classes + 1) * sizeof(*l->sample));
+    while ((m = rows_next(&l->p->members, &at))) {
+        roaring_bitmap_add(l->live, m->cls);
+        if (!l->sample[m->cls])
+            l->sample[m->cls] = m;
+    }
+}
+
+/* By place, then text, each once. */
+static int by_place(const void *a, const void *b)
 {
     const struct policy_finding *x = a, *y = b;
 
     if (x->pos.line != y->pos.line)
         return x->pos.line < y->pos.line ? -1 : 1;
-    return (x->pos.col > y->pos.col) - (x->pos.col < y->pos.col);
+    if (x->pos.col != y->pos.col)
+        return x->pos.col < y->pos.col ? -1 : 1;
+    return str_cmp(x->text, y->text);
+}
+
+static void settle(struct lint *l, struct policy_findings *out)
+{
+    if (l->len)
+        qsort(l->items, l->len, sizeof *l->items, by_place);
+    out->items = arena_alloc(l->arena, (l->len + 1) * sizeof *l->items);
+    for (size_t i = 0; i < l->len; i++)
+        if (out->len == 0 || by_place(&out->items[out->len - 1], &l->items[i]) != 0)
+            out->items[out->len++] = l->items[i];
 }
 
 void policy_lint(const struct policy *p, struct arena *arena, struct policy_findings *out)
 {
-    const struct policy_document *d = policy_document(p);
-    struct lint l = {.p = p, .arena = arena};
+    struct lint l = {.p = p, .d = policy_document(p), .arena = arena};
 
     *out = (struct policy_findings){0};
-    if (!d)
+    if (!l.d)
         return;
-    for (size_t i = 0; i < d->undelivered.len; i++)
-        find(&l, d->undelivered.items[i].pos, arena_copy(arena, d->undelivered.items[i].text));
-    lint_groups(&l);
-    if (l.len)
-        qsort(l.items, l.len, sizeof *l.items, by_pos);
-    out->items = arena_alloc(arena, l.len * sizeof *l.items);
-    for (size_t i = 0; i < l.len; i++)
-        out->items[out->len++] = l.items[i];
+    find_live(&l);
+    for (size_t i = 0; i < l.d->undelivered.len; i++)
+        lint_find(&l, l.d->undelivered.items[i].pos, "%.*s",
+                  STR_ARG(l.d->undelivered.items[i].text));
+    lint_names(&l);
+    lint_rules(&l);
+    lint_covered(&l);
+    lint_ssh(&l);
+    settle(&l, out);
+    roaring_bitmap_free(l.live);
     mem_free(l.items);
 }
