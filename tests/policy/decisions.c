@@ -400,6 +400,13 @@ static bool check_ssh_pair(const struct decisions *in, const struct node *src,
     if (got != want)
         return differs(why, "ssh check period from %llu to %llu: %lld, naive %lld", id_of(src),
                        id_of(dst), (long long)got, (long long)want);
+    struct buf action = BUF(0);
+    bool answers = policy_put_ssh_accept(in->policy, src->id, dst->id, &action);
+    bool is_empty = action.len == 0;
+    buf_fini(&action);
+    if (answers != (want >= 0) || is_empty == answers)
+        return differs(why, "what an approved log-in from %llu to %llu is answered", id_of(src),
+                       id_of(dst));
     return true;
 }
 

@@ -226,6 +226,64 @@ static void run(uint64_t seed, struct totals *totals)
     random_tailnet_fini(&h.t);
 }
 
+/* ---- Differences in words ---- */
+
+/* Whether some packet between two nodes' own addresses is let in by one policy only. */
+static bool decides_else(const struct policy *a, const struct policy *b,
+                         const struct tailnet_view *v, char packet[128])
+{
+    static const uint16_t ports[] = {22, 80, 443, 1, 1500, 65535, 8080, 1024};
+    static const int protos[] = {6, 17, 1, 132, 47};
+    const struct node *x, *y;
+
+    for (size_t at = 0; (x = view_node_next(v, &at));)
+        for (size_t k = 0; (y = view_node_next(v, &k));)
+            for (size_t i = 0; x != y && i < ARRAY_LEN(ports) * ARRAY_LEN(protos); i++) {
+                int proto = protos[i % ARRAY_LEN(protos)];
+                uint16_t port = ports[i / ARRAY_LEN(protos)];
+
+                if (policy_allows(a, x->v4, y->v4, proto, port) ==
+                    policy_allows(b, x->v4, y->v4, proto, port))
+                    continue;
+                (void)snprintf(packet, 128, "%llu -> %llu proto %d port %u",
+                               (unsigned long long)x->id, (unsigned long long)y->id, proto, port);
+                return true;
+            }
+    return false;
+}
+
+static void run_diff(uint64_t seed, struct totals *totals)
+{
+    struct history h = {.seed = seed, .totals = totals, .text = BUF(0)};
+    struct buf words = BUF(0);
+    char packet[128];
+
+    random_tailnet_init(&h.t, (struct random_tailnet_options){.seed = seed, .max_nodes = 6});
+    AUTO(policy_document_unref) const struct policy_document *d = some_document(&h);
+    AUTO(policy_document_unref) const struct policy_document *e = NULL;
+    buf_put(&h.text, STR("\n---- and ----\n"));
+    struct buf second = BUF(0);
+    struct policy_complaint complaint;
+    random_policy_put(&h.t.rand, (struct random_policy_options){.max_rules = 2}, &second);
+    e = parse(buf_str(&second), &complaint);
+    buf_put(&h.text, buf_str(&second));
+    AUTO(policy_unref) const struct policy *a = compile(d, h.t.view);
+    AUTO(policy_unref) const struct policy *again = compile(d, h.t.view);
+    AUTO(policy_unref) const struct policy *b = compile(e, h.t.view);
+
+    policy_diff(a, again, h.t.view, &words);
+    if (words.len > 0)
+        complain(&h, "a policy differs from itself", words.ptr);
+    policy_diff(a, b, h.t.view, &words);
+    if (words.len == 0 && d && e && decides_else(a, b, h.t.view, packet))
+        complain(&h, "nothing is said of", packet);
+    totals->steps += words.len > 0;
+    buf_fini(&words);
+    buf_fini(&second);
+    buf_fini(&h.text);
+    random_tailnet_fini(&h.t);
+}
+
 static uint64_t from_env(const char *name, uint64_t otherwise)
 {
     const char *text = getenv(name);
@@ -253,9 +311,27 @@ static void compiled_agrees_with_naive(void **state)
                               totals.unchanged < totals.steps));
 }
 
+/* policy_diff says something where a decision differs, and nothing of a policy and itself. */
+static void differences_are_told(void **state)
+{
+    uint64_t runs = from_env("PROPERTY_RUNS", RUNS) / 2 + 1;
+    uint64_t seed = from_env("PROPERTY_SEED", rand_u64() >> 1);
+    struct totals totals = {0};
+
+    (void)state;
+    print_message("PROPERTY_SEED=%llu, %llu pairs\n", (unsigned long long)seed,
+                  (unsigned long long)runs);
+    for (uint64_t i = 0; i < runs; i++)
+        run_diff(seed + i, &totals);
+    print_message("%llu differ\n", (unsigned long long)totals.steps);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(compiled_agrees_with_naive)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(compiled_agrees_with_naive),
+        cmocka_unit_test(differences_are_told),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,6 +152,10 @@ static void source(struct gen *g, char out[SELECTOR_MAX])
         (void)snprintf(out, SELECTOR_MAX, "*");
     else if (what < 14)
         (void)snprintf(out, SELECTOR_MAX, "autogroup:danger-all");
+    else if (what < 15)
+        (void)snprintf(out, SELECTOR_MAX, "autogroup:shared");
+    else if (what < 17)
+        (void)snprintf(out, SELECTOR_MAX, "autogroup:members");
     else if (what < 40)
         literal(g, out);
     else
