@@ -13,73 +13,6 @@
 
 #include <string.h>
 
-/* ---- Members ---- */
-
-const struct member *member_find(const struct policy *p, node_id id)
-{
-    return p->shape ? rows_find(&p->members, id, 0) : NULL;
-}
-
-const struct policy_class *member_class(const struct policy *p, const struct member *m)
-{
-    return &p->shape->classes[m->cls - 1];
-}
-
-struct ip_addr member_v4(const struct member *m)
-{
-    struct ip_addr a = {0};
-
-    if (m->v4_is_set) {
-        a.family = IP_V4;
-        memcpy(a.bytes, m->v4, sizeof m->v4);
-    }
-    return a;
-}
-
-struct ip_addr member_v6(const struct member *m)
-{
-    struct ip_addr a = {0};
-
-    if (m->v6_is_set) {
-        a.family = IP_V6;
-        memcpy(a.bytes, m->v6, sizeof m->v6);
-    }
-    return a;
-}
-
-static void sum_add_addr(struct sum *to, struct ip_addr addr)
-{
-    struct buf text = BUF(0);
-
-    if (!ip_addr_is_set(addr))
-        return;
-    ip_addr_put(&text, addr);
-    sum_add_text(to, buf_str(&text));
-    buf_fini(&text);
-}
-
-struct sum member_sum(const struct member *m)
-{
-    struct sum s = {0};
-
-    sum_add_addr(&s, member_v4(m));
-    sum_add_addr(&s, member_v6(m));
-    s.tags = s.a * m->n_tags;
-    return s;
-}
-
-static struct member member_of(const struct node *n, uint32_t cls)
-{
-    struct member m = {.key = {n->id, 0}, .user = n->user, .cls = cls};
-
-    m.n_tags = (uint16_t)n->tags.len;
-    if ((m.v4_is_set = ip_addr_is_set(n->v4)))
-        memcpy(m.v4, n->v4.bytes, sizeof m.v4);
-    if ((m.v6_is_set = ip_addr_is_set(n->v6)))
-        memcpy(m.v6, n->v6.bytes, sizeof m.v6);
-    return m;
-}
-
 static bool member_eq(const struct member *a, const struct member *b)
 {
     return memcmp(a, b, sizeof *a) == 0;
@@ -91,329 +24,10 @@ static void put_device(struct policy *p, const struct member *m)
         rows_put(&p->devices, &(struct device){{m->user, m->key[0]}});
 }
 
-/* ---- Routers ---- */
-
-static struct routers *routers_new(void)
-{
-    struct routers *r = NEW(struct routers);
-
-    ref_init(&r->ref);
-    return r;
-}
-
-static void routers_unref(struct routers *r)
-{
-    if (!r || !ref_drop(&r->ref))
-        return;
-    for (size_t i = 0; i < r->len; i++)
-        mem_free(r->items[i].serving);
-    mem_free(r->items);
-    mem_free(r);
-}
-
-static void router_put(struct routers *r, const struct policy_class *c, const struct node *n)
-{
-    struct router *x = &r->items[r->len++];
-
-    *x = (struct router){.id = n->id,
-                         .cls = c->id,
-                         .created_ms = n->created_ms,
-                         .online = n->online,
-                         .exit_v4 = c->p.exit_v4,
-                         .exit_v6 = c->p.exit_v6,
-                         .routes = c->p.routes,
-                         .n_routes = c->p.n_routes,
-                         .n_serving = n->n_serving};
-    x->serving = mem_alloc_array(n->n_serving, sizeof *x->serving);
-    if (n->n_serving)
-        memcpy(x->serving, n->serving, n->n_serving * sizeof *x->serving);
-}
-
-static void mark_routers(struct routers *r)
-{
-    struct policy_mark m = {0};
-
-    for (size_t i = 0; i < r->len; i++) {
-        const struct router *x = &r->items[i];
-
-        mark_mix(&m, x->id);
-        mark_mix(&m, x->cls);
-        mark_mix(&m, (uint64_t)x->created_ms);
-        mark_mix(&m, (uint64_t)x->online | (uint64_t)x->n_serving << 1);
-        for (size_t k = 0; k < x->n_serving; k++) {
-            mark_mix(&m, x->serving[k].bits);
-            mark_mix_mark(&m, mark_of(ip_addr_bytes(&x->serving[k].addr)));
-        }
-    }
-    r->mark = m;
-}
-
-static bool is_router(const struct policy_class *c)
-{
-    return c->p.n_routes > 0 || c->p.exit;
-}
-
-const struct router *policy_router_find(const struct policy *p, node_id id)
-{
-    size_t low = 0, high = p->routers ? p->routers->len : 0;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-
-        if (p->routers->items[mid].id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return p->routers && low < p->routers->len && p->routers->items[low].id == id
-               ? &p->routers->items[low]
-               : NULL;
-}
-
-/* ---- Sums and groups ---- */
-
-static int by_text(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
-void source_each_fixed(const struct shape *s, const struct source *src,
-                       void (*visit)(void *user, struct str text), void *user)
-{
-    struct buf text = BUF(0);
-
-    if (src->wild) {
-        visit(user, STR(CGNAT_RANGE_1));
-        visit(user, STR(CGNAT_RANGE_2));
-        visit(user, STR(ULA_RANGE));
-    }
-    for (size_t i = 0; (src->wild || src->wild_routes) && i < s->n_wild_routes; i++) {
-        buf_clear(&text);
-        ip_prefix_put_short(&text, s->wild_routes[i]);
-        visit(user, buf_str(&text));
-    }
-    for (size_t i = 0; i < src->n_literals; i++) {
-        const struct policy_selector *sel = src->literals[i];
-
-        for (size_t k = 0; sel->kind == SELECTOR_IPSET && k < sel->ipset->set.len; k++) {
-            buf_clear(&text);
-            ip_range_put(&text, sel->ipset->set.ranges[k]);
-            visit(user, buf_str(&text));
-        }
-        if (sel->kind == SELECTOR_IPSET)
-            continue;
-        buf_clear(&text);
-        ip_prefix_put_short(&text, sel->prefix);
-        visit(user, buf_str(&text));
-    }
-    buf_fini(&text);
-}
-
-struct texts {
-    struct arena *arena;
-    struct str *items;
-    size_t len;
-    size_t cap;
-};
-
-static void collect(void *user, struct str text)
-{
-    struct texts *t = user;
-
-    if (t->len == t->cap) {
-        t->cap = MAX(t->cap * 2, (size_t)16);
-        t->items = mem_realloc_array(t->items, t->cap, sizeof *t->items);
-    }
-    t->items[t->len++] = arena_copy(t->arena, text);
-}
-
-/* Sorted, unique. */
-static void collect_fixed(const struct shape *s, const struct source *src, struct texts *t)
-{
-    size_t n = 0;
-
-    t->len = 0;
-    source_each_fixed(s, src, collect, t);
-    if (t->len)
-        qsort(t->items, t->len, sizeof *t->items, by_text);
-    for (size_t i = 0; i < t->len; i++)
-        if (n == 0 || !str_eq(t->items[n - 1], t->items[i]))
-            t->items[n++] = t->items[i];
-    t->len = n;
-}
-
-static bool texts_have(const struct texts *t, struct ip_addr addr)
-{
-    struct buf b = BUF(0);
-    struct str key;
-    bool found;
-
-    if (t->len == 0 || !ip_addr_is_set(addr))
-        return false;
-    ip_addr_put(&b, addr);
-    key = buf_str(&b);
-    found = bsearch(&key, t->items, t->len, sizeof key, by_text) != NULL;
-    buf_fini(&b);
-    return found;
-}
-
-/* Members whose addresses the policy names one by one. */
-static const struct member **named_members(const struct policy *p, size_t *n)
-{
-    const struct member **list = NULL, *m;
-    struct rows_at at = {0};
-
-    *n = 0;
-    while ((m = rows_next(&p->members, &at))) {
-        if (!member_class(p, m)->p.has_literal)
-            continue;
-        if ((*n & (*n - 1)) == 0)
-            list = mem_realloc_array(list, MAX(*n * 2, (size_t)8), sizeof(*list));
-        list[(*n)++] = m;
-    }
-    return list;
-}
-
-/* An address that is listed as a node's is not listed again as a literal. */
-static void fix_source(struct policy *p, struct source *src, const struct member **named,
-                       size_t n_named, struct texts *t)
-{
-    src->fixed[POLICY_CANONICAL] = src->fixed[POLICY_COMPACT] = (struct sum){0};
-    if (src->everyone) {
-        sum_add_text(&src->fixed[POLICY_CANONICAL], STR("*"));
-        src->fixed[POLICY_COMPACT] = src->fixed[POLICY_CANONICAL];
-        return;
-    }
-    collect_fixed(p->shape, src, t);
-    for (size_t i = 0; i < t->len; i++)
-        sum_add_text(&src->fixed[POLICY_CANONICAL], t->items[i]);
-    src->fixed[POLICY_COMPACT] = src->fixed[POLICY_CANONICAL];
-    sum_add(&src->fixed[POLICY_COMPACT], src->caps);
-    for (size_t i = 0; i < n_named; i++) {
-        struct sum twice = {0};
-
-        if (texts_have(t, member_v4(named[i])))
-            sum_add_addr(&twice, member_v4(named[i]));
-        if (texts_have(t, member_v6(named[i])))
-            sum_add_addr(&twice, member_v6(named[i]));
-        if (class_in(src->own, named[i]->cls))
-            sum_sub(&src->fixed[POLICY_CANONICAL], twice);
-        if (class_in(src->rest, named[i]->cls))
-            sum_sub(&src->fixed[POLICY_COMPACT], twice);
-    }
-}
-
-static void fix_sources(struct policy *p)
-{
-    struct texts t = {.arena = arena_new()};
-    const struct member **named;
-    size_t n;
-
-    named = named_members(p, &n);
-    for (size_t i = 0; i < p->shape->n_sources; i++)
-        fix_source(p, &p->shape->sources[i], named, n, &t);
-    mem_free(named);
-    mem_free(t.items);
-    arena_free(t.arena);
-}
-
-static void add_classes(struct sum *to, const roaring_bitmap_t *set, const struct sum *of_class)
-{
-    roaring_uint32_iterator_t it;
-
-    for (roaring_init_iterator(set, &it); it.has_value; roaring_advance_uint32_iterator(&it))
-        sum_add(to, of_class[it.current_value - 1]);
-}
-
-static void make_sums(struct policy *p)
-{
-    const struct shape *s = p->shape;
-    struct sum *of_class = mem_alloc_array(s->n_classes, sizeof *of_class);
-    struct rows_at at = {0};
-    const struct member *m;
-
-    while ((m = rows_next(&p->members, &at)))
-        sum_add(&of_class[m->cls - 1], member_sum(m));
-    for (int form = 0; form < 2; form++)
-        p->sums[form] = mem_alloc_array(s->n_sources, sizeof *p->sums[form]);
-    for (size_t i = 0; i < s->n_sources; i++) {
-        const struct source *src = &s->sources[i];
-
-        p->sums[POLICY_CANONICAL][i] = src->fixed[POLICY_CANONICAL];
-        p->sums[POLICY_COMPACT][i] = src->fixed[POLICY_COMPACT];
-        if (src->everyone)
-            continue;
-        add_classes(&p->sums[POLICY_CANONICAL][i], src->own, of_class);
-        add_classes(&p->sums[POLICY_COMPACT][i], src->rest, of_class);
-    }
-    mem_free(of_class);
-    p->term_counts = mem_alloc_array(s->n_terms, sizeof *p->term_counts);
-    for (size_t i = 0; i < s->n_terms; i++)
-        p->term_counts[i] = s->terms[i].count;
-}
-
-#define COMPARE(x, y)                  \
-    do {                               \
-        if ((x) != (y))                \
-            return (x) < (y) ? -1 : 1; \
-    } while (0)
-
-/* By key, then the earlier link first. */
-int group_cmp(const struct group *x, const struct group *y)
-{
-    COMPARE(x->sum.a, y->sum.a);
-    COMPARE(x->sum.b, y->sum.b);
-    COMPARE(x->sum.count, y->sum.count);
-    COMPARE(x->proto, y->proto);
-    COMPARE(x->first, y->first);
-    return 0;
-}
-
-static int by_group(const void *a, const void *b)
-{
-    return group_cmp(a, b);
-}
-
-static void make_groups(struct policy *p, enum policy_form form)
-{
-    const struct shape *s = p->shape;
-    struct group *g = mem_alloc_array(s->n_links, sizeof *g);
-    size_t n = 0;
-
-    for (uint32_t i = 0; i < s->n_links; i++) {
-        const struct policy_link *l = &s->links[i];
-
-        if (l->kind == LINK_PORTS && !l->self && !l->via)
-            g[n++] = (struct group){p->sums[link_form(l, form)][l->source], l->proto, i};
-    }
-    if (n)
-        qsort(g, n, sizeof *g, by_group);
-    p->groups[form] = g;
-    p->n_groups[form] = n;
-}
-
-uint32_t group_find(const struct policy *p, enum policy_form form, struct sum sum, int proto)
-{
-    const struct group key = {sum, proto, 0}, *g = p->groups[form];
-    size_t low = 0, high = p->n_groups[form];
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-
-        if (group_cmp(&g[mid], &key) < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    if (low == p->n_groups[form] || !sum_eq(g[low].sum, sum) || g[low].proto != proto)
-        return UINT32_MAX;
-    return g[low].first;
-}
-
 static void make_derived(struct policy *p)
 {
-    make_groups(p, POLICY_CANONICAL);
-    make_groups(p, POLICY_COMPACT);
+    policy_make_groups(p, POLICY_CANONICAL);
+    policy_make_groups(p, POLICY_COMPACT);
     p->class_marks = mem_alloc_array(p->shape->n_classes * LAZY_N, sizeof *p->class_marks);
 }
 
@@ -440,23 +54,22 @@ static const struct policy *compile_all(const struct policy_input *in)
     while ((n = view_node_next(in->view, &at))) {
         struct member m = member_of(n, of_node[i++]);
 
-        n_routers += is_router(member_class(p, &m));
+        n_routers += class_is_router(member_class(p, &m));
         rows_put(&p->members, &m);
         put_device(p, &m);
     }
-    p->routers = routers_new();
-    p->routers->items = mem_alloc_array(n_routers, sizeof *p->routers->items);
+    p->routers = routers_new(n_routers);
     at = i = 0;
     while ((n = view_node_next(in->view, &at))) {
         const struct policy_class *c = &p->shape->classes[of_node[i++] - 1];
 
-        if (is_router(c))
-            router_put(p->routers, c, n);
+        if (class_is_router(c))
+            routers_add(p->routers, c, n);
     }
-    mark_routers(p->routers);
+    routers_mark(p->routers);
     mem_free(of_node);
-    fix_sources(p);
-    make_sums(p);
+    policy_fix_sources(p);
+    policy_make_sums(p);
     make_derived(p);
     return p;
 }
@@ -523,7 +136,7 @@ static bool remove_member(struct step *st, const struct member *old)
     const struct policy_class *c = member_class(st->before, old);
     struct member copy = *old;
 
-    if (is_router(c) || c->p.has_literal)
+    if (class_is_router(c) || c->p.has_literal)
         return false;
     step_begin(st);
     (void)rows_remove(&st->p->members, copy.key[0], 0);
@@ -534,7 +147,7 @@ static bool remove_member(struct step *st, const struct member *old)
 
 static bool add_member(struct step *st, const struct member *now, const struct policy_class *c)
 {
-    if (is_router(c) || c->p.has_literal)
+    if (class_is_router(c) || c->p.has_literal)
         return false;
     step_begin(st);
     rows_put(&st->p->members, now);
@@ -559,7 +172,7 @@ static bool step_node(struct step *st, node_id id)
     if (!c)
         return false;
     now = member_of(n, c->id);
-    if (old && is_router(c) && old->cls == c->id)
+    if (old && class_is_router(c) && old->cls == c->id)
         st->routers_moved = true;
     if (old && member_eq(old, &now))
         return true;
@@ -575,8 +188,7 @@ static bool step_routers(struct step *st)
 
     if (!st->routers_moved)
         return true;
-    r = routers_new();
-    r->items = mem_alloc_array(old->len, sizeof *r->items);
+    r = routers_new(old->len);
     for (size_t i = 0; i < old->len; i++) {
         const struct node *n = view_node_find(st->in->view, old->items[i].id);
 
@@ -584,9 +196,9 @@ static bool step_routers(struct step *st)
             routers_unref(r);
             return false;
         }
-        router_put(r, &st->before->shape->classes[old->items[i].cls - 1], n);
+        routers_add(r, &st->before->shape->classes[old->items[i].cls - 1], n);
     }
-    mark_routers(r);
+    routers_mark(r);
     if (policy_mark_eq(r->mark, old->mark)) {
         routers_unref(r);
         return true;

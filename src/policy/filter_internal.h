@@ -39,3 +39,9 @@ void filter_fini(struct filter *f);
 size_t filter_put_rule(struct filter *f, size_t at);
 /* What a text put as_mark leaves out where it used own addresses. */
 void filter_mix_own(struct policy_mark *mark, const struct member *m);
+/* The member SrcIPs, in the form the link has in this filter. */
+void filter_put_sources(struct filter *f, const struct policy_link *l);
+/* In its place as_mark: what tells one list from another. */
+void filter_put_sources_mark(struct filter *f, struct sum sum);
+/* Of the devices that a self link lists for the viewer. */
+struct sum filter_self_sum(const struct filter *f, const struct policy_link *l);

@@ -288,6 +288,12 @@ enum policy_form link_form(const struct policy_link *l, enum policy_form form);
 int group_cmp(const struct group *x, const struct group *y);
 /* The first link for all nodes with this key, or UINT32_MAX. */
 uint32_t group_find(const struct policy *p, enum policy_form form, struct sum sum, int proto);
+/* sources.c: what sources list besides nodes, once members are there; a new shape only. */
+void policy_fix_sources(struct policy *p);
+/* Then all sums, from the members. */
+void policy_make_sums(struct policy *p);
+/* Then, after every change of sums, which links share a rule. */
+void policy_make_groups(struct policy *p, enum policy_form form);
 /* Visits the strings a source lists besides nodes; with repeats. */
 void source_each_fixed(const struct shape *s, const struct source *src,
                        void (*visit)(void *user, struct str text), void *user);
@@ -300,6 +306,15 @@ struct ip_addr member_v4(const struct member *m);
 struct ip_addr member_v6(const struct member *m);
 /* Of its two addresses as strings. */
 struct sum member_sum(const struct member *m);
+void sum_add_addr(struct sum *to, struct ip_addr addr); /* nothing for an unset one */
+struct member member_of(const struct node *n, uint32_t cls);
+MUST_USE struct routers *routers_new(size_t max);
+void routers_unref(struct routers *r); /* NULL is fine */
+/* By rising id. */
+void routers_add(struct routers *r, const struct policy_class *c, const struct node *n);
+/* After the last one. */
+void routers_mark(struct routers *r);
+bool class_is_router(const struct policy_class *c);
 const struct router *policy_router_find(const struct policy *p, node_id id);
 
 /* links.c: cuts the document's rules into links and sources; classes come later. */

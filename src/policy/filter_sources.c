@@ -1,0 +1,160 @@
+/* SrcIPs of a viewer's rules: the strings a source lists, sorted as the hosted service does. */
+
+#include "policy/filter_internal.h"
+
+struct address_list {
+    struct arena *arena;
+    struct str *items;
+    size_t len;
+    size_t cap;
+};
+
+static void list_add(struct address_list *l, struct str text)
+{
+    if (l->len == l->cap) {
+        l->cap = MAX(l->cap * 2, (size_t)32);
+        l->items = mem_realloc_array(l->items, l->cap, sizeof *l->items);
+    }
+    l->items[l->len++] = text;
+}
+
+static void list_add_copy(void *user, struct str text)
+{
+    struct address_list *l = user;
+
+    list_add(l, arena_copy(l->arena, text));
+}
+
+static void list_add_addr(struct address_list *l, struct ip_addr addr)
+{
+    struct buf text = BUF(0);
+
+    if (!ip_addr_is_set(addr))
+        return;
+    ip_addr_put(&text, addr);
+    list_add_copy(l, buf_str(&text));
+    buf_fini(&text);
+}
+
+static void list_add_member(struct address_list *l, const struct member *m)
+{
+    list_add_addr(l, member_v4(m));
+    list_add_addr(l, member_v6(m));
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+static void put_list(struct json_writer *w, struct address_list *l)
+{
+    if (l->len)
+        qsort(l->items, l->len, sizeof *l->items, by_text);
+    for (size_t i = 0; i < l->len; i++)
+        if (i == 0 || !str_eq(l->items[i - 1], l->items[i]))
+            json_str(w, l->items[i]);
+}
+
+bool self_lists(const struct policy *p, const struct policy_link *l, const struct member *m)
+{
+    const struct source *src = &p->shape->sources[l->source];
+
+    return class_in(src->own, m->cls) || (src->wild && member_class(p, m)->p.in_wild);
+}
+
+/*
+ * The devices of the viewer's user, as far as the source lists them; all of them in a companion,
+ * whose sources are what the grant had as destinations.
+ */
+static const struct member *next_device(const struct filter *f, const struct policy_link *l,
+                                        struct rows_at *at)
+{
+    const struct device *d;
+
+    while ((d = rows_next(&f->p->devices, at)) && d->key[0] == f->m->user) {
+        const struct member *m = member_find(f->p, d->key[1]);
+
+        if (m && (l->kind == LINK_COMPANION || self_lists(f->p, l, m)))
+            return m;
+    }
+    return NULL;
+}
+
+struct sum filter_self_sum(const struct filter *f, const struct policy_link *l)
+{
+    struct rows_at at = rows_from(&f->p->devices, f->m->user, 0);
+    const struct member *m;
+    struct sum sum = {0};
+
+    while ((m = next_device(f, l, &at)))
+        sum_add(&sum, member_sum(m));
+    return sum;
+}
+
+static void collect_self(const struct filter *f, const struct policy_link *l,
+                         struct address_list *list)
+{
+    struct rows_at at = rows_from(&f->p->devices, f->m->user, 0);
+    const struct member *m;
+
+    while ((m = next_device(f, l, &at)))
+        list_add_member(list, m);
+}
+
+static void collect_source(const struct filter *f, const struct source *src, enum policy_form form,
+                           struct address_list *list)
+{
+    const struct shape *s = f->p->shape;
+    const roaring_bitmap_t *listed = form == POLICY_COMPACT ? src->rest : src->own;
+    struct rows_at at = {0};
+    const struct member *m;
+
+    if (src->everyone) {
+        list_add(list, STR("*"));
+        return;
+    }
+    source_each_fixed(s, src, list_add_copy, list);
+    for (size_t i = 0; form == POLICY_COMPACT && i < src->n_terms; i++)
+        if (s->terms[src->terms[i]].compact)
+            list_add(list, arena_printf(list->arena, "cap:%s", s->terms[src->terms[i]].cap));
+    if (roaring_bitmap_is_empty(listed))
+        return;
+    while ((m = rows_next(&f->p->members, &at)))
+        if (class_in(listed, m->cls))
+            list_add_member(list, m);
+}
+
+enum policy_form link_form(const struct policy_link *l, enum policy_form form)
+{
+    static const int parsed[] = {-1, 1, 6, 17, 58, 132};
+
+    if (l->kind != LINK_PORTS)
+        return POLICY_CANONICAL;
+    for (size_t i = 0; i < ARRAY_LEN(parsed); i++)
+        if (l->proto == parsed[i])
+            return form;
+    return POLICY_CANONICAL;
+}
+
+void filter_put_sources(struct filter *f, const struct policy_link *l)
+{
+    struct address_list list = {0};
+
+    list.arena = arena_new();
+    json_field_array(&f->w, STR("SrcIPs"));
+    if (l->self)
+        collect_self(f, l, &list);
+    else
+        collect_source(f, &f->p->shape->sources[l->source], link_form(l, f->form), &list);
+    put_list(&f->w, &list);
+    json_end_array(&f->w);
+    mem_free(list.items);
+    arena_free(list.arena);
+}
+
+void filter_put_sources_mark(struct filter *f, struct sum sum)
+{
+    sum.tags = 0;
+    buf_put(f->w.out, str_bytes(&sum, sizeof sum));
+}
