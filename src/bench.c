@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "bench/bench.h"
+#include "bench/derp.h"
 #include "core/log.h"
 
 static const char usage[] =
@@ -28,6 +29,23 @@ static const char usage[] =
     "    what a hostile client may try, beside one that behaves\n"
     "hatsize-bench policy [--json]\n"
     "    how long policies take to compile; needs no server\n"
+    "hatsize-bench derp --url http[s]://ADDR:PORT [OPTION]...\n"
+    "    load on relays; each packet's content is checked. Up to three --url are put through the\n"
+    "    same cases in turn and compared with the first; certificates are not verified\n"
+    "  --name, --server-pid PID, --stun ADDR:PORT, --pin SHA256    of the --url before it\n"
+    "  --floor           also a forwarder of our own that only copies bytes\n"
+    "  --modes LIST      of load: pairs; paced: the same at what the first could carry; slow: the\n"
+    "                    same beside receivers that never read; idle: memory per connection;\n"
+    "                    storm: many connect at once; stun (load)\n"
+    "  --pairs LIST      1,8,64\n"
+    "  --sizes LIST      bytes per packet (64,1280)\n"
+    "  --rate N          packets per second to offer, all pairs; 0: saturate (0)\n"
+    "  --window N        when saturating, packets of a pair on their way (32)\n"
+    "  --burst N         packets in one write (1)\n"
+    "  --slow N, --idle N, --storm N    how many (4, 1000, 500)\n"
+    "  --seconds N       each case (3)\n"
+    "  --limit SECONDS   for the whole run (600)\n"
+    "  --json            a line of JSON for each case\n"
     "The key must be reusable. Exit status 1: a check failed; timings never decide it.\n";
 
 /* The number behind an option; exits when it is none. */
@@ -102,6 +120,20 @@ static void parse(int argc, char **argv, struct bench_options *o)
     }
 }
 
+static int derp(int argc, char **argv)
+{
+    struct derp_bench_options o;
+    struct buf complaint = BUF(1024);
+
+    if (derp_bench_parse(argc - 2, argv + 2, &o, &complaint)) {
+        allow_many_files();
+        return bench_derp(&o);
+    }
+    (void)fprintf(stderr, "hatsize-bench: %.*s\n", STR_ARG(buf_str(&complaint)));
+    buf_fini(&complaint);
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     struct bench_options o = {.nodes = 100,
@@ -115,6 +147,8 @@ int main(int argc, char **argv)
     log_init(LOG_ERROR, LOG_TEXT, -1);
     (void)signal(SIGPIPE, SIG_IGN);
     IGNORE(bench_parse_phases(STR("change,verify,idle"), &o.phases));
+    if (str_eq(what, STR("derp")))
+        return derp(argc, argv);
     parse(argc, argv, &o);
     allow_many_files();
     if (str_eq(what, STR("policy")))

@@ -35,6 +35,11 @@ struct tls_server {
     SSL_CTX *ctx;
 };
 
+struct tls_client {
+    struct ref ref;
+    SSL_CTX *ctx;
+};
+
 struct tls {
     struct layer layer;
     SSL *ssl;
@@ -483,16 +488,49 @@ static int set_peer_name(SSL *ssl, const struct tls_client_options *o, struct er
     return ok == 1 ? 0 : tls_fail(err, "setting the server's name");
 }
 
+static SSL_CTX *client_ctx(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    if (!ctx)
+        return NULL;
+    (void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    (void)SSL_CTX_set_default_verify_paths(ctx);
+    return ctx;
+}
+
+int tls_client_new(struct tls_client **out, struct err *err)
+{
+    SSL_CTX *ctx = client_ctx();
+
+    if (!ctx || SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+                                              "TLS_CHACHA20_POLY1305_SHA256") != 1) {
+        SSL_CTX_free(ctx);
+        return tls_fail(err, "setting up TLS");
+    }
+    *out = NEW(struct tls_client);
+    ref_init(&(*out)->ref);
+    (*out)->ctx = ctx;
+    return 0;
+}
+
+void tls_client_unref(struct tls_client *t)
+{
+    if (!t || !ref_drop(&t->ref))
+        return;
+    SSL_CTX_free(t->ctx);
+    mem_free(t);
+}
+
 int tls_connect(const struct tls_client_options *options, struct stream *below, struct stream **out,
                 struct err *err)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX *own = options->shared ? NULL : client_ctx();
+    SSL_CTX *ctx = options->shared ? options->shared->ctx : own;
     SSL *ssl = ctx ? SSL_new(ctx) : NULL;
     int status = ssl ? 0 : tls_fail(err, "setting up TLS");
 
     if (status == 0) {
-        (void)SSL_set_min_proto_version(ssl, TLS1_2_VERSION);
-        (void)SSL_CTX_set_default_verify_paths(ctx);
         /* A pin stands for the chain. */
         SSL_set_verify(
             ssl, options->insecure || options->has_pin ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
@@ -500,7 +538,7 @@ int tls_connect(const struct tls_client_options *options, struct stream *below, 
         if (options->server_name.len > 0)
             status = set_peer_name(ssl, options, err);
     }
-    SSL_CTX_free(ctx);
+    SSL_CTX_free(own);
     if (status < 0) {
         SSL_free(ssl);
         stream_abort(below);

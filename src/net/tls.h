@@ -23,9 +23,18 @@ void tls_server_unref(struct tls_server *t);
 /* Takes `below`; the handshake runs as data comes (10 s at most, then aborted). */
 MUST_USE struct stream *tls_accept(struct tls_server *t, struct stream *below);
 
+/*
+ * What many outgoing connections may share, so that each costs less: counted, any thread. Its
+ * connections offer ciphers in the order official clients do, AES-128-GCM first.
+ */
+struct tls_client;
+MUST_USE int tls_client_new(struct tls_client **out, struct err *err);
+void tls_client_unref(struct tls_client *t);
+
 struct tls_client_options {
-    struct str server_name; /* SNI and name to verify; empty for none */
-    uint8_t pin_sha256[32]; /* of the leaf's DER, when has_pin */
+    struct tls_client *shared; /* borrowed for the call; NULL: the connection has its own */
+    struct str server_name;    /* SNI and name to verify; empty for none */
+    uint8_t pin_sha256[32];    /* of the leaf's DER, when has_pin */
     bool has_pin;
     bool insecure;                /* neither chain nor name: tests only */
     void (*on_ready)(void *user); /* handshake done; may be NULL */
