@@ -7,16 +7,14 @@
 
 #include "daemon/serve.h"
 
-#include <errno.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "daemon/daemon_internal.h"
 #include "daemon/files.h"
+#include "net/bind.h"
 
 #define STREAMS_MAX 65536
 #define STREAMS_PER_ADDRESS 4096
@@ -38,45 +36,11 @@ static void on_accept_local(void *user, struct stream *stream)
     http_serve(s->local, stream, NULL, NULL);
 }
 
-/* [::] serves both families; on a machine without IPv6 what was meant is 0.0.0.0. */
-static struct ip_addrport usable(struct ip_addrport wanted)
-{
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0)
-        (void)close(fd);
-    else if (wanted.addr.family == IP_V6 && ip_addr_is_unspecified(wanted.addr))
-        wanted.addr = IP_ADDR_V4(0, 0, 0, 0);
-    return wanted;
-}
-
-/* Our listeners share the port among themselves (SO_REUSEPORT), so that somebody else's must be
- * looked for. */
-static int check_port_is_free(struct ip_addrport addr, struct err *err)
-{
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(addr.port)};
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(addr.port)};
-    bool v4 = addr.addr.family == IP_V4;
-    int on = 1, fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    memcpy(&in6.sin6_addr, addr.addr.bytes, sizeof(in6.sin6_addr));
-    memcpy(&in.sin_addr, addr.addr.bytes, sizeof(in.sin_addr));
-    if (fd < 0)
-        return err_sys(err, errno, "making a socket");
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    int bound = v4 ? bind(fd, (struct sockaddr *)&in, sizeof(in))
-                   : bind(fd, (struct sockaddr *)&in6, sizeof(in6));
-    int status = bound < 0 ? err_sys(err, errno, "port %u", (unsigned)addr.port) : 0;
-
-    (void)close(fd);
-    return status;
-}
-
 /* The first listener settles the port when any would do; the others share it. */
 static int open_listeners(struct server *s, struct err *err)
 {
-    s->bound = usable(s->config->listen);
-    if (check_port_is_free(s->bound, err) < 0)
+    s->bound = bind_usable(s->config->listen);
+    if (bind_check_tcp(s->bound, err) < 0)
         return err_wrap(err, "listening (is another server running?)");
     for (size_t i = 0; i < s->n_loops; i++) {
         const struct listener_options options = {.addr = s->bound,
@@ -145,7 +109,7 @@ static int open_relay(struct server *s, struct err *err)
     if (!s->config->derp.enabled)
         return 0;
     s->derp = derp_server_new(&options);
-    if (stun_responder_open(s->loops[0], usable(s->config->derp.stun_listen), &s->stun, err) < 0)
+    if (stun_responder_open(s->loops[0], bind_usable(s->config->derp.stun_listen), &s->stun, err) < 0)
         return err_wrap(err, "opening STUN");
     return 0;
 }

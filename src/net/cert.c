@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 
 #include "core/rand.h"
+#include "net/cert.h"
 #include "net/tls_internal.h"
 
 #define DAY ((long)24 * 3600)
@@ -131,6 +132,23 @@ int tls_cert_sha256(struct str cert_pem, uint8_t sha256[32], struct err *err)
     X509_free(cert);
     BIO_free(bio);
     return ok ? 0 : tls_fail(err, "reading the certificate");
+}
+
+int cert_is_for_host(struct str cert_pem, struct str host, bool *yes, struct err *err)
+{
+    BIO *bio = BIO_new_mem_buf(cert_pem.ptr, (int)cert_pem.len);
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    struct ip_addr literal;
+    bool is_literal = ip_addr_parse(host, &literal);
+    struct str ip = is_literal ? ip_addr_bytes(&literal) : STR_NONE;
+
+    BIO_free(bio);
+    if (!cert)
+        return tls_fail(err, "reading the certificate");
+    *yes = is_literal ? X509_check_ip(cert, (const unsigned char *)ip.ptr, ip.len, 0) == 1
+                      : X509_check_host(cert, host.ptr, host.len, 0, NULL) == 1;
+    X509_free(cert);
+    return 0;
 }
 
 int tls_derp_meta_cert(const uint8_t derp_public[32], struct buf *der, struct err *err)

@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -140,6 +141,20 @@ static int fail(struct err *err, int status, const char *doing)
     return err_set(err, ERR_IO, "%s: %s", doing, uv_strerror(status));
 }
 
+/* Accepted sockets have these from the one that listens. */
+static void set_tcp_options(int fd, const struct listener_options *o)
+{
+    int on = 1, keep_s = (int)MIN(MAX(o->keep_alive_ms / 1000, (int64_t)1), (int64_t)32767);
+    unsigned user_ms = (unsigned)MIN(o->user_timeout_ms, (int64_t)INT32_MAX);
+
+    if (o->keep_alive_ms > 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keep_s, sizeof(keep_s));
+    }
+    if (o->user_timeout_ms > 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof(user_ms));
+}
+
 /* The socket is made by hand: libuv 1.44 knows no SO_REUSEPORT. */
 static int open_tcp(struct listener *l, struct err *err)
 {
@@ -156,6 +171,7 @@ static int open_tcp(struct listener *l, struct err *err)
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
     if (sa.ss_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    set_tcp_options(fd, &l->options);
     if (bind(fd, (struct sockaddr *)&sa, len) < 0) {
         int status = err_sys(err, errno, "binding");
 

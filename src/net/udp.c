@@ -117,8 +117,8 @@ static void close_owned(struct loop_owned *o)
     udp_close(CONTAINER_OF(o, struct udp, owned));
 }
 
-int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_receive, void *user,
-             struct udp **out, struct err *err)
+static int open_socket(struct loop *loop, struct ip_addrport addr, bool is_shared,
+                       udp_receive_fn *on_receive, void *user, struct udp **out, struct err *err)
 {
     struct sockaddr_storage sa;
     socklen_t len = addrport_to_sockaddr(addr, &sa);
@@ -127,6 +127,8 @@ int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_rece
 
     if (fd < 0)
         return err_sys(err, errno, "making a UDP socket");
+    if (is_shared)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
     if (sa.ss_family == AF_INET6) {
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
@@ -157,6 +159,18 @@ int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_rece
     (void)uv_poll_start(&u->poll, UV_READABLE, on_readable);
     *out = u;
     return 0;
+}
+
+int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_receive, void *user,
+             struct udp **out, struct err *err)
+{
+    return open_socket(loop, addr, false, on_receive, user, out, err);
+}
+
+int udp_open_shared(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_receive,
+                    void *user, struct udp **out, struct err *err)
+{
+    return open_socket(loop, addr, true, on_receive, user, out, err);
 }
 
 struct ip_addrport udp_addr(const struct udp *u)

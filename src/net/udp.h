@@ -14,6 +14,11 @@ typedef void udp_receive_fn(void *user, struct udp *udp, struct ip_addrport from
  */
 MUST_USE int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_receive,
                       void *user, struct udp **out, struct err *err);
+/* The same, and others opened so may have the address too (SO_REUSEPORT): the kernel spreads peers
+ * over them. Look for somebody else's first (bind.h). */
+MUST_USE int udp_open_shared(struct loop *loop, struct ip_addrport addr,
+                             udp_receive_fn *on_receive, void *user, struct udp **out,
+                             struct err *err);
 struct ip_addrport udp_addr(const struct udp *udp);
 /* Best effort, from the address the last datagram came to; what cannot be sent now is dropped. */
 void udp_send(struct udp *udp, struct ip_addrport to, struct str data);

@@ -1,8 +1,8 @@
 #pragma once
 
 /*
- * The STUN responder: tells a client from which address and port it is seen. Answers official clients
- * only, is silent to anything else, keeps nothing.
+ * The STUN responder: tells a client from which address and port it is seen. Answers official
+ * clients only, is silent to anything else, keeps nothing.
  */
 
 #include "core/err.h"
@@ -14,6 +14,11 @@ struct stun_responder;
 /* Family 6 with the zero address serves IPv4 too. Port 0: any. */
 MUST_USE int stun_responder_open(struct loop *loop, struct ip_addrport addr,
                                  struct stun_responder **out, struct err *err);
+/* One on each of the loops, on one address that the kernel spreads clients over; `out` has n
+ * places.
+ */
+MUST_USE int stun_responder_open_each(struct loop *const *loops, size_t n, struct ip_addrport addr,
+                                      struct stun_responder **out, struct err *err);
 struct ip_addrport stun_responder_addr(const struct stun_responder *r);
 /* From the loop's thread or while the loop does not run. NULL is fine. */
 void stun_responder_close(struct stun_responder *r);
