@@ -135,10 +135,10 @@ void outbox_flush(struct session *c)
     o->in_stream += o->out.len;
     stream_write(c->stream, buf_str(&o->out));
     buf_fini(&o->out);
-    if (timer_is_started(&o->stall))
+    if (timer_is_started(&o->stall) || c->home->server->stall_ms < 0)
         return;
     o->has_drained = false;
-    timer_start(&o->stall, DERP_STALL_MS);
+    timer_start(&o->stall, c->home->server->stall_ms);
 }
 
 void outbox_push(struct session *c, enum piece piece, struct str head, struct str body)
@@ -225,7 +225,7 @@ static void on_stall(void *user)
         return;
     }
     o->has_drained = false;
-    timer_start(&o->stall, DERP_STALL_MS);
+    timer_start(&o->stall, c->home->server->stall_ms);
 }
 
 /* ---- Life ---- */

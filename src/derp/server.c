@@ -114,6 +114,47 @@ void derp_server_drop(struct derp_server *s, const struct node_key *key)
         relay_post_close(s, ids[i]);
 }
 
+void derp_server_set_rate(struct derp_server *s, uint64_t bytes_per_second, uint64_t burst_bytes)
+{
+    atomic_store(&s->burst, MIN(MAX(burst_bytes, (uint64_t)BURST_MIN), (uint64_t)1 << 40));
+    atomic_store(&s->rate, MIN(bytes_per_second, (uint64_t)1 << 40));
+}
+
+struct restarting {
+    struct loop_message message;
+    struct relay_loop *home;
+    uint32_t reconnect_in_ms, try_for_ms;
+};
+
+static void on_restarting(struct loop_message *msg)
+{
+    struct restarting *r = CONTAINER_OF(msg, struct restarting, message);
+    struct relay_loop *l = r->home;
+
+    for (uint32_t i = 0; i < l->n_slots && !msg->cancelled; i++) {
+        struct session *c = l->slots[i].session;
+
+        if (c && c->state == SESSION_READY)
+            derp_put_restarting(outbox_begin(c), r->reconnect_in_ms, r->try_for_ms);
+    }
+    relay_flush(l);
+    mem_free(r);
+}
+
+void derp_server_say_restarting(struct derp_server *s, uint32_t reconnect_in_ms,
+                                uint32_t try_for_ms)
+{
+    for (size_t i = 0; i < s->n_loops; i++) {
+        struct restarting *r = NEW(struct restarting);
+
+        r->message.run = on_restarting;
+        r->home = &s->loops[i];
+        r->reconnect_in_ms = reconnect_in_ms;
+        r->try_for_ms = try_for_ms;
+        loop_post(r->home->loop, &r->message);
+    }
+}
+
 void derp_server_accept(struct derp_server *s, struct stream *stream)
 {
     struct relay_loop *l = NULL;
@@ -167,8 +208,8 @@ struct derp_server *derp_server_new(const struct derp_server_options *o)
     node_private_public(&s->key, &s->public_key);
     s->admit = o->admit;
     s->user = o->user;
-    s->rate = MIN(o->client_bytes_per_second, (uint64_t)1 << 40);
-    s->burst = MIN(MAX(o->client_burst_bytes, (uint64_t)BURST_MIN), (uint64_t)1 << 40);
+    s->stall_ms = o->stall_ms ? o->stall_ms : DERP_STALL_MS;
+    derp_server_set_rate(s, o->client_bytes_per_second, o->client_burst_bytes);
     s->has_mesh_key = o->mesh_key != NULL;
     if (o->mesh_key)
         memcpy(s->mesh_key, o->mesh_key, sizeof(s->mesh_key));

@@ -67,6 +67,8 @@ struct derp_server_options {
      */
     uint64_t client_bytes_per_second;
     uint64_t client_burst_bytes;
+    int64_t stall_ms; /* a client that takes nothing for so long is closed; 0: DERP_STALL_MS, -1:
+                         never */
     /* Not NULL: DERP_MESH_KEY_BYTES, copied. Who shows it may send FORWARD_PACKET and CLOSE_PEER.
      */
     const uint8_t *mesh_key;
@@ -92,6 +94,14 @@ void derp_admission_answer(struct derp_admission *ticket, bool ok);
  * about again. For nodes deleted, expired or given a new key.
  */
 void derp_server_drop(struct derp_server *server, const struct node_key *key);
+/* Replaces what one client may send, also of those that are there; from any thread. */
+void derp_server_set_rate(struct derp_server *server, uint64_t bytes_per_second,
+                          uint64_t burst_bytes);
+/* Tells every client that the relay is about to be restarted; from any thread. */
+void derp_server_say_restarting(struct derp_server *server, uint32_t reconnect_in_ms,
+                                uint32_t try_for_ms);
+/* Appends the relay's metrics under the official relay's names, in the text exposition format. */
+void derp_put_metrics(struct buf *out);
 /* Connections that are logged in now; for tests and pages. Any thread. */
 size_t derp_server_clients(const struct derp_server *server);
 

@@ -223,8 +223,9 @@ struct derp_server {
     void (*admit)(void *user, const struct node_key *key, struct ip_addr from,
                   struct derp_admission *ticket);
     void *user;
-    uint64_t rate; /* bytes per second, 0: none */
-    uint64_t burst;
+    _Atomic(uint64_t) rate; /* bytes per second, 0: none */
+    _Atomic(uint64_t) burst;
+    int64_t stall_ms; /* -1: never */
     bool has_mesh_key;
     uint8_t mesh_key[DERP_MESH_KEY_BYTES];
     uint64_t seed[4]; /* of the routes' hash */

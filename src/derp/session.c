@@ -481,32 +481,37 @@ static void pause_if_needed(struct session *c, size_t brought)
     loop_post(l->loop, &l->resume);
 }
 
+static struct limiter *limiter_new(struct session *c)
+{
+    const struct derp_server *s = c->home->server;
+    struct limiter *lim = NEW(struct limiter);
+
+    lim->tokens = (int64_t)atomic_load(&s->burst);
+    lim->at_ms = clock_mono_ms();
+    timer_init(&lim->resume, c->home->loop, on_limit_over, c);
+    return lim;
+}
+
 /* Goes into debt for what came, and is not read until the debt is paid. */
 static void charge(struct session *c, size_t n)
 {
     const struct derp_server *s = c->home->server;
+    int64_t now = clock_mono_ms(), rate = (int64_t)atomic_load(&s->rate);
+
+    if (rate == 0)
+        return;
+    if (!c->limiter)
+        c->limiter = limiter_new(c);
     struct limiter *lim = c->limiter;
-    int64_t now = clock_mono_ms(), rate = (int64_t)s->rate;
     int64_t earned = MIN(now - lim->at_ms, (int64_t)60000) * rate / 1000;
 
-    lim->tokens = MIN(lim->tokens + earned, (int64_t)s->burst) - (int64_t)n;
+    lim->tokens = MIN(lim->tokens + earned, (int64_t)atomic_load(&s->burst)) - (int64_t)n;
     lim->at_ms = now;
     if (lim->tokens >= 0 || c->state != SESSION_READY)
         return;
     tally_add(c->home, TALLY_LIMITED, 1);
     stream_read_stop(c->stream);
     timer_start(&lim->resume, -lim->tokens * 1000 / rate + 1);
-}
-
-static struct limiter *limiter_new(struct session *c)
-{
-    const struct derp_server *s = c->home->server;
-    struct limiter *lim = NEW(struct limiter);
-
-    lim->tokens = (int64_t)s->burst;
-    lim->at_ms = clock_mono_ms();
-    timer_init(&lim->resume, c->home->loop, on_limit_over, c);
-    return lim;
 }
 
 /* ---- Events ---- */
@@ -516,7 +521,7 @@ static void on_data(void *user, struct str data)
     struct session *c = user;
 
     session_feed(c, data);
-    if (c->limiter && !c->is_mesh)
+    if (!c->is_mesh)
         charge(c, data.len);
     pause_if_needed(c, data.len);
     relay_flush(c->home);
@@ -577,19 +582,15 @@ static const struct stream_events events = {
 
 void session_start(struct session *c)
 {
-    struct derp_server *s = c->home->server;
-
     c->state = SESSION_LOGIN;
     c->in = BUF(IN_MAX);
     c->gone_tokens = GONE_BURST;
     list_node_init(&c->pause_link);
     outbox_init(c);
-    if (s->rate > 0)
-        c->limiter = limiter_new(c);
     timer_init(&c->timer, c->home->loop, on_timer, c);
     timer_start(&c->timer, DERP_LOGIN_MS);
     stream_set_events(c->stream, &events, c);
     tally_add(c->home, TALLY_ACCEPTS, 1);
-    derp_put_server_key(outbox_begin(c), &s->public_key);
+    derp_put_server_key(outbox_begin(c), &c->home->server->public_key);
     relay_flush(c->home);
 }

@@ -74,6 +74,53 @@ void tally_add(struct relay_loop *l, enum tally what, int64_t n)
         timer_start(&l->tally_timer, TALLY_MS);
 }
 
+/*
+ * What dashboards made for the official relay look for: derpserver's expvars, as its /debug/varz
+ * shows them ("gauge_" and "counter_" become the type). Those without a meaning here are left out.
+ */
+void derp_put_metrics(struct buf *out)
+{
+    static const struct {
+        const char *name;
+        bool is_gauge;
+        enum tally tally[3];
+        size_t n;
+    } rows[] = {
+        {"derp_accepts", false, {TALLY_ACCEPTS}, 1},
+        {"derp_bytes_received", false, {TALLY_BYTES_IN}, 1},
+        {"derp_bytes_sent", false, {TALLY_BYTES_OUT}, 1},
+        {"derp_packets_received", false, {TALLY_PACKETS_IN}, 1},
+        {"derp_packets_sent", false, {TALLY_PACKETS_OUT}, 1},
+        {"derp_packets_dropped{reason=\"unknown_dest\"}", false, {TALLY_DROPPED_UNKNOWN}, 1},
+        {"derp_packets_dropped{reason=\"gone_disconnected\"}",
+         false,
+         {TALLY_DROPPED_GONE},
+         1},
+        {"derp_packets_dropped{reason=\"queue_head\"}", false, {TALLY_DROPPED_QUEUE}, 1},
+        {"derp_packets_dropped{reason=\"queue_tail\"}", false, {TALLY_DROPPED_MAILBOX}, 1},
+        {"derp_current_connections", true, {TALLY_CLIENTS}, 1},
+        {"derp_current_home_connections", true, {TALLY_HOME_CLIENTS}, 1},
+        {"derp_got_ping", false, {TALLY_PINGS}, 1},
+        {"derp_sclient_write_timeouts", false, {TALLY_STALLED}, 1},
+        {"derp_rate_limit_per_client_waited", false, {TALLY_LIMITED}, 1},
+    };
+    struct str before = STR_NONE;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct str family, labels;
+        int64_t sum = 0;
+
+        for (size_t j = 0; j < rows[i].n; j++)
+            sum += metric_get(&metrics[rows[i].tally[j]]);
+        str_split(str_from(rows[i].name), '{', &family, &labels);
+        if (!str_eq(family, before))
+            buf_printf(out, "# TYPE %.*s %s\n", STR_ARG(family),
+                       rows[i].is_gauge ? "gauge" : "counter");
+        before = family;
+        buf_printf(out, "%s %lld\n", rows[i].name, (long long)sum);
+    }
+}
+
 bool tally_may_log(struct relay_loop *l, uint64_t *more)
 {
     int64_t now = clock_mono_ms();
