@@ -1,0 +1,50 @@
+#pragma once
+
+/* What diff_net.c and diff_doors.c share. */
+
+#include "policy/diff_internal.h"
+
+struct door {
+    int side;
+    uint32_t source;
+    int proto;
+    const struct ip_ports *ports;
+    size_t n_ports;
+    const struct policy_rule *caps; /* LINK_CAPS: no packets */
+    roaring_bitmap_t *ends;
+    struct policy_mark mark;
+};
+
+/* Doors that one group of destinations stands in, by family. */
+struct doors_of {
+    uint32_t *items;
+    size_t len;
+};
+
+struct texts {
+    struct str *items;
+    size_t len;
+};
+
+/* What may be done from one end to another under one policy. */
+struct rights {
+    struct access access;
+    struct texts caps;
+};
+
+struct net {
+    struct diff *d;
+    roaring_bitmap_t **sources[SIDES]; /* per source: ends */
+    struct door *doors;
+    size_t n_doors;
+    struct sum *src_sums, *dst_sums; /* per end */
+    struct doors_of *of_group[2];    /* per family: per destination group */
+    struct change_set *changes, *own;
+    struct rights rights[SIDES];
+    struct access gone, come;
+};
+
+/* Ends of sources and destinations are asked about, and grouped: fills everything above the change
+ * sets, and the diff's groups. */
+void net_init(struct net *n, struct diff *d);
+void net_fini(struct net *n);
