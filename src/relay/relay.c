@@ -1,0 +1,414 @@
+/*
+ * Start: files, loops, relay, ports, privileges, threads; stop: clients are told, then the same
+ * backwards.
+ */
+
+#include "relay/relay.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metric.h"
+#include "net/bind.h"
+#include "relay/relay_internal.h"
+
+#define STREAMS_MAX 262144
+#define STREAMS_PER_ADDRESS 16384
+#define WORKERS 8
+/* What clients are told, and given, before the end. */
+#define FAREWELL_MS 500
+#define RECONNECT_IN_MS 1000
+#define TRY_FOR_MS 60000
+
+static struct metric tls_accepted =
+    METRIC_COUNTER("tls_listener_accepted_connections", "Connections let in.");
+static struct metric tls_rejected = METRIC_COUNTER(
+    "tls_listener_rejected_connections", "Connections closed for -accept-connection-limit.");
+
+/* ---- New connections ---- */
+
+/*
+ * A bucket of -accept-connection-burst that fills at -accept-connection-limit, as one number that
+ * all loops share: when it is full again.
+ */
+static bool may_accept(struct relay *r)
+{
+    double limit = r->o->accept_limit;
+
+    if (isinf(limit))
+        return true;
+    if (limit <= 0)
+        return false;
+    int64_t now = (int64_t)(clock_mono_ns() / 1000), each = (int64_t)(1e6 / limit) + 1;
+    double burst = (double)MIN(MAX(r->o->accept_burst, (int64_t)1), (int64_t)1 << 40);
+    int64_t room = (int64_t)MIN(burst * (double)each, 1e15);
+    int64_t due = atomic_load(&r->accept_due_us), next;
+
+    do {
+        next = MAX(due, now) + each;
+        if (next - now > room)
+            return false;
+    } while (!atomic_compare_exchange_weak(&r->accept_due_us, &due, next));
+    return true;
+}
+
+static void on_gone(void *user, const struct err *why)
+{
+    (void)user;
+    (void)why;
+}
+
+static void on_no_data(void *user, struct str data)
+{
+    (void)user;
+    (void)data;
+}
+
+static void on_accept(void *user, struct stream *stream)
+{
+    static const struct stream_events no_events = {.on_data = on_no_data, .on_close = on_gone};
+    struct relay *r = user;
+
+    if (!atomic_load(&r->is_ending) && may_accept(r)) {
+        metric_add(&tls_accepted, 1);
+        http_serve(r->main, stream, NULL, NULL);
+        return;
+    }
+    metric_add(&tls_rejected, 1);
+    stream_set_events(stream, &no_events, NULL);
+    stream_abort(stream);
+}
+
+static void on_accept_plain(void *user, struct stream *stream)
+{
+    http_serve(((struct relay *)user)->plain, stream, NULL, NULL);
+}
+
+/* The first settles the port when any would do; the others share it. */
+static int open_listeners(struct relay *r, struct ip_addrport *at,
+                          void (*accept)(void *user, struct stream *s), struct listener **out,
+                          struct err *err)
+{
+    *at = bind_usable(*at);
+    if (bind_check_tcp(*at, err) < 0)
+        return err_wrap(err, "listening (is another relay running?)");
+    for (size_t i = 0; i < r->n_loops; i++) {
+        const struct listener_options options = {.addr = *at,
+                                                 .max_streams = STREAMS_MAX,
+                                                 .max_per_address = STREAMS_PER_ADDRESS,
+                                                 .keep_alive_ms = r->o->keep_alive_ms,
+                                                 .user_timeout_ms = r->o->user_timeout_ms,
+                                                 .on_accept = accept,
+                                                 .user = r};
+
+        if (listener_open(r->loops[i], &options, &out[i], err) < 0)
+            return err_wrap(err, "listening");
+        *at = listener_addr(out[i]);
+    }
+    return 0;
+}
+
+static int open_ports(struct relay *r, struct err *err)
+{
+    struct ip_addrport plain = {r->o->listen.addr, (uint16_t)r->o->http_port};
+    struct ip_addrport stun = {r->o->listen.addr, (uint16_t)r->o->stun_port};
+
+    r->bound = r->o->listen;
+    if (open_listeners(r, &r->bound, on_accept, r->listeners, err) < 0)
+        return -(int)err->code;
+    if (r->o->is_tls && r->o->http_port >= 0 &&
+        open_listeners(r, &plain, on_accept_plain, r->plain_listeners, err) < 0)
+        return err_wrap(err, "-http-port");
+    if (r->o->stun &&
+        stun_responder_open_each(r->loops, r->n_loops, bind_usable(stun), r->stun, err) < 0)
+        return err_wrap(err, "-stun-port");
+    return 0;
+}
+
+/* ---- Relay ---- */
+
+static void admit(void *user, const struct node_key *key, struct ip_addr from,
+                  struct derp_admission *ticket)
+{
+    admission_ask(((struct relay *)user)->admission, key, from, ticket);
+}
+
+static void answer(void *ticket, bool ok)
+{
+    derp_admission_answer(ticket, ok);
+}
+
+static int open_relay(struct relay *r, struct err *err)
+{
+    struct relay_rates rates;
+    bool asks = r->o->verify_clients || r->o->verify_url.len > 0;
+
+    if (relay_load_rates(r->o, &rates, err) < 0)
+        return -(int)err->code;
+    const struct derp_server_options options = {
+        .key = &r->key,
+        .loops = r->loops,
+        .n_loops = r->n_loops,
+        .admit = asks ? admit : NULL,
+        .user = r,
+        .client_bytes_per_second = rates.bytes_per_second,
+        .client_burst_bytes = rates.burst_bytes,
+        .mesh_key = r->has_mesh_key ? r->mesh_key : NULL,
+        .stall_ms = r->o->write_timeout_ms > 0 ? r->o->write_timeout_ms : -1,
+    };
+
+    r->urls = (struct admission_urls){
+        .url = r->o->verify_url, .tailscaled = r->o->verify_clients, .socket = r->o->socket};
+    if (asks)
+        r->admission =
+            admission_new(&(struct admission_options){.home = r->loops[0],
+                                                      .pool = r->pool,
+                                                      .ask = admission_ask_urls,
+                                                      .user = &r->urls,
+                                                      .fail_open = r->o->verify_fail_open,
+                                                      .answer = answer});
+    r->derp = derp_server_new(&options);
+    r->bootstrap = bootstrap_new(r->loops, r->n_loops, r->pool, r->o->bootstrap_names,
+                                 r->o->unpublished_names);
+    r->main = relay_main_server(r);
+    r->plain = relay_plain_server(r);
+    return 0;
+}
+
+/* ---- Start ---- */
+
+static int load_files(struct relay *r, struct err *err)
+{
+    if (relay_load_key(r, err) < 0)
+        return err_wrap(err, "reading the relay's key");
+    if (relay_load_mesh_key(r, err) < 0)
+        return -(int)err->code;
+    return r->o->is_tls ? relay_load_tls(r->o, &r->key, &r->tls, err) : 0;
+}
+
+static int make_loops(struct relay *r, struct err *err)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    r->n_loops = (size_t)MAX(1, MIN(cores, RELAY_LOOPS_MAX));
+    for (size_t i = 0; i < r->n_loops; i++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "loop-%zu", i);
+        if (loop_new(name, &r->loops[i], err) < 0)
+            return -(int)err->code;
+    }
+    return 0;
+}
+
+/* After privileges are gone, so that no thread keeps any. */
+static int make_pool(struct relay *r, struct err *err)
+{
+    relay_drop_privileges();
+    return worker_pool_new(WORKERS, &r->pool, err);
+}
+
+static void end(void *user)
+{
+    loop_stop(((struct relay *)user)->loops[0]);
+}
+
+/* Ports close, clients are told and may go elsewhere; a second signal does not wait. */
+static void on_signal(void *user, int signo)
+{
+    struct relay *r = user;
+
+    if (r->is_ending) {
+        end(r);
+        return;
+    }
+    log_event(LOG_INFO, "shutting down", LOG_I64("signal", signo),
+              LOG_U64("clients", derp_server_clients(r->derp)));
+    atomic_store(&r->is_ending, true);
+    derp_server_say_restarting(r->derp, RECONNECT_IN_MS, TRY_FOR_MS);
+    timer_start(&r->ending, FAREWELL_MS);
+}
+
+/* Connections that are there keep the certificate they began with. */
+static void on_reload(void *user, int signo)
+{
+    struct relay *r = user;
+    struct relay_rates rates;
+    struct tls_server *tls = NULL;
+    struct err err = {0};
+
+    (void)signo;
+    if (relay_load_rates(r->o, &rates, &err) < 0)
+        log_event(LOG_ERROR, "the rate limits stay as they are", LOG_ERR(&err));
+    else
+        derp_server_set_rate(r->derp, rates.bytes_per_second, rates.burst_bytes);
+    if (!r->o->is_tls)
+        return;
+    if (relay_load_tls(r->o, &r->key, &tls, &err) < 0) {
+        log_event(LOG_ERROR, "the certificate stays as it is", LOG_ERR(&err));
+        return;
+    }
+    http_server_set_tls(r->main, tls);
+    tls_server_unref(r->tls);
+    r->tls = tls;
+    log_event(LOG_INFO, "certificate and rate limits read again");
+}
+
+static int watch_signals(struct relay *r, struct err *err)
+{
+    timer_init(&r->ending, r->loops[0], end, r);
+    if (loop_on_signal(r->loops[0], SIGINT, on_signal, r, err) < 0 ||
+        loop_on_signal(r->loops[0], SIGTERM, on_signal, r, err) < 0 ||
+        loop_on_signal(r->loops[0], SIGHUP, on_reload, r, err) < 0)
+        return -(int)err->code;
+    return 0;
+}
+
+static int start_threads(struct relay *r, struct err *err)
+{
+    for (size_t i = 1; i < r->n_loops; i++)
+        if (loop_thread_start(r->loops[i], err) < 0)
+            return -(int)err->code;
+    r->threads_run = true;
+    return 0;
+}
+
+static int start(struct relay *r, struct err *err)
+{
+    int (*const steps[])(struct relay *, struct err *) = {
+        load_files, make_loops, open_ports, make_pool, open_relay, watch_signals, start_threads,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        int status = steps[i](r, err);
+
+        if (status < 0)
+            return status;
+    }
+    return 0;
+}
+
+/* ---- Stop ---- */
+
+static void stop(struct relay *r)
+{
+    for (size_t i = 1; i < r->n_loops && r->threads_run; i++) {
+        loop_stop(r->loops[i]);
+        loop_thread_join(r->loops[i]);
+    }
+    for (size_t i = 0; i < r->n_loops; i++) {
+        listener_close(r->listeners[i]);
+        listener_close(r->plain_listeners[i]);
+        stun_responder_close(r->stun[i]);
+    }
+    if (r->admission)
+        admission_stop(r->admission);
+    if (r->bootstrap)
+        bootstrap_stop(r->bootstrap);
+    worker_pool_free(r->pool);
+    for (size_t i = 0; i < r->n_loops; i++)
+        loop_free(r->loops[i]);
+    derp_server_free(r->derp);
+    http_server_free(r->main);
+    http_server_free(r->plain);
+    admission_free(r->admission);
+    bootstrap_free(r->bootstrap);
+    tls_server_unref(r->tls);
+    node_private_fini(&r->key);
+    mem_wipe(r->mesh_key, sizeof(r->mesh_key));
+}
+
+static void announce(const struct relay *r)
+{
+    AUTO_FINI(buf_fini) struct buf addr = BUF(256), key = BUF(256);
+    struct node_key public_key;
+
+    node_private_public(&r->key, &public_key);
+    ip_addrport_put(&addr, r->bound);
+    key_put_short(&key, public_key.b);
+    log_event(LOG_INFO, "relaying", LOG_TXT("version", HATSIZE_VERSION),
+              LOG_STR("listen", buf_str(&addr)), LOG_BOOL("tls", r->o->is_tls),
+              LOG_BOOL("stun", r->o->stun), LOG_BOOL("mesh", r->has_mesh_key),
+              LOG_BOOL("admission", r->admission != NULL), LOG_STR("key", buf_str(&key)),
+              LOG_U64("loops", r->n_loops));
+}
+
+/* A client is a socket; the usual limit is for programs with fewer. */
+static void allow_many_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int relay_run(const struct relay_options *o)
+{
+    struct relay *r = NEW(struct relay);
+    struct err err = {0};
+    int status;
+
+    r->o = o;
+    r->started_ms = clock_mono_ms();
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)umask(077);
+    allow_many_files();
+    status = start(r, &err);
+    if (status == 0) {
+        announce(r);
+        loop_run(r->loops[0]);
+    } else {
+        log_event(LOG_ERROR, "cannot start", LOG_ERR(&err));
+    }
+    stop(r);
+    mem_free(r);
+    return status == 0 ? 0 : 1;
+}
+
+static int start_log(const struct relay_options *o, struct err *err)
+{
+    enum log_level level = LOG_INFO;
+
+    if (!log_level_parse(o->log_level, &level))
+        return err_set(err, ERR_INVALID, "-log-level: \"%.*s\" is no level", STR_ARG(o->log_level));
+    if (!str_eq(o->log_format, STR("text")) && !str_eq(o->log_format, STR("json")))
+        return err_set(err, ERR_INVALID, "-log-format: neither text nor json");
+    log_init(level, str_eq(o->log_format, STR("json")) ? LOG_JSON : LOG_TEXT, -1);
+    return 0;
+}
+
+static int refuse(const struct err *err)
+{
+    (void)fprintf(stderr, "hatsize-derp: %s\nSee hatsize-derp -help.\n", err->text);
+    return 2;
+}
+
+int relay_main(int argc, char **argv)
+{
+    AUTO_FINI(relay_options_fini) struct relay_options o = {0};
+    AUTO_FINI(buf_fini) struct buf out = BUF((size_t)64 << 10);
+    struct err err = {0};
+
+    if (relay_options_parse(&o, argc, argv, &err) < 0)
+        return refuse(&err);
+    if (o.help)
+        relay_options_put_help(&out);
+    else if (o.version)
+        buf_put(&out, STR(HATSIZE_VERSION "\n"));
+    if (o.help || o.version) {
+        (void)fwrite(out.ptr, 1, out.len, stdout);
+        return 0;
+    }
+    if (relay_options_check(&o, &err) < 0 || start_log(&o, &err) < 0)
+        return refuse(&err);
+    return relay_run(&o);
+}
