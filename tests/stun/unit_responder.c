@@ -73,10 +73,52 @@ static void answers_each_family(void **state)
     answers_on("[::]:0", "[::1]:0", "::1");
 }
 
+/* As many sockets as loops on one port; each client is answered by one of them. */
+static void answers_on_every_loop(void **state)
+{
+    struct ip_addrport at = {.addr = IP_ADDR_V4(127, 0, 0, 1)};
+    struct stun_responder *responders[3] = {NULL}, *refused[1] = {NULL};
+    struct asker askers[16];
+    struct udp *udps[16];
+    struct loop *loops[3];
+    struct buf request = BUF(4096);
+    struct stun_txid txid;
+    struct err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(loop_new("test", &loops[i], &err), 0);
+    assert_int_equal(stun_responder_open_each(loops, 3, at, responders, &err), 0);
+    struct ip_addrport to = stun_responder_addr(responders[2]);
+
+    assert_true(ip_addrport_eq(to, stun_responder_addr(responders[0])));
+    /* Sharing is among these: nobody else gets the port, nor does this function twice. */
+    assert_true(stun_responder_open_each(loops, 1, to, refused, &err) < 0);
+    rand_bytes(txid.b, sizeof(txid.b));
+    stun_request_encode(&request, &txid);
+    for (size_t i = 0; i < ARRAY_LEN(udps); i++) {
+        askers[i] = (struct asker){.got = BUF(4096)};
+        assert_int_equal(udp_open(loops[0], at, on_receive, &askers[i], &udps[i], &err), 0);
+        udp_send(udps[i], to, buf_str(&request));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(udps); i++) {
+        for (int n = 0; n < 600 && askers[i].n == 0; n++)
+            loop_run_once(loops[n % 3], 1);
+        assert_int_equal(askers[i].n, 1);
+        buf_fini(&askers[i].got);
+    }
+    buf_fini(&request);
+    for (size_t i = 0; i < 3; i++) {
+        stun_responder_close(responders[i]);
+        loop_free(loops[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_each_family),
+        cmocka_unit_test(answers_on_every_loop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
