@@ -294,6 +294,24 @@ static bool check_filter(const struct decisions *in, const struct pool *pool, co
     return same;
 }
 
+/* The explanation begins with the decision. */
+static bool check_explain(const struct decisions *in, struct ip_addr src, struct ip_addr dst,
+                          bool want, char why[DECISIONS_WHY])
+{
+    struct buf out = BUF(0);
+    struct err err;
+    char a[64], b[64];
+    int status = policy_explain(in->policy, in->view, str_from(text_of(src, a)),
+                                str_from(text_of(dst, b)), 443, 6, &out, &err);
+    bool same = status == 0 && str_starts(buf_str(&out), want ? STR("ALLOWED") : STR("DENIED"));
+
+    if (!same)
+        (void)differs(why, "explaining %s -> %s tcp 443, naive %s: %.*s", a, b, want ? "yes" : "no",
+                      STR_ARG(buf_str(&out)));
+    buf_fini(&out);
+    return same;
+}
+
 /* policy_allows is about whoever dst belongs to or is routed by. */
 static bool check_allows(const struct decisions *in, const struct pool *pool,
                          char why[DECISIONS_WHY])
@@ -306,6 +324,10 @@ static bool check_allows(const struct decisions *in, const struct pool *pool,
         if (policy_allows(in->policy, src, dst, 6, 443) != want)
             return differs(why, "policy_allows %s -> %s tcp 443: %s, naive %s", text_of(src, a),
                            text_of(dst, b), want ? "no" : "yes", want ? "yes" : "no");
+        if (src.family == dst.family && owner_of(in->view, src) && owner_of(in->view, dst) &&
+            owner_of(in->view, src) != owner_of(in->view, dst) &&
+            !check_explain(in, src, dst, want, why))
+            return false;
     }
     return true;
 }
