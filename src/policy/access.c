@@ -214,6 +214,18 @@ static void put_other(struct buf *out, size_t start, int proto)
         buf_printf(out, "protocol %d", proto);
 }
 
+void access_drop_icmp(struct access *a)
+{
+    size_t n = 0;
+
+    if (run_of(a, PROTO_TCP).len == 0 && run_of(a, PROTO_UDP).len == 0)
+        return;
+    for (size_t i = 0; i < a->len; i++)
+        if (a->items[i].proto != PROTO_ICMP && a->items[i].proto != PROTO_ICMPV6)
+            a->items[n++] = a->items[i];
+    a->len = n;
+}
+
 void access_put(struct buf *out, const struct access *a)
 {
     struct run tcp = run_of(a, PROTO_TCP), udp = run_of(a, PROTO_UDP);
@@ -223,10 +235,8 @@ void access_put(struct buf *out, const struct access *a)
 
     if (a->len == 0)
         buf_put(out, STR("nothing"));
-    if (both && ping) {
+    if (both) {
         put_any_proto(out, tcp);
-    } else if (both) {
-        put_named(out, start, "tcp and udp", tcp);
     } else {
         put_named(out, start, "tcp", tcp);
         put_named(out, start, "udp", udp);

@@ -28,5 +28,8 @@ void access_settle(struct access *a);
 bool access_eq(const struct access *a, const struct access *b);
 /* What of settled x is not in settled y; `out` is neither of them. Settled. */
 void access_subtract(struct access *out, const struct access *x, const struct access *y);
-/* "any port", "port 5432", "tcp 22, 80-90; udp 53; icmp", "nothing". */
+/* Clients answer pings from wherever any port is open, so beside ports ICMP says nothing. */
+void access_drop_icmp(struct access *a);
+/* TCP and UDP alike, with ICMP or without, are just ports: "any port", "port 5432", "tcp 22, 80-90;
+ * udp 53; icmp", "nothing". */
 void access_put(struct buf *out, const struct access *a);

@@ -141,6 +141,14 @@ static void touch(struct diff *d, uint32_t from, uint32_t to)
     (void)map_put(d->touched, str_bytes(key, sizeof key), d);
 }
 
+static void find_difference(struct net *n)
+{
+    access_subtract(&n->come, &n->rights[AFTER].access, &n->rights[BEFORE].access);
+    access_subtract(&n->gone, &n->rights[BEFORE].access, &n->rights[AFTER].access);
+    access_drop_icmp(&n->come);
+    access_drop_icmp(&n->gone);
+}
+
 /* What differs in n->rights. */
 static bool put_difference(struct net *n, struct change_set *to, const char *suffix,
                            struct crowd from, struct crowd target)
@@ -150,8 +158,7 @@ static bool put_difference(struct net *n, struct change_set *to, const char *suf
 
     for (size_t i = 0; i < r[AFTER].caps.len && !caps; i++)
         caps = !str_eq(r[BEFORE].caps.items[i], r[AFTER].caps.items[i]);
-    access_subtract(&n->come, &r[AFTER].access, &r[BEFORE].access);
-    access_subtract(&n->gone, &r[BEFORE].access, &r[AFTER].access);
+    find_difference(n);
     put_access(to, &n->come, '+', suffix, from, target);
     put_access(to, &n->gone, '-', suffix, from, target);
     if (caps)
@@ -188,8 +195,7 @@ static bool has_family(const struct diff *d, uint32_t sg, uint32_t dg, int f)
 /* What differs in n->rights, to compare with. */
 static void put_difference_text(struct net *n, struct buf *out)
 {
-    access_subtract(&n->come, &n->rights[AFTER].access, &n->rights[BEFORE].access);
-    access_subtract(&n->gone, &n->rights[BEFORE].access, &n->rights[AFTER].access);
+    find_difference(n);
     buf_put(out, str_bytes(n->come.items, n->come.len * sizeof *n->come.items));
     buf_put_char(out, '/');
     buf_put(out, str_bytes(n->gone.items, n->gone.len * sizeof *n->gone.items));

@@ -13,7 +13,7 @@
 /* Lines of one kind that are written; the rest is counted. */
 #define EXPLAIN_LINES_MAX 8
 /* Pairs times links looked at; what is more is left out, and said so. */
-#define EXPLAIN_WORK_MAX ((size_t)2000000)
+#define EXPLAIN_WORK_MAX ((size_t)400000)
 
 /* A machine, or an address that no machine has. */
 struct end {

