@@ -410,6 +410,7 @@ static void ask_about_all(const struct policy_document *d, struct random_tailnet
     random_tailnet_step(t);
     const struct policy_input next = {d, t->view, p, t->changes.items, t->changes.len};
     AUTO(policy_unref) const struct policy *later = policy_compile(&next);
+    (void)policy_class_of(later, 1);
 }
 
 /* In the child. */
