@@ -163,14 +163,15 @@ class Host:
             self.procs.remove(proc)
 
     def block_direct(self):
-        """No UDP but to the server: what is left is the relay."""
-        server = self.world.the_server.host.ip
+        """Nothing but to the server and the relays: what is left is what these carry."""
+        hosts = [self.world.the_server.host.ip, *(relay.host.ip for relay in self.world.relays)]
+        allowed = "{ " + ", ".join(hosts) + " }"
         self.run("nft", "-f", "-", input=f"""
             table inet blockdirect {{
                 chain out {{ type filter hook output priority -10;
-                    oifname "eth*" ip daddr != {server} drop; }}
+                    oifname "eth*" ip daddr != {allowed} drop; }}
                 chain in {{ type filter hook input priority -10;
-                    iifname "eth*" ip saddr != {server} drop; }}
+                    iifname "eth*" ip saddr != {allowed} drop; }}
             }}""")
 
     def unblock_direct(self):
@@ -273,6 +274,70 @@ class Server:
 
     def tail(self, lines=40):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+
+class Relay:
+    """`hatsize-derp` on a host of its own, with a self-signed certificate that relay maps pin."""
+
+    def __init__(self, world, name):
+        self.world, self.name = world, name
+        self.host = Host(world, name)
+        self.dir = world.dir / name
+        self.dir.mkdir()
+        self.log = self.dir / "log"
+        self.proc, self.flags = None, ()
+        world.relays.append(self)
+        # Once without anybody, for the certificate and its hash.
+        self.start()
+        self.pin = re.search(r"CertName=(sha256-raw:[0-9a-f]{64})", self.text()).group(1)
+        self.stop()
+
+    def start(self, *flags):
+        """With these flags, or with those of the last time."""
+        self.flags = flags or self.flags
+        before = self.text().count(" relaying ")
+        self.proc = self.host.spawn(
+            self.world.hatsize.with_name("hatsize-derp"), "-c", self.dir / "key", "-certmode", "manual",
+            "-certdir", self.dir / "certs", "-hostname", self.host.ip, "-log-level", "debug", *self.flags,
+            log=self.log, env=self.world.sanitizer_env(self.dir / "sanitizer"))
+        wait_for(f"{self.name} relays", lambda: self.is_up(before), timeout=30)
+
+    def is_up(self, before):
+        if self.proc.poll() is not None:
+            raise Failure(f"the relay ended with {self.proc.returncode}:\n{self.tail()}")
+        return self.text().count(" relaying ") > before
+
+    def stop(self, sig=signal.SIGTERM):
+        self.host.end(self.proc, sig)
+
+    def node(self, region):
+        """Its lines in a relay map."""
+        return (f"      - name: {self.name}\n        regionid: {region}\n        hostname: {self.host.ip}\n"
+                f"        ipv4: {self.host.ip}\n        ipv6: none\n        certname: {self.pin}\n"
+                f"        stunport: 3478\n        derpport: 443\n        canport80: true\n")
+
+    def metric(self, name):
+        """A number of /metrics, which only its own machine may see."""
+        text = self.host.run("curl", "-sk", f"https://127.0.0.1/metrics").stdout
+        found = re.search(rf"^{re.escape(name)} (-?\d+)$", text, re.M)
+        return int(found.group(1)) if found else 0
+
+    def text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def tail(self, lines=30):
+        return "\n".join(self.text().splitlines()[-lines:])
+
+
+def relay_config(world, *regions):
+    """The server's configuration for relays of these regions, each (number, relays), and none of its own."""
+    text = "regions:\n"
+    for number, relays in regions:
+        text += (f"  {number}:\n    regionid: {number}\n    regioncode: r{number}\n    regionname: Region {number}\n"
+                 "    nodes:\n" + "".join(relay.node(number) for relay in relays))
+    path = world.dir / "relays.yaml"
+    path.write_text(text)
+    return f"derp:\n  server:\n    enabled: false\n  paths:\n    - {path}\n"
 
 
 class Client:
@@ -477,7 +542,7 @@ class World:
         self.clients_dirs = [pathlib.Path(c) for c in clients]
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hatsize-e2e-"))
         self.keep = keep
-        self.hosts, self.clients = [], []
+        self.hosts, self.clients, self.relays = [], [], []
         self.number = 0
         self.the_server = None
         self.bridge = Bridge(self, "net")
@@ -516,16 +581,20 @@ class World:
         """A further switch, for what lies behind a router."""
         return Bridge(self, name)
 
+    def relay(self, name):
+        return Relay(self, name)
+
     def check_server(self):
-        """No sanitizer had anything to say, no key is in the log."""
-        server = self.the_server
-        for path in server.dir.glob("sanitizer*"):
-            raise Failure(f"sanitizer report:\n{path.read_text()[:6000]}")
-        if server.log.exists():
-            text = server.log.read_text(errors="replace")
+        """No sanitizer had anything to say, no key is in a log."""
+        for relay in self.relays:
+            relay.stop()
+        for program in (self.the_server, *self.relays):
+            for path in program.dir.glob("sanitizer*"):
+                raise Failure(f"sanitizer report:\n{path.read_text()[:6000]}")
+            text = program.log.read_text(errors="replace") if program.log.exists() else ""
             leaked = re.search(r"privkey:[0-9a-f]|hskey-auth-[0-9a-f]{12}-[0-9a-f]|nodekey:[0-9a-f]{64}", text)
             if leaked:
-                raise Failure(f"the server's log holds a key: {leaked.group(0)[:24]}…")
+                raise Failure(f"a log holds a key: {leaked.group(0)[:24]}…")
 
     def remove(self):
         for client in self.clients:
@@ -543,6 +612,8 @@ class World:
         parts = []
         if self.the_server:
             parts.append(f"--- server log ---\n{self.the_server.tail()}")
+        for relay in self.relays:
+            parts.append(f"--- {relay.name} log ---\n{relay.tail()}")
         for client in self.clients:
             parts.append(f"--- {client.name} ({client.version}) log ---\n{client.tail()}")
         return "\n".join(parts)
