@@ -87,23 +87,19 @@ static void add_rights(struct net *n, const struct doors_of *of, uint32_t src_en
 
 /* ---- Changes ---- */
 
-/* No target: the devices of the same user. */
-static void put_access(struct change_set *to, const struct access *a, char sign, const char *suffix,
-                       struct crowd from, struct crowd target)
+static void put_access(struct change_set *to, const struct access *a, char sign, struct crowd from)
 {
-    struct buf text = BUF(0), verb = BUF(0);
+    struct buf text = BUF(0);
 
     if (a->len) {
-        buf_put(&verb, sign == '+' ? STR("may reach") : STR("may no longer reach"));
-        if (target.len == 0)
-            buf_put(&verb, STR(" their user's other machines"));
         buf_put(&text, STR("on "));
         access_put(&text, a);
-        buf_put(&text, str_from(suffix));
-        changes_add(to, sign, buf_str(&verb), buf_str(&text), from, target);
+        changes_add(to, sign,
+                    sign == '+' ? STR("may reach their user's other machines")
+                                : STR("may no longer reach their user's other machines"),
+                    buf_str(&text), from, (struct crowd){0});
     }
     buf_fini(&text);
-    buf_fini(&verb);
 }
 
 static bool texts_have(const struct texts *t, struct str text)
@@ -149,21 +145,40 @@ static void find_difference(struct net *n)
     access_drop_icmp(&n->gone);
 }
 
-/* What differs in n->rights. */
-static bool put_difference(struct net *n, struct change_set *to, const char *suffix,
-                           struct crowd from, struct crowd target)
+static bool caps_differ(const struct net *n)
 {
     const struct rights *r = n->rights;
-    bool caps = r[BEFORE].caps.len != r[AFTER].caps.len;
 
-    for (size_t i = 0; i < r[AFTER].caps.len && !caps; i++)
-        caps = !str_eq(r[BEFORE].caps.items[i], r[AFTER].caps.items[i]);
+    if (r[BEFORE].caps.len != r[AFTER].caps.len)
+        return true;
+    for (size_t i = 0; i < r[AFTER].caps.len; i++)
+        if (!str_eq(r[BEFORE].caps.items[i], r[AFTER].caps.items[i]))
+            return true;
+    return false;
+}
+
+/* What differs in n->rights, for devices of one user. */
+static bool put_own_difference(struct net *n, struct crowd from)
+{
     find_difference(n);
-    put_access(to, &n->come, '+', suffix, from, target);
-    put_access(to, &n->gone, '-', suffix, from, target);
-    if (caps)
-        put_caps(n, to, suffix, from, target);
-    return caps || n->come.len || n->gone.len;
+    put_access(n->own, &n->come, '+', from);
+    put_access(n->own, &n->gone, '-', from);
+    if (caps_differ(n))
+        put_caps(n, n->own, "", from, (struct crowd){0});
+    return caps_differ(n) || n->come.len || n->gone.len;
+}
+
+/* What differs in n->rights, between two groups. */
+static bool add_difference(struct net *n, const char *suffix, uint32_t sg, uint32_t dg)
+{
+    find_difference(n);
+    if (n->come.len)
+        deltas_add(n->deltas, '+', &n->come, suffix, sg, dg);
+    if (n->gone.len)
+        deltas_add(n->deltas, '-', &n->gone, suffix, sg, dg);
+    if (caps_differ(n))
+        put_caps(n, n->changes, suffix, n->d->src_groups[sg], n->d->dst_groups[dg]);
+    return caps_differ(n) || n->come.len || n->gone.len;
 }
 
 static bool is_itself(const struct diff *d, struct crowd from, struct crowd to)
@@ -233,8 +248,7 @@ static void compare_pair(struct net *n, uint32_t sg, uint32_t dg)
             continue;
         one = both && f == 0 && families_agree(n, sg, dg);
         (void)find_rights(n, sg, dg, f);
-        any |= put_difference(n, n->changes, both && !one ? suffixes[f] : "", d->src_groups[sg],
-                              d->dst_groups[dg]);
+        any |= add_difference(n, both && !one ? suffixes[f] : "", sg, dg);
     }
     if (any)
         touch(d, sg, dg);
@@ -313,7 +327,7 @@ static void compare_own(struct net *n, uint32_t i, uint32_t j)
         put_difference_text(n, &own);
         /* The same for everyone has been told. */
         if (!str_eq(buf_str(&plain), buf_str(&own))) {
-            if (put_difference(n, n->own, "", crowd_of(d, i), (struct crowd){0}))
+            if (put_own_difference(n, crowd_of(d, i)))
                 touch(d, i | 0x80000000u, j);
             else
                 put_kept(n, i);
@@ -344,10 +358,12 @@ void diff_net(struct diff *d)
     struct net n;
 
     net_init(&n, d);
+    n.deltas = deltas_new();
     n.changes = changes_new(d);
     n.own = changes_new(d);
     compare_groups(&n);
     compare_devices(&n);
+    deltas_put(n.deltas, &n);
     changes_put(n.changes);
     changes_put(n.own);
     net_fini(&n);

@@ -32,6 +32,8 @@ struct rights {
     struct texts caps;
 };
 
+struct deltas;
+
 struct net {
     struct diff *d;
     roaring_bitmap_t **sources[SIDES]; /* per source: ends */
@@ -39,6 +41,7 @@ struct net {
     size_t n_doors;
     struct sum *src_sums, *dst_sums; /* per end */
     struct doors_of *of_group[2];    /* per family: per destination group */
+    struct deltas *deltas;
     struct change_set *changes, *own;
     struct rights rights[SIDES];
     struct access gone, come;
@@ -48,3 +51,11 @@ struct net {
  * sets, and the diff's groups. */
 void net_init(struct net *n, struct diff *d);
 void net_fini(struct net *n);
+
+/* diff_widen.c: differences between groups, gathered by what differs. */
+MUST_USE struct deltas *deltas_new(void);
+/* `suffix` is a literal. */
+void deltas_add(struct deltas *d, char sign, const struct access *a, const char *suffix,
+                uint32_t from, uint32_t to);
+/* Adds them to n->changes, and frees. */
+void deltas_put(struct deltas *d, struct net *n);
