@@ -238,86 +238,102 @@ static void slow_case(struct bench *b, size_t at, const struct derp_load *what)
             run_load(b, "slow", t, &load, &f);
 }
 
-static void crowd_cases(struct bench *b)
+/* Whether a target takes part in a mode; begins its run if so. */
+static bool begin_mode(struct bench *b, enum derp_bench_mode mode, size_t target,
+                       struct derp_run *r)
+{
+    return b->o.modes & BIT(mode) && !b->o.targets[target].is_floor && begin(b, target, r);
+}
+
+static void idle_cases(struct bench *b)
 {
     struct derp_run r;
 
     for (size_t t = 0; t < b->o.n_targets; t++) {
-        const struct derp_bench_target *target = &b->o.targets[t];
+        if (!begin_mode(b, DERP_BENCH_IDLE, t, &r))
+            continue;
+        bool ok = derp_idle_run(&r, &b->tallies[t].idle);
 
-        if (b->o.modes & BIT(DERP_BENCH_IDLE) && !target->is_floor && begin(b, t, &r)) {
-            bool ok = derp_idle_run(&r, &b->tallies[t].idle);
-
-            after(b, &r, ok);
-            if (ok)
-                say_idle(b, target, &b->tallies[t].idle);
-        }
+        after(b, &r, ok);
+        if (ok)
+            say_idle(b, &b->o.targets[t], &b->tallies[t].idle);
     }
+}
+
+static void storm_cases(struct bench *b)
+{
+    struct derp_run r;
+
     for (size_t t = 0; t < b->o.n_targets; t++) {
-        const struct derp_bench_target *target = &b->o.targets[t];
+        if (!begin_mode(b, DERP_BENCH_STORM, t, &r))
+            continue;
+        bool ok = derp_storm_run(&r, &b->tallies[t].storm);
 
-        if (b->o.modes & BIT(DERP_BENCH_STORM) && !target->is_floor && begin(b, t, &r)) {
-            bool ok = derp_storm_run(&r, &b->tallies[t].storm);
-
-            after(b, &r, ok);
-            if (ok)
-                say_storm(b, target, &b->tallies[t].storm);
-        }
+        after(b, &r, ok);
+        if (ok)
+            say_storm(b, &b->o.targets[t], &b->tallies[t].storm);
     }
+}
+
+static void stun_cases(struct bench *b)
+{
+    struct derp_run r;
+
     for (size_t t = 0; t < b->o.n_targets; t++) {
-        const struct derp_bench_target *target = &b->o.targets[t];
+        if (!b->o.targets[t].has_stun || !begin_mode(b, DERP_BENCH_STUN, t, &r))
+            continue;
+        bool ok = derp_stun_run(&r, &b->tallies[t].stun);
 
-        if (b->o.modes & BIT(DERP_BENCH_STUN) && target->has_stun && begin(b, t, &r)) {
-            bool ok = derp_stun_run(&r, &b->tallies[t].stun);
-
-            after(b, &r, ok);
-            if (ok)
-                say_stun(b, target, &b->tallies[t].stun);
-        }
+        after(b, &r, ok);
+        if (ok)
+            say_stun(b, &b->o.targets[t], &b->tallies[t].stun);
     }
 }
 
 /* ---- Comparisons ---- */
 
-static void say_ratio(double first, double other)
+static void say_ratio(const char *what, double first, double other)
 {
     if (first > 0 && other > 0)
-        printf(" %9.2f", first / other);
-    else
-        printf(" %9s", "-");
+        printf("  %s %.2f", what, first / other);
 }
 
 static void compare_load(struct bench *b, size_t at, const struct derp_load *what)
 {
-    const struct derp_bench_options *o = &b->o;
+    for (size_t t = 1; t < b->o.n_targets; t++) {
+        const struct derp_load_figures *first = &b->tallies[0].load[at];
 
-    printf("%5zu pairs of %5zu bytes", what->pairs, what->size);
-    for (size_t t = 1; t < o->n_targets; t++) {
-        say_ratio(b->tallies[0].load[at].server_us, b->tallies[t].load[at].server_us);
-        say_ratio(b->tallies[0].load[at].p99_ms, b->tallies[t].paced[at].p99_ms);
+        printf("%-12.*s %3zu pairs of %4zu bytes:", STR_ARG(b->o.targets[t].name), what->pairs,
+               what->size);
+        say_ratio("packets per server CPU second", first->server_us,
+                  b->tallies[t].load[at].server_us);
+        say_ratio("p99", first->p99_ms, b->tallies[t].paced[at].p99_ms);
+        printf("\n");
     }
-    printf("\n");
 }
 
+/* How much better than the first; p99: its own when saturated, to theirs at that load. */
 static void compare(struct bench *b)
 {
     const struct derp_bench_options *o = &b->o;
+    const struct tally *first = &b->tallies[0];
 
-    printf("\nHow much better than %.*s, for each of", STR_ARG(o->targets[0].name));
-    for (size_t t = 1; t < o->n_targets; t++)
-        printf(" %.*s", STR_ARG(o->targets[t].name));
-    printf(":\npackets per server CPU second; its own p99 saturated to theirs at that load\n");
-    each_load(b, compare_load);
+    printf("\nHow many times better than %.*s (p99: that of its own saturation, to theirs at the "
+           "same load)\n",
+           STR_ARG(o->targets[0].name));
+    if (o->modes & BIT(DERP_BENCH_LOAD))
+        each_load(b, compare_load);
     for (size_t t = 1; t < o->n_targets; t++) {
-        const struct tally *a = &b->tallies[0], *c = &b->tallies[t];
+        const struct tally *other = &b->tallies[t];
 
-        printf("%-12.*s bytes per idle connection", STR_ARG(o->targets[t].name));
-        say_ratio(a->idle.rss_per_kib, c->idle.rss_per_kib);
-        printf(", CPU per connection in a storm");
-        say_ratio(a->storm.server_cpu / (double)MAX(a->storm.ready, (size_t)1),
-                  c->storm.server_cpu / (double)MAX(c->storm.ready, (size_t)1));
-        printf(", STUN answers per CPU second");
-        say_ratio(a->stun.server_us, c->stun.server_us);
+        if (o->targets[t].is_floor)
+            continue;
+        printf("%-12.*s", STR_ARG(o->targets[t].name));
+        say_ratio("memory per idle connection", first->idle.rss_per_kib, other->idle.rss_per_kib);
+        say_ratio("CPU per connection in a storm",
+                  first->storm.server_cpu / (double)MAX(first->storm.ready, (size_t)1),
+                  other->storm.server_cpu / (double)MAX(other->storm.ready, (size_t)1));
+        say_ratio("STUN answers per CPU second", first->stun.server_us, other->stun.server_us);
         printf("\n");
     }
 }
@@ -345,6 +361,7 @@ int bench_derp(const struct derp_bench_options *options)
     if (b.o.has_floor && !add_floor(&b.o))
         return 1;
     b.tallies = mem_alloc_array(b.o.n_targets, sizeof(*b.tallies));
+    idle_cases(&b);
     if (b.o.modes & BIT(DERP_BENCH_LOAD)) {
         say_load_title(&b, b.o.rate > 0 ? "At a given load" : "Saturated");
         each_load(&b, load_case);
@@ -357,7 +374,8 @@ int bench_derp(const struct derp_bench_options *options)
         say_load_title(&b, "Beside receivers that never read");
         each_load(&b, slow_case);
     }
-    crowd_cases(&b);
+    storm_cases(&b);
+    stun_cases(&b);
     if (b.o.n_targets > 1 && !b.o.json)
         compare(&b);
     if (b.o.has_floor)

@@ -18,10 +18,10 @@
 
 /* In this order, each for every target. */
 enum derp_bench_mode {
+    DERP_BENCH_IDLE,  /* memory per connection: first, while the server has not yet grown */
     DERP_BENCH_LOAD,  /* pairs: throughput, latency, CPU */
     DERP_BENCH_PACED, /* the same at the load the first target could carry in LOAD */
     DERP_BENCH_SLOW,  /* the same beside receivers that never read */
-    DERP_BENCH_IDLE,  /* memory per connection */
     DERP_BENCH_STORM, /* many connections at once, while a pair goes on */
     DERP_BENCH_STUN,
     DERP_BENCH_MODES

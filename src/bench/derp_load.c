@@ -3,11 +3,12 @@
  *
  *   connect --all ready--> warm up --> measure for run_ms --> stop sending, drain --> end
  *
- * A sender writes `burst` packets a turn of the loop, so that each write is one record and one
- * system call, and the turn then delivers what has come. Saturating, a pair keeps `window` packets
- * on their way: enough that the server always has work, and within what a relay must queue for a
- * receiver, so that what is measured is forwarding and not dropping. With a rate, packets leave
- * when they are due and are lost where the server drops them.
+ * Each write is `burst` packets, one TLS record and one system call, as if every sender were a
+ * program of its own that sends packet after packet. Saturating, a pair has up to `window` packets
+ * on their way; when half of them have come it fills the window again, writing in a row, and then
+ * the loop takes a turn and what has come is delivered. So the server always has work, and little
+ * is dropped: what is measured is forwarding. With a rate, packets leave when they are due and are
+ * lost where the server drops them.
  *
  * Latency is from before the write to the receiver's callback, on one clock of one process; so it
  * has in it the time the generator itself takes for a turn.
@@ -36,7 +37,8 @@ struct pair {
     uint64_t given_up; /* numbers below are not on their way any more */
     uint64_t progress_ns;
     uint64_t due_ns;
-    bool owes_slow; /* the next packet is for a receiver that never reads */
+    bool is_filling; /* its window, which was half empty or more */
+    bool owes_slow;  /* the next packet is for a receiver that never reads */
     uint64_t sent_slow;
 };
 
@@ -128,56 +130,51 @@ static void send_slow(struct pair *p, uint64_t now)
     p->owes_slow = false;
 }
 
-/* Whether it may send on at once. */
-static bool pump_saturating(struct pair *p, uint64_t now)
+/* Whether a packet is to go out now. */
+static bool is_due(struct pair *p, uint64_t now)
 {
     size_t window = p->load->run->o->window, burst = p->load->run->o->burst;
     uint64_t under_way = on_the_way(p);
 
-    if (under_way + burst <= window || under_way == 0) {
-        if (under_way == 0)
-            p->progress_ns = now;
-        send_burst(p, burst, now);
-        return p->owes_slow || under_way + 2 * burst <= window;
-    }
-    if (now - p->progress_ns > STALL_NS) {
-        p->given_up = p->sent;
+    if (p->load->interval_ns > 0) {
+        if (now < p->due_ns)
+            return false;
+        if (now - p->due_ns > BEHIND_NS)
+            p->due_ns = now;
+        p->due_ns += p->load->interval_ns * burst;
         return true;
     }
-    return false;
+    if (under_way > 0 && now - p->progress_ns > STALL_NS) {
+        p->given_up = p->sent;
+        under_way = 0;
+    }
+    if (under_way == 0)
+        p->progress_ns = now;
+    p->is_filling = under_way == 0 ||
+                    (under_way + burst <= window && (p->is_filling || 2 * under_way <= window));
+    return p->is_filling;
 }
 
-static bool pump_paced(struct pair *p, uint64_t now)
+/* One sender's writes in a row; whether there were any. */
+static bool pump(struct pair *p)
 {
-    size_t burst = p->load->run->o->burst;
+    struct load *l = p->load;
+    size_t writes = 0;
 
-    if (now < p->due_ns)
-        return false;
-    if (now - p->due_ns > BEHIND_NS)
-        p->due_ns = now;
-    p->due_ns += p->load->interval_ns * burst;
-    send_burst(p, burst, now);
-    return p->owes_slow || now >= p->due_ns;
-}
-
-static bool pump(struct load *l)
-{
-    bool more = false;
-
-    for (size_t i = 0; i < l->what->pairs; i++) {
-        struct pair *p = &l->pairs[i];
+    while (writes < l->run->o->window && p->sender.is_ready &&
+           derp_peer_pending(&p->sender) <= PENDING_MAX) {
         uint64_t now = clock_mono_ns();
 
-        if (!p->sender.is_ready || derp_peer_pending(&p->sender) > PENDING_MAX)
-            continue;
-        if (p->owes_slow) {
+        if (p->owes_slow)
             send_slow(p, now);
-            more = true;
-        } else if (l->interval_ns > 0 ? pump_paced(p, now) : pump_saturating(p, now)) {
-            more = true;
-        }
+        else if (is_due(p, now))
+            send_burst(p, l->run->o->burst, now);
+        else
+            break;
+        loop_flush(l->run->loop);
+        writes++;
     }
-    return more;
+    return writes > 0;
 }
 
 /* False: the run ended early. */
@@ -186,11 +183,16 @@ static bool pump_for(struct load *l, int64_t ms)
     uint64_t until = clock_mono_ns() + (uint64_t)ms * 1000000;
 
     while (clock_mono_ns() < until) {
-        bool more = pump(l);
+        bool any = false;
 
-        if (!derp_run_turn(l->run, more ? 0 : 1))
-            return false;
-        if (l->run->closed > 0 && l->what->slow == 0)
+        for (size_t i = 0; i < l->what->pairs; i++) {
+            if (!pump(&l->pairs[i]))
+                continue;
+            any = true;
+            if (!derp_run_turn(l->run, 0))
+                return false;
+        }
+        if ((!any && !derp_run_turn(l->run, 1)) || (l->run->closed > 0 && l->what->slow == 0))
             return false;
     }
     return true;

@@ -362,6 +362,15 @@ void loop_run_once(struct loop *loop, int ms)
     current_loop = outside;
 }
 
+void loop_flush(struct loop *loop)
+{
+    struct loop *outside = current_loop;
+
+    current_loop = loop;
+    run_deferred(loop);
+    current_loop = outside;
+}
+
 static void *thread_main(void *arg)
 {
     struct loop *loop = arg;

@@ -49,6 +49,11 @@ MUST_USE int loop_on_signal(struct loop *loop, int signo, void (*fn)(void *user,
                             void *user, struct err *err);
 /* Tests: one round, not waiting longer than `ms`. */
 void loop_run_once(struct loop *loop, int ms);
+/*
+ * Benches: writes now what streams have been given since the last round, instead of at the end of
+ * the next one. Only between rounds of loop_run_once.
+ */
+void loop_flush(struct loop *loop);
 
 /*
  * A one-shot timer, embedded where it is needed; costs nothing while not started. Resolution is
