@@ -48,11 +48,12 @@ struct derp_bench_options {
     size_t pairs[DERP_BENCH_LIST_MAX], n_pairs;
     size_t sizes[DERP_BENCH_LIST_MAX], n_sizes; /* bytes of a packet */
     size_t rate;                                /* packets per second, all pairs; 0: saturate */
-    size_t window;   /* when saturating: packets of a pair on their way */
-    size_t burst;    /* packets in one write */
-    size_t slow;     /* receivers that never read */
-    size_t idle;     /* connections */
-    size_t storm;    /* connections */
+    size_t window; /* when saturating: packets of a pair on their way */
+    size_t burst;  /* packets in one write, and so in one TLS record */
+    bool gather;   /* what a sender writes in a row goes to the kernel at once: a cheap generator */
+    size_t slow;   /* receivers that never read */
+    size_t idle;   /* connections */
+    size_t storm;  /* connections */
     int64_t run_ms;  /* each case */
     int64_t warm_ms; /* before it */
     int64_t limit_ms;

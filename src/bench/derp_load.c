@@ -171,9 +171,12 @@ static bool pump(struct pair *p)
             send_burst(p, l->run->o->burst, now);
         else
             break;
-        loop_flush(l->run->loop);
+        if (!l->run->o->gather)
+            loop_flush(l->run->loop);
         writes++;
     }
+    if (writes > 0 && l->run->o->gather)
+        loop_flush(l->run->loop);
     return writes > 0;
 }
 

@@ -159,6 +159,22 @@ static bool parse_value(struct derp_bench_options *o, const char *option, struct
     return complain(complaint, option, "is no option");
 }
 
+static bool parse_flag(struct derp_bench_options *o, struct str name)
+{
+    const struct {
+        const char *name;
+        bool *out;
+    } flags[] = {{"--json", &o->json}, {"--floor", &o->has_floor}, {"--gather", &o->gather}};
+
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        if (!str_eq(name, str_from(flags[i].name)))
+            continue;
+        *flags[i].out = true;
+        return true;
+    }
+    return false;
+}
+
 bool derp_bench_parse(int argc, char *const *argv, struct derp_bench_options *o,
                       struct buf *complaint)
 {
@@ -179,11 +195,8 @@ bool derp_bench_parse(int argc, char *const *argv, struct derp_bench_options *o,
         struct str name = str_from(argv[i]);
         bool is_targets = false;
 
-        if (str_eq(name, STR("--json")) || str_eq(name, STR("--floor"))) {
-            o->json = o->json || str_eq(name, STR("--json"));
-            o->has_floor = o->has_floor || str_eq(name, STR("--floor"));
+        if (parse_flag(o, name))
             continue;
-        }
         if (i + 1 == argc)
             return complain(complaint, argv[i], "wants a value, or is no option");
         i++;
