@@ -75,6 +75,9 @@ void loop_close_all(struct loop *loop);
 
 struct stream_ops {
     void (*write)(struct stream *s, struct str data);
+    /* Where to append instead of writing, and that it was done; both NULL: not to be had. */
+    struct buf *(*write_begin)(struct stream *s);
+    void (*write_end)(struct stream *s);
     size_t (*pending)(const struct stream *s);
     /* s->read_stopped has changed. */
     void (*update_reading)(struct stream *s);
@@ -112,6 +115,12 @@ void stream_init(struct stream *s, struct loop *loop, const struct stream_ops *o
 /* Data came: to the consumer, or kept while it does not read. May end the stream; check the state
  * after. */
 void stream_deliver(struct stream *s, struct str data);
+/*
+ * For layers: where to append what is to be written, saving a copy; stream_write_end follows.
+ * NULL: use stream_write. What is queued is for the caller to bound.
+ */
+struct buf *stream_write_begin(struct stream *s);
+void stream_write_end(struct stream *s);
 /* The queue is empty. */
 void stream_drained(struct stream *s);
 /* Peer gone or broken: begins the end. err NULL: in order, and then what came before comes first.

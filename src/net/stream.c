@@ -102,6 +102,19 @@ void stream_write(struct stream *s, struct str data)
     s->ops->write(s, data);
 }
 
+struct buf *stream_write_begin(struct stream *s)
+{
+    if (s->state != STREAM_OPEN || !s->ops->write_begin)
+        return NULL;
+    s->wants_writable = true;
+    return s->ops->write_begin(s);
+}
+
+void stream_write_end(struct stream *s)
+{
+    s->ops->write_end(s);
+}
+
 void stream_drained(struct stream *s)
 {
     if (s->state != STREAM_OPEN || !s->wants_writable || s->ops->pending(s) > 0)

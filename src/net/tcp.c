@@ -181,6 +181,21 @@ static void tcp_write(struct stream *s, struct str data)
         loop_defer(s->loop, &t->flush);
 }
 
+static struct buf *tcp_write_begin(struct stream *s)
+{
+    struct tcp *t = CONTAINER_OF(s, struct tcp, stream);
+
+    return t->write_failed ? NULL : &t->out;
+}
+
+static void tcp_write_end(struct stream *s)
+{
+    struct tcp *t = CONTAINER_OF(s, struct tcp, stream);
+
+    if (t->out.len > 0 && t->in_flight.len == 0)
+        loop_defer(s->loop, &t->flush);
+}
+
 static void on_uv_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     struct tcp *t = handle->data;
@@ -218,6 +233,8 @@ static void tcp_update_reading(struct stream *s)
 }
 
 static const struct stream_ops tcp_ops = {.write = tcp_write,
+                                          .write_begin = tcp_write_begin,
+                                          .write_end = tcp_write_end,
                                           .pending = tcp_pending,
                                           .update_reading = tcp_update_reading,
                                           .close = tcp_close,

@@ -1,8 +1,11 @@
 /*
- * TLS as a layer, over OpenSSL with memory BIOs.
+ * TLS as a layer, over OpenSSL with memory BIOs; once a server's TLS 1.3 handshake is done, over
+ * records of our own (record_internal.h).
  *
- *   below --bytes--> BIO in --> SSL --> plain --> consumer
- *   below <--bytes-- BIO out <- SSL <-- plain <-- consumer
+ *   below --bytes--> BIO in --> SSL --> plain --> consumer        below --bytes--> record --> ...
+ *   below <--bytes-- BIO out <- SSL <-- plain <-- consumer        below <--bytes-- record <-- ...
+ *
+ *   SSL with the handshake done --take_over: secrets, what is in BIO in--> record; SSL is freed
  *
  * Plain text written before the handshake is done waits in `early`. Whatever has come is decrypted
  * at once; what a consumer that does not read is owed waits with the stream (stream_deliver).
@@ -21,6 +24,7 @@
 
 #include "core/metric.h"
 #include "net/layer_internal.h"
+#include "net/record_internal.h"
 #include "net/tls_internal.h"
 
 static struct metric handshakes =
@@ -29,6 +33,12 @@ static struct metric failed = METRIC_COUNTER("hatsize_tls_handshakes_failed_tota
                                              "TLS handshakes that failed as a server.");
 
 #define ANSWERS_MAX ((size_t)64 << 10) /* bytes queued that nobody here has written */
+
+/* Of the handshake, until its end. */
+struct secrets {
+    struct record_options options;
+    bool has_in, has_out;
+};
 
 struct tls_server {
     struct ref ref;
@@ -42,7 +52,10 @@ struct tls_client {
 
 struct tls {
     struct layer layer;
-    SSL *ssl;
+    SSL *ssl;                /* NULL when there is `record` */
+    struct secrets *secrets; /* NULL: none are collected */
+    struct record *record;
+    struct buf in;             /* the record that is not whole yet; only with `record` */
     struct tls_server *server; /* NULL for clients */
     struct buf early;
     struct timer limit;
@@ -118,10 +131,245 @@ static bool pin_is_right(const struct tls *t)
     return same;
 }
 
+/* ---- Records of our own ---- */
+
+/* Where sealed records go: `own` when the stream below has no place for them. */
+static struct buf *out_begin(struct tls *t, struct buf *own)
+{
+    struct buf *below = t->layer.below ? stream_write_begin(t->layer.below) : NULL;
+
+    *own = BUF((size_t)1 << 40);
+    return below ? below : own;
+}
+
+static void out_end(struct tls *t, const struct buf *out, struct buf *own)
+{
+    if (out != own)
+        stream_write_end(t->layer.below);
+    else if (t->layer.below)
+        stream_write(t->layer.below, buf_str(own));
+    buf_fini(own);
+}
+
+static void seal(struct tls *t, enum record_type type, struct str data)
+{
+    struct buf own, *out = out_begin(t, &own);
+    struct err err = {0};
+    int status = record_seal(t->record, type, data, out, &err);
+
+    out_end(t, out, &own);
+    if (status < 0)
+        stream_fail(&t->layer.stream, &err);
+}
+
+static void broken_record(struct tls *t, uint8_t alert)
+{
+    const char text[] = {2, (char)alert}; /* fatal */
+    struct err err = {0};
+
+    IGNORE(err_set(&err, ERR_IO, "reading TLS: the peer broke the protocol (alert %u)", alert));
+    t->has_alert = true;
+    seal(t, RECORD_ALERT, str_bytes(text, sizeof(text)));
+    stream_fail(&t->layer.stream, &err);
+}
+
+static void on_alert(struct tls *t, struct str content)
+{
+    struct err err = {0};
+    uint8_t what = content.len == 2 ? (uint8_t)content.ptr[1] : RECORD_DECODE_ERROR;
+
+    if (content.len != 2) {
+        broken_record(t, RECORD_DECODE_ERROR);
+    } else if (what == RECORD_CLOSE_NOTIFY) {
+        stream_fail(&t->layer.stream, NULL);
+    } else if (what != RECORD_USER_CANCELED) {
+        IGNORE(err_set(&err, ERR_IO, "reading TLS: the peer sent alert %u", what));
+        stream_fail(&t->layer.stream, &err);
+    }
+}
+
+static void on_handshake_record(struct tls *t, struct str content)
+{
+    bool answer = false;
+    uint8_t alert = 0;
+    struct err err = {0};
+
+    if (record_on_handshake(t->record, content, !t->server, &answer, &alert) < 0) {
+        broken_record(t, alert);
+        return;
+    }
+    if (!answer)
+        return;
+    struct buf own, *out = out_begin(t, &own);
+    size_t was = out->len;
+    bool is_queued = layer_pending(&t->layer.stream) > 0;
+    int status = record_update(t->record, out, &err);
+    size_t n = out->len - was;
+
+    out_end(t, out, &own);
+    t->answers = is_queued ? t->answers + n : n;
+    if (status == 0 && t->answers > ANSWERS_MAX)
+        status = err_set(&err, ERR_LIMIT, "the peer asks TLS for answers and does not read them");
+    if (status < 0)
+        stream_fail(&t->layer.stream, &err);
+}
+
+/* Moves to `in` what its record lacks: of the header first, then of the rest. */
+static struct str complete(struct tls *t, struct str *data)
+{
+    for (int i = 0; i < 2 && data->len > 0; i++) {
+        size_t want = MIN(record_wants(buf_str(&t->in)), RECORD_MAX);
+        size_t n = MIN(want - MIN(want, t->in.len), data->len);
+
+        buf_put(&t->in, str_sub(*data, 0, n));
+        *data = str_from_index(*data, n);
+    }
+    return buf_str(&t->in);
+}
+
+/* What a record brought besides data: `content` is at the end of what is filled. */
+static void on_message(struct tls *t, uint8_t type, struct str content)
+{
+    if (type == RECORD_ALERT)
+        on_alert(t, content);
+    else
+        on_handshake_record(t, content);
+}
+
+/*
+ * Everything that can be opened: straight from where it was read to the plain buffer, and from
+ * there to the consumer, as few pieces as the buffer allows.
+ */
+static void open_records(struct tls *t, struct str data, char *plain)
+{
+    struct stream *s = &t->layer.stream;
+    size_t filled = 0;
+
+    while (s->state == STREAM_OPEN) {
+        bool is_kept = t->in.len > 0;
+        struct str cur = is_kept ? complete(t, &data) : data;
+        struct record_content got = {0};
+        uint8_t alert = 0;
+        enum record_opened opened =
+            record_open(t->record, cur, plain + filled, READ_BUFFER - filled, &got, &alert);
+
+        if (opened == RECORD_MORE && !is_kept) {
+            buf_put(&t->in, data);
+            data = STR_NONE;
+        }
+        if (opened == RECORD_OK && is_kept)
+            buf_fini(&t->in);
+        else if (opened == RECORD_OK)
+            data = str_from_index(data, got.used);
+        if (opened == RECORD_OK && got.type == RECORD_DATA && got.len > 0) {
+            filled += got.len;
+            continue;
+        }
+        if (filled > 0)
+            stream_deliver(s, str_bytes(plain, filled));
+        if (s->state != STREAM_OPEN || opened == RECORD_MORE)
+            break;
+        if (opened == RECORD_BROKEN)
+            broken_record(t, alert);
+        else if (opened == RECORD_OK && got.type != RECORD_DATA)
+            on_message(t, got.type, str_bytes(plain + filled, got.len));
+        filled = 0;
+    }
+}
+
+static void read_records(struct tls *t, struct str data)
+{
+    struct loop *loop = t->layer.stream.loop;
+    char *plain = TAKE(loop->plain_buffer); /* TLS inside TLS brings its own */
+
+    if (!plain)
+        plain = mem_alloc(READ_BUFFER);
+    open_records(t, data, plain);
+    if (loop->plain_buffer)
+        mem_free(plain);
+    else
+        loop->plain_buffer = plain;
+}
+
+static void secrets_free(struct secrets *s)
+{
+    if (!s)
+        return;
+    mem_wipe(s, sizeof(*s));
+    mem_free(s);
+}
+
+/*
+ * Counts the records that wait to be sent and are sealed with the secret that the connection keeps:
+ * the tickets, which the server sends last of all. False: something else is there.
+ */
+static bool count_tickets(struct tls *t, uint64_t *n)
+{
+    char *data = NULL;
+    long len = BIO_get_mem_data(SSL_get_wbio(t->ssl), &data);
+    struct str rest = str_bytes(data, len > 0 ? (size_t)len : 0);
+
+    for (*n = 0; rest.len > 0; ++*n) {
+        if (rest.len < RECORD_HEADER || rest.ptr[0] != RECORD_DATA || rest.len < record_wants(rest))
+            return false;
+        rest = str_from_index(rest, record_wants(rest));
+    }
+    return true;
+}
+
+/* The handshake is done. From now on OpenSSL is not needed, if all is as it should be. */
+static void take_over(struct tls *t, uint64_t sent)
+{
+    struct secrets *s = TAKE(t->secrets);
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
+    struct err err = {0};
+
+    if (s && s->has_in && s->has_out && cipher && SSL_version(t->ssl) == TLS1_3_VERSION &&
+        SSL_has_pending(t->ssl) == 0) {
+        char *rest = NULL;
+        long len = BIO_get_mem_data(SSL_get_rbio(t->ssl), &rest);
+
+        s->options.suite = SSL_CIPHER_get_protocol_id(cipher);
+        s->options.out_seq = sent;
+        if (record_new(&s->options, &t->record, &err) == 0) {
+            t->in = BUF((size_t)1 << 40); /* `complete` bounds it */
+            buf_put(&t->in, str_bytes(rest, len > 0 ? (size_t)len : 0));
+            SSL_free(TAKE(t->ssl));
+        }
+    }
+    secrets_free(s);
+}
+
+/* OpenSSL tells secrets as lines of text: which, whose (its random number), the secret. */
+static void on_secret(const SSL *ssl, const char *line)
+{
+    struct tls *t = SSL_get_app_data(ssl);
+    struct secrets *s = t ? t->secrets : NULL;
+    struct str in_name = STR("CLIENT_TRAFFIC_SECRET_0"), out_name = STR("SERVER_TRAFFIC_SECRET_0");
+    struct str which, whose, secret;
+
+    if (!s || !str_split(str_from(line), ' ', &which, &whose) ||
+        !str_split(whose, ' ', &whose, &secret) || secret.len / 2 > RECORD_SECRET_MAX)
+        return;
+    if (str_eq(which, in_name))
+        s->has_in = hex_decode(secret, s->options.in_secret, secret.len / 2);
+    else if (str_eq(which, out_name))
+        s->has_out = hex_decode(secret, s->options.out_secret, secret.len / 2);
+    else
+        return;
+    s->options.secret_len = secret.len / 2;
+}
+
+/* ---- Writing, the handshake ---- */
+
 static void write_plain(struct tls *t, struct str data)
 {
     size_t wrote = 0;
 
+    if (t->record) {
+        seal(t, RECORD_DATA, data);
+        return;
+    }
     ERR_clear_error();
     while (data.len > 0) {
         if (SSL_write_ex(t->ssl, data.ptr, data.len, &wrote) != 1) {
@@ -136,8 +384,12 @@ static void write_plain(struct tls *t, struct str data)
 /* Closing after what is queued begins here, or when the handshake is done. */
 static void say_goodbye(struct tls *t)
 {
-    (void)SSL_shutdown(t->ssl);
-    send_out(t);
+    if (t->record) {
+        seal(t, RECORD_ALERT, STR("\x01\0")); /* a warning: close_notify */
+    } else {
+        (void)SSL_shutdown(t->ssl);
+        send_out(t);
+    }
     layer_close(&t->layer.stream);
 }
 
@@ -177,7 +429,12 @@ static bool handshake(struct tls *t)
         broken(t, "TLS handshake");
         return false;
     }
+    uint64_t sent = 0;
+    bool can_take_over = status == 1 && t->server && count_tickets(t, &sent);
+
     send_out(t);
+    if (can_take_over)
+        take_over(t, sent);
     if (status == 1)
         become_ready(t);
     return t->is_ready && t->layer.stream.state == STREAM_OPEN;
@@ -228,12 +485,25 @@ static void on_data(struct layer *l, struct str data)
 {
     struct tls *t = CONTAINER_OF(l, struct tls, layer);
 
+    if (t->record) {
+        read_records(t, data);
+        return;
+    }
     if (BIO_write(SSL_get_rbio(t->ssl), data.ptr, (int)data.len) != (int)data.len) {
         broken(t, "buffering TLS");
         return;
     }
-    if (t->is_ready || handshake(t))
+    if (!t->is_ready && !handshake(t))
+        return;
+    if (!t->record) {
         read_plain(t);
+        return;
+    }
+    struct buf rest = t->in; /* came together with the end of the handshake */
+
+    t->in = BUF(rest.limit);
+    read_records(t, buf_str(&rest));
+    buf_fini(&rest);
 }
 
 static void tls_write(struct stream *s, struct str data)
@@ -294,6 +564,9 @@ static void tls_free(struct stream *s)
         metric_add(&failed, 1);
     layer_fini(&t->layer);
     SSL_free(t->ssl);
+    secrets_free(t->secrets);
+    record_free(t->record);
+    buf_fini(&t->in);
     tls_server_unref(t->server);
     if (t->early.ptr)
         mem_wipe(t->early.ptr, t->early.cap);
@@ -325,6 +598,8 @@ static bool is_cut(const struct layer *l)
 {
     const struct tls *t = CONTAINER_OF_CONST(l, struct tls, layer);
 
+    if (t->record)
+        return t->in.len > 0;
     return !t->is_ready || SSL_has_pending(t->ssl) == 1;
 }
 
@@ -430,6 +705,7 @@ int tls_server_new(const struct tls_server_options *options, struct tls_server *
         (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_security_level(ctx, 1); /* the meta certificate is not ours to judge */
         SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+        SSL_CTX_set_keylog_callback(ctx, on_secret);
         status = use_cert(ctx, options->cert_pem, err);
     }
     if (status == 0)
@@ -469,6 +745,8 @@ struct stream *tls_accept(struct tls_server *server, struct stream *below)
     struct tls *t = tls_new(ssl, below);
 
     t->server = tls_server_ref(server);
+    t->secrets = NEW(struct secrets);
+    (void)SSL_set_app_data(ssl, t);
     return &t->layer.stream;
 }
 
