@@ -12,6 +12,7 @@
 #include "derp/server_internal.h"
 
 #define PING_MAX 1000
+#define PRESENT_MAX 1024 /* now 51 bytes, with room to grow */
 
 enum verdict { TAKE_IT, SKIP_IT, BREAKS };
 
@@ -20,9 +21,27 @@ static enum verdict within(size_t len, size_t min, size_t max)
     return len >= min && len <= max ? TAKE_IT : BREAKS;
 }
 
+/* The same where the other end is the relay. */
+static enum verdict judge_link(const struct session *c, uint8_t type, size_t len)
+{
+    bool is_login = c->state == SESSION_LOGIN;
+
+    if (type == DERP_SERVER_KEY && is_login)
+        return within(len, KEY_BYTES, DERP_SERVER_KEY_MAX);
+    if (type == DERP_SERVER_INFO && is_login)
+        return within(len, BOX_OVERHEAD, DERP_SERVER_INFO_MAX);
+    if ((type == DERP_PEER_PRESENT || type == DERP_PEER_GONE) && !is_login)
+        return within(len, KEY_BYTES, PRESENT_MAX);
+    if (type == DERP_PING && !is_login)
+        return within(len, 8, PING_MAX);
+    return len <= DERP_FRAME_MAX ? SKIP_IT : BREAKS;
+}
+
 /* What a frame's header deserves, before its payload is kept. */
 static enum verdict judge(const struct session *c, uint8_t type, size_t len)
 {
+    if (c->link)
+        return judge_link(c, type, len);
     if (c->state == SESSION_LOGIN)
         return type == DERP_CLIENT_INFO
                    ? within(len, KEY_BYTES + BOX_OVERHEAD, DERP_CLIENT_INFO_MAX)
@@ -39,7 +58,8 @@ static enum verdict judge(const struct session *c, uint8_t type, size_t len)
                           : BREAKS;
     case DERP_CLOSE_PEER:
         return c->is_mesh ? within(len, KEY_BYTES, KEY_BYTES) : BREAKS;
-    case DERP_WATCH_CONNS: /* relays of one region do not find each other through this one yet */
+    case DERP_WATCH_CONNS:
+        return c->is_mesh ? within(len, 0, 0) : BREAKS;
     case DERP_CLIENT_INFO: /* it is logged in */
         return BREAKS;
     default:

@@ -206,6 +206,11 @@ void outbox_on_writable(struct session *c)
     refill(c);
 }
 
+bool outbox_has_room(struct session *c)
+{
+    return backlog(c) < BACKLOG_MAX;
+}
+
 bool outbox_is_idle(const struct session *c)
 {
     return c->outbox.out.len == 0 && !c->outbox.queue && stream_pending(c->stream) == 0;

@@ -77,7 +77,7 @@ struct peer *registry_find(struct derp_server *s, const struct node_key *key)
     struct shard *shard = lock(s, key);
     struct peer *peer = map_find(shard->peers, node_key_str(key));
 
-    if (peer && where_of(peer) != 0)
+    if (peer && (where_of(peer) != 0 || peer->n_vias > 0))
         peer->refs++;
     else
         peer = NULL;
@@ -97,6 +97,7 @@ void registry_unref(struct derp_server *s, struct peer *peer)
     unlock(shard);
     if (is_last) {
         mem_free(peer->conns);
+        mem_free(peer->vias);
         mem_free(peer);
     }
 }
@@ -172,7 +173,7 @@ bool registry_leave(struct derp_server *s, struct peer *peer, session_id id, str
     IGNORE(remove_conn(peer, id)); /* not there if it was the oldest of too many */
     if (where_of(peer) == id)
         set_where(peer, peer->n_conns ? peer->conns[peer->n_conns - 1] : 0);
-    bool is_last = peer->n_conns == 0;
+    bool is_last = peer->n_conns == 0 && peer->n_vias == 0;
 
     if (is_last) {
         *heard = peer->heard;
@@ -183,6 +184,122 @@ bool registry_leave(struct derp_server *s, struct peer *peer, session_id id, str
     unlock(shard);
     return is_last;
 }
+
+void registry_note(struct derp_server *s, struct peer *peer, struct ip_addrport from, uint8_t flags)
+{
+    struct shard *shard = lock(s, &peer->key);
+
+    peer->from = from;
+    peer->flags = flags;
+    unlock(shard);
+}
+
+bool registry_is_here(struct derp_server *s, const struct node_key *key,
+                      struct derp_peer_present *out)
+{
+    struct shard *shard = lock(s, key);
+    const struct peer *peer = map_find(shard->peers, node_key_str(key));
+    bool is_here = peer && peer->n_conns > 0;
+
+    if (is_here) {
+        out->from = peer->from;
+        out->flags = peer->flags;
+    }
+    unlock(shard);
+    return is_here;
+}
+
+void registry_each_here(struct derp_server *s, void (*fn)(void *user, const struct node_key *key),
+                        void *user)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *shard = &s->shards[i];
+        size_t at = 0, n = 0;
+        struct str key;
+        void *peer = NULL;
+
+        (void)pthread_mutex_lock(&shard->lock->mutex);
+        struct node_key *keys = mem_alloc_array(map_len(shard->peers), sizeof(*keys));
+
+        while (map_next(shard->peers, &at, &key, &peer))
+            if (((const struct peer *)peer)->n_conns > 0)
+                keys[n++] = ((const struct peer *)peer)->key;
+        unlock(shard);
+        for (size_t k = 0; k < n; k++)
+            fn(user, &keys[k]);
+        mem_free(keys);
+    }
+}
+
+/* ---- Through the mesh ---- */
+
+static void set_via(struct peer *peer)
+{
+    atomic_store_explicit(&peer->via, peer->n_vias ? peer->vias[0] : 0, memory_order_release);
+}
+
+bool registry_add_via(struct derp_server *s, struct peer *peer, session_id link)
+{
+    struct shard *shard = lock(s, &peer->key);
+    bool fits = peer->n_vias < VIAS_MAX;
+
+    if (fits && peer->n_vias == peer->cap_vias) {
+        peer->cap_vias = peer->cap_vias ? (uint8_t)(2 * peer->cap_vias) : 1;
+        peer->vias = mem_realloc_array(peer->vias, peer->cap_vias, sizeof(*peer->vias));
+    }
+    if (fits)
+        peer->vias[peer->n_vias++] = link;
+    set_via(peer);
+    unlock(shard);
+    return fits;
+}
+
+bool registry_remove_via(struct derp_server *s, struct peer *peer, session_id link,
+                         struct heard *heard)
+{
+    struct shard *shard = lock(s, &peer->key);
+
+    for (uint8_t i = 0; i < peer->n_vias; i++) {
+        if (peer->vias[i] != link)
+            continue;
+        memmove(&peer->vias[i], &peer->vias[i + 1],
+                (size_t)(peer->n_vias - i - 1) * sizeof(*peer->vias));
+        peer->n_vias--;
+        break;
+    }
+    set_via(peer);
+    bool is_last = peer->n_vias == 0 && peer->n_conns == 0;
+
+    if (is_last) {
+        *heard = peer->heard;
+        peer->heard = (struct heard){0};
+    }
+    unlock(shard);
+    return is_last;
+}
+
+static void hear(struct heard *heard, struct peer **peer)
+{
+    if (heard->n == HEARD_MAX || has_heard(heard, *peer))
+        return;
+    if (!heard->peers)
+        heard->peers = mem_alloc_array(HEARD_MAX, sizeof(struct peer *));
+    heard->peers[heard->n++] = TAKE(*peer);
+}
+
+void registry_hear(struct derp_server *s, const struct node_key *src, const struct node_key *dst)
+{
+    struct peer *listener = registry_get(s, dst);
+    struct shard *shard = lock(s, src);
+    struct peer *peer = map_find(shard->peers, node_key_str(src));
+
+    if (peer && peer->n_vias > 0)
+        hear(&peer->heard, &listener);
+    unlock(shard);
+    registry_unref(s, listener);
+}
+
+/* ---- Activity and dropping ---- */
 
 void registry_activate(struct derp_server *s, struct peer *peer, session_id id)
 {

@@ -21,7 +21,7 @@ static uint64_t fold(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t hash(const struct derp_server *s, const struct node_key *key)
+uint64_t routes_hash(const struct derp_server *s, const struct node_key *key)
 {
     uint64_t k[4];
 
@@ -34,7 +34,7 @@ static uint64_t hash(const struct derp_server *s, const struct node_key *key)
 static uint32_t place(const struct derp_server *s, const struct routes *r,
                       const struct node_key *key)
 {
-    uint32_t at = (uint32_t)hash(s, key) & (r->cap - 1);
+    uint32_t at = (uint32_t)routes_hash(s, key) & (r->cap - 1);
 
     while (r->slots[at] && memcmp(r->slots[at]->key.b, key->b, KEY_BYTES) != 0)
         at = (at + 1) & (r->cap - 1);
@@ -54,7 +54,8 @@ static void rebuild(struct derp_server *s, struct routes *r)
     uint32_t alive = 0;
 
     for (uint32_t i = 0; i < old.cap; i++) {
-        if (old.slots[i] && atomic_load(&old.slots[i]->where) == 0) {
+        if (old.slots[i] && atomic_load(&old.slots[i]->where) == 0 &&
+            atomic_load(&old.slots[i]->via) == 0) {
             registry_unref(s, old.slots[i]);
             old.slots[i] = NULL;
         }

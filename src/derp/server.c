@@ -134,7 +134,7 @@ static void on_restarting(struct loop_message *msg)
     for (uint32_t i = 0; i < l->n_slots && !msg->cancelled; i++) {
         struct session *c = l->slots[i].session;
 
-        if (c && c->state == SESSION_READY)
+        if (c && c->state == SESSION_READY && !c->link)
             derp_put_restarting(outbox_begin(c), r->reconnect_in_ms, r->try_for_ms);
     }
     relay_flush(l);
@@ -155,7 +155,7 @@ void derp_server_say_restarting(struct derp_server *s, uint32_t reconnect_in_ms,
     }
 }
 
-void derp_server_accept(struct derp_server *s, struct stream *stream)
+struct session *relay_new_session(struct derp_server *s, struct stream *stream)
 {
     struct relay_loop *l = NULL;
     struct session *c = NEW(struct session);
@@ -167,7 +167,12 @@ void derp_server_accept(struct derp_server *s, struct stream *stream)
     c->home = l;
     c->stream = stream;
     c->id = take_slot(l, c);
-    session_start(c);
+    return c;
+}
+
+void derp_server_accept(struct derp_server *s, struct stream *stream)
+{
+    session_start(relay_new_session(s, stream));
 }
 
 /* ---- Life ---- */

@@ -69,7 +69,8 @@ struct derp_server_options {
     uint64_t client_burst_bytes;
     int64_t stall_ms; /* a client that takes nothing for so long is closed; 0: DERP_STALL_MS, -1:
                          never */
-    /* Not NULL: DERP_MESH_KEY_BYTES, copied. Who shows it may send FORWARD_PACKET and CLOSE_PEER.
+    /* Not NULL: DERP_MESH_KEY_BYTES, copied. Who shows it may send FORWARD_PACKET, CLOSE_PEER and
+     * WATCH_CONNS.
      */
     const uint8_t *mesh_key;
     const struct derp_bootstrap_host *hosts; /* copied */

@@ -9,6 +9,8 @@
  *   routes.c    one client: whom it has sent to, so that the next packet needs no look-up
  *   registry.c  all clients: which connections a key has, and which of them is active
  *   mailbox.c   packets from one loop to another
+ *   watch.c     relays of the mesh that hear who is here
+ *   link.c      this relay as such a watcher of another
  *   tally.c     counting
  *
  * Every function here runs on the loop's thread it concerns, but those of the registry, which any
@@ -40,8 +42,10 @@
 #define TRANSIT_CROWDED (64u << 10)
 #define TRANSIT_BUCKETS 4096u
 #define SHARDS 64u
-#define HEARD_MAX 256 /* kept of connections that ended while others of their key live */
-#define GONE_BURST 3  /* PEER_GONE(not here) per session; refilled one a second */
+#define WATCHERS_MAX 64u /* relays of the mesh that watch */
+#define VIAS_MAX 64u     /* relays through which one peer can be reached */
+#define HEARD_MAX 256    /* kept of connections that ended while others of their key live */
+#define GONE_BURST 3     /* PEER_GONE(not here) per session; refilled one a second */
 
 /* Which connection: loop (8 bits), slot in its table (24), the slot's generation (32). 0: none. */
 typedef uint64_t session_id;
@@ -75,10 +79,15 @@ struct heard {
 struct peer {
     struct node_key key;
     _Atomic(session_id) where; /* the active connection; 0: not connected. Read without the lock. */
+    _Atomic(session_id) via;   /* one of `vias`, 0: none. Read without the lock too. */
     /* Under the shard's lock: */
     unsigned refs;
     uint8_t n_conns, cap_conns;
     session_id *conns; /* oldest first */
+    uint8_t n_vias, cap_vias;
+    session_id *vias;        /* links to relays of the mesh that it is connected to */
+    struct ip_addrport from; /* of the newest connection, and its flags: for watchers */
+    uint8_t flags;
     /* Whom connections that have ended had sent to, counted; the last one tells them. */
     struct heard heard;
 };
@@ -87,7 +96,7 @@ enum join { JOIN_OK, JOIN_ASK_AGAIN };
 
 /* Finds or makes; counted. */
 struct peer *registry_get(struct derp_server *s, const struct node_key *key);
-/* A connected one, counted, or NULL. */
+/* One connected here or to a relay of the mesh, counted, or NULL. */
 struct peer *registry_find(struct derp_server *s, const struct node_key *key);
 void registry_unref(struct derp_server *s, struct peer *peer); /* NULL is fine */
 /*
@@ -103,6 +112,23 @@ enum join registry_join(struct derp_server *s, struct peer *peer, session_id id,
  */
 bool registry_leave(struct derp_server *s, struct peer *peer, session_id id, struct routes *routes,
                     struct heard *heard);
+/* What watchers are told of the connection that joins next. */
+void registry_note(struct derp_server *s, struct peer *peer, struct ip_addrport from,
+                   uint8_t flags);
+/* Whether the key is connected here; fills in all but the key. */
+bool registry_is_here(struct derp_server *s, const struct node_key *key,
+                      struct derp_peer_present *out);
+/* Each key that is connected here; no lock is held meanwhile. */
+void registry_each_here(struct derp_server *s, void (*fn)(void *user, const struct node_key *key),
+                        void *user);
+/* The peer can be reached through the link too. False: through too many. */
+bool registry_add_via(struct derp_server *s, struct peer *peer, session_id link);
+/* No longer. True when nothing is left of the peer; *heard as with registry_leave. */
+bool registry_remove_via(struct derp_server *s, struct peer *peer, session_id link,
+                         struct heard *heard);
+/* `dst`, here, has had a packet from `src`, which is elsewhere, and will want to know when it goes.
+ */
+void registry_hear(struct derp_server *s, const struct node_key *src, const struct node_key *dst);
 /* `id` has just sent something. */
 void registry_activate(struct derp_server *s, struct peer *peer, session_id id);
 /* Counts drops of keys in the key's shard. */
@@ -134,6 +160,10 @@ enum tally {
     TALLY_PEER_GONE,
     TALLY_PINGS,
     TALLY_LIMITED,
+    TALLY_FORWARDED_OUT,
+    TALLY_FORWARDED_IN,
+    TALLY_WATCHERS,
+    TALLY_REMOTE_CLIENTS,
     TALLY_COUNT,
 };
 
@@ -202,6 +232,8 @@ void relay_flush(struct relay_loop *l);
 /* Hands `head` and `body`, together one frame, to the session, wherever it is. */
 void relay_send(struct relay_loop *l, session_id to, enum piece piece, struct str head,
                 struct str body);
+/* A session for the stream, with its place in the loop's table; to be started. */
+struct session *relay_new_session(struct derp_server *s, struct stream *stream);
 /* Closes a session, from any thread. */
 void relay_post_close(struct derp_server *s, session_id id);
 
@@ -233,6 +265,7 @@ struct derp_server {
     size_t n_loops;
     struct shard shards[SHARDS];
     _Atomic(size_t) n_clients;
+    _Atomic(session_id) watchers[WATCHERS_MAX]; /* 0: free */
     struct bootstrap *bootstrap;
     size_t n_bootstrap;
 };
@@ -253,6 +286,8 @@ struct peer *routes_find(const struct derp_server *s, const struct routes *r,
 /* Takes the reference. False, and nothing taken, when there are too many. */
 bool routes_add(struct derp_server *s, struct routes *r, struct peer *peer);
 void routes_fini(struct derp_server *s, struct routes *r);
+/* The keyed hash of a key. */
+uint64_t routes_hash(const struct derp_server *s, const struct node_key *key);
 
 /* What waits for a slow client; exists only while something does. */
 struct queue;
@@ -287,10 +322,17 @@ struct session {
     struct timer timer;      /* login, then keep-alive */
     struct limiter *limiter; /* NULL: no limit */
     struct list_node pause_link;
+    struct link *link;   /* not NULL: the other end is a relay, and we are its client */
+    struct watch *watch; /* not NULL: the other end is a relay that watches */
+    uint64_t *forwarded; /* of a relay's: pairs of keys that were noted lately; NULL: none yet */
 };
 
 /* `home`, `stream` and `id` are set: begins with SERVER_KEY. */
 void session_start(struct session *c);
+/* The same for a link; it begins with the other relay's SERVER_KEY. */
+void session_start_link(struct session *c, struct link *link);
+/* The other relay has let the link in. */
+void session_link_is_ready(struct session *c);
 void session_init_pauses(struct relay_loop *l);
 /* Another loop has caught up: reads on those that waited for it. */
 void session_end_waiting(struct relay_loop *l);
@@ -316,3 +358,21 @@ struct buf *outbox_begin(struct session *c);
 void outbox_flush(struct session *c);
 void outbox_on_writable(struct session *c);
 bool outbox_is_idle(const struct session *c);
+/* Whether there is less than a packet queue would wait behind; else on_writable comes. */
+bool outbox_has_room(struct session *c);
+
+/* link.c; relay_flush is the caller's. */
+void link_on_frame(struct session *c, const struct derp_frame *frame);
+void link_on_data(struct session *c);
+void link_on_timer(struct session *c);
+void link_on_closed(struct session *c);
+void link_on_end(struct session *c);
+
+/* watch.c */
+/* WATCH_CONNS came. */
+void watch_start(struct session *c);
+/* There is room again. */
+void watch_pump(struct session *c);
+void watch_stop(struct session *c); /* fine if it does not watch */
+/* The key has come or gone; after the registry knows. Any loop. */
+void watch_changed(struct derp_server *s, const struct node_key *key);

@@ -26,6 +26,7 @@
  */
 #define BURST_MAX ((size_t)32 << 10)
 #define KEEP_ALIVE_JITTER_MS 5000
+#define FORWARDED_NOTED 256u
 
 #define WAITING_MS 2
 
@@ -46,7 +47,8 @@ struct derp_admission {
 /* ---- State ---- */
 
 static const unsigned session_next[] = {
-    [SESSION_LOGIN] = BIT(SESSION_ADMITTING) | BIT(SESSION_CLOSED),
+    /* READY at once: a link, which the other relay has let in. */
+    [SESSION_LOGIN] = BIT(SESSION_ADMITTING) | BIT(SESSION_READY) | BIT(SESSION_CLOSED),
     [SESSION_ADMITTING] = BIT(SESSION_READY) | BIT(SESSION_CLOSED),
     [SESSION_READY] = BIT(SESSION_CLOSED),
     [SESSION_CLOSED] = 0,
@@ -96,6 +98,8 @@ static void leave(struct session *c)
     tally_add(c->home, TALLY_CLIENTS, -1);
     if (c->is_home)
         tally_add(c->home, TALLY_HOME_CLIENTS, -1);
+    watch_stop(c);
+    watch_changed(s, &c->peer->key);
     if (is_last)
         tell_all_gone(c, &heard);
     for (uint32_t i = 0; i < heard.n; i++)
@@ -110,6 +114,12 @@ static void set_state(struct session *c, enum session_state next)
 
     ASSERT(session_next[was] & BIT(next));
     c->state = next;
+    if (c->link) {
+        timer_stop(&c->timer);
+        if (next == SESSION_CLOSED)
+            link_on_closed(c);
+        return;
+    }
     if (next == SESSION_ADMITTING) {
         stream_read_stop(c->stream);
         timer_start(&c->timer, DERP_LOGIN_MS);
@@ -183,11 +193,20 @@ static void welcome(struct session *c)
     buf_fini(&early);
 }
 
+static uint8_t present_flags(const struct session *c)
+{
+    unsigned flags = (c->is_mesh ? DERP_PRESENT_MESH_PEER : 0u) |
+                     (c->proof->info.is_prober ? DERP_PRESENT_PROBER : 0u);
+
+    return (uint8_t)(flags ? flags : DERP_PRESENT_REGULAR);
+}
+
 static void join_registry(struct session *c, const uint64_t *drops)
 {
     struct derp_server *s = c->home->server;
     session_id evicted = 0;
 
+    registry_note(s, c->peer, stream_peer(c->stream), present_flags(c));
     if (registry_join(s, c->peer, c->id, drops, &evicted) == JOIN_ASK_AGAIN) {
         ask(c);
         return;
@@ -196,6 +215,7 @@ static void join_registry(struct session *c, const uint64_t *drops)
         tally_add(c->home, TALLY_DUPLICATES_CLOSED, 1);
         relay_post_close(s, evicted);
     }
+    watch_changed(s, &c->peer->key);
     welcome(c);
 }
 
@@ -298,18 +318,29 @@ static void tell_not_here(struct session *c, const struct node_key *dst)
     tally_add(c->home, TALLY_PEER_GONE, 1);
 }
 
-/* The active connection of `dst`, or 0. */
-static session_id find_route(struct session *c, const struct node_key *dst)
+/*
+ * The active connection of a peer; if it has none, the link to a relay that has it (*is_link), but
+ * not for what another relay has brought: packets are forwarded once. 0: neither.
+ */
+static session_id where_to(const struct session *c, struct peer *peer, bool *is_link)
+{
+    session_id to = atomic_load_explicit(&peer->where, memory_order_acquire);
+
+    *is_link = to == 0 && !c->is_mesh;
+    return *is_link ? atomic_load_explicit(&peer->via, memory_order_acquire) : to;
+}
+
+static session_id find_route(struct session *c, const struct node_key *dst, bool *is_link)
 {
     struct derp_server *s = c->home->server;
     struct peer *peer = routes_find(s, &c->routes, dst);
 
     if (peer)
-        return atomic_load_explicit(&peer->where, memory_order_acquire);
+        return where_to(c, peer, is_link);
     peer = registry_find(s, dst);
     if (!peer)
         return 0;
-    session_id to = atomic_load_explicit(&peer->where, memory_order_acquire);
+    session_id to = where_to(c, peer, is_link);
 
     if (!routes_add(s, &c->routes, peer))
         registry_unref(s, peer);
@@ -319,9 +350,10 @@ static session_id find_route(struct session *c, const struct node_key *dst)
 static void route_packet(struct session *c, const struct node_key *src, const struct node_key *dst,
                          struct str packet)
 {
-    char head[DERP_FRAME_HEADER + KEY_BYTES];
+    char head[DERP_FRAME_HEADER + 2 * KEY_BYTES];
     struct buf header = {.ptr = head, .cap = sizeof(head), .limit = sizeof(head)};
-    session_id to = find_route(c, dst);
+    bool is_link = false;
+    session_id to = find_route(c, dst, &is_link);
     bool is_disco = derp_is_disco(packet);
 
     tally_add(c->home, TALLY_PACKETS_IN, 1);
@@ -332,8 +364,13 @@ static void route_packet(struct session *c, const struct node_key *src, const st
             tell_not_here(c, dst);
         return;
     }
-    derp_put_header(&header, DERP_RECV_PACKET, KEY_BYTES + packet.len);
+    derp_put_header(&header, is_link ? DERP_FORWARD_PACKET : DERP_RECV_PACKET,
+                    (is_link ? 2u : 1u) * KEY_BYTES + packet.len);
     buf_put(&header, node_key_str(src));
+    if (is_link) {
+        buf_put(&header, node_key_str(dst));
+        tally_add(c->home, TALLY_FORWARDED_OUT, 1);
+    }
     relay_send(c->home, to, is_disco ? PIECE_DISCO : PIECE_DATA, buf_str(&header), packet);
 }
 
@@ -351,6 +388,27 @@ static void on_send_packet(struct session *c, struct str payload)
     route_packet(c, &c->peer->key, &dst, packet);
 }
 
+/*
+ * Whoever is here and has packets from elsewhere is to hear when their sender goes. Noted once in a
+ * while for each pair, as it takes locks; a pair that pushed another one out is noted again.
+ */
+static void note_forwarded(struct session *c, const struct node_key *src,
+                           const struct node_key *dst)
+{
+    struct derp_server *s = c->home->server;
+    uint64_t pair = routes_hash(s, src) * 3 + routes_hash(s, dst) +
+                    (uint64_t)(loop_now_ms(c->home->loop) >> 14);
+
+    if (!c->forwarded)
+        c->forwarded = mem_alloc_array(FORWARDED_NOTED, sizeof(*c->forwarded));
+    uint64_t *place = &c->forwarded[pair % FORWARDED_NOTED];
+
+    if (*place == pair)
+        return;
+    *place = pair;
+    registry_hear(s, src, dst);
+}
+
 static void on_forward_packet(struct session *c, struct str payload)
 {
     struct node_key src, dst;
@@ -360,6 +418,8 @@ static void on_forward_packet(struct session *c, struct str payload)
         session_broken(c, "forwarded packet");
         return;
     }
+    tally_add(c->home, TALLY_FORWARDED_IN, 1);
+    note_forwarded(c, &src, &dst);
     route_packet(c, &src, &dst, packet);
 }
 
@@ -383,6 +443,10 @@ static void on_close_peer(struct session *c, struct str payload)
 
 void session_on_frame(struct session *c, const struct derp_frame *frame)
 {
+    if (c->link) {
+        link_on_frame(c, frame);
+        return;
+    }
     switch (frame->type) {
     case DERP_CLIENT_INFO:
         on_client_info(c, frame->payload);
@@ -398,6 +462,9 @@ void session_on_frame(struct session *c, const struct derp_frame *frame)
         break;
     case DERP_CLOSE_PEER:
         on_close_peer(c, frame->payload);
+        break;
+    case DERP_WATCH_CONNS:
+        watch_start(c);
         break;
     case DERP_PING:
         tally_add(c->home, TALLY_PINGS, 1);
@@ -520,6 +587,8 @@ static void on_data(void *user, struct str data)
 {
     struct session *c = user;
 
+    if (c->link)
+        link_on_data(c);
     session_feed(c, data);
     if (!c->is_mesh)
         charge(c, data.len);
@@ -534,6 +603,8 @@ static void on_writable(void *user)
     if (c->state != SESSION_READY)
         return;
     outbox_on_writable(c);
+    if (c->watch)
+        watch_pump(c);
     relay_flush(c->home);
 }
 
@@ -541,7 +612,9 @@ static void on_timer(void *user)
 {
     struct session *c = user;
 
-    if (c->state != SESSION_READY) {
+    if (c->link) {
+        link_on_timer(c);
+    } else if (c->state != SESSION_READY) {
         session_close(c, c->state == SESSION_LOGIN ? "a relay client did not log in in time"
                                                    : "a relay client was not admitted in time");
     } else {
@@ -568,11 +641,14 @@ static void on_close(void *user, const struct err *why)
     if (c->limiter)
         timer_stop(&c->limiter->resume);
     mem_free(c->limiter);
+    mem_free(c->forwarded);
     list_remove(&c->pause_link);
     slot->session = NULL;
     slot->generation += slot->generation == UINT32_MAX ? 2 : 1; /* 0 is nobody's */
     slot->next_free = l->first_free;
     l->first_free = (uint32_t)id_slot(c->id) + 1;
+    if (c->link)
+        link_on_end(c);
     mem_free(c);
     relay_flush(l);
 }
@@ -580,7 +656,7 @@ static void on_close(void *user, const struct err *why)
 static const struct stream_events events = {
     .on_data = on_data, .on_writable = on_writable, .on_close = on_close};
 
-void session_start(struct session *c)
+static void prepare(struct session *c)
 {
     c->state = SESSION_LOGIN;
     c->in = BUF(IN_MAX);
@@ -590,6 +666,23 @@ void session_start(struct session *c)
     timer_init(&c->timer, c->home->loop, on_timer, c);
     timer_start(&c->timer, DERP_LOGIN_MS);
     stream_set_events(c->stream, &events, c);
+}
+
+void session_start_link(struct session *c, struct link *link)
+{
+    c->link = link;
+    c->is_mesh = true;
+    prepare(c);
+}
+
+void session_link_is_ready(struct session *c)
+{
+    set_state(c, SESSION_READY);
+}
+
+void session_start(struct session *c)
+{
+    prepare(c);
     tally_add(c->home, TALLY_ACCEPTS, 1);
     derp_put_server_key(outbox_begin(c), &c->home->server->public_key);
     relay_flush(c->home);

@@ -44,6 +44,14 @@ static struct metric metrics[TALLY_COUNT] = {
     [TALLY_PINGS] = METRIC_COUNTER("hatsize_derp_pings_total", "Pings from clients."),
     [TALLY_LIMITED] =
         METRIC_COUNTER("hatsize_derp_limited_total", "Pauses of clients that sent too much."),
+    [TALLY_FORWARDED_OUT] = METRIC_COUNTER("hatsize_derp_packets_forwarded_out_total",
+                                           "Packets handed to other relays of the mesh."),
+    [TALLY_FORWARDED_IN] = METRIC_COUNTER("hatsize_derp_packets_forwarded_in_total",
+                                          "Packets that other relays of the mesh handed over."),
+    [TALLY_WATCHERS] =
+        METRIC_GAUGE("hatsize_derp_watchers", "Relays of the mesh that hear who is here."),
+    [TALLY_REMOTE_CLIENTS] = METRIC_GAUGE("hatsize_derp_remote_clients",
+                                          "Clients that other relays of the mesh have told of."),
 };
 
 static void on_tally(void *user)
@@ -92,14 +100,17 @@ void derp_put_metrics(struct buf *out)
         {"derp_packets_received", false, {TALLY_PACKETS_IN}, 1},
         {"derp_packets_sent", false, {TALLY_PACKETS_OUT}, 1},
         {"derp_packets_dropped{reason=\"unknown_dest\"}", false, {TALLY_DROPPED_UNKNOWN}, 1},
-        {"derp_packets_dropped{reason=\"gone_disconnected\"}",
-         false,
-         {TALLY_DROPPED_GONE},
-         1},
+        {"derp_packets_dropped{reason=\"gone_disconnected\"}", false, {TALLY_DROPPED_GONE}, 1},
         {"derp_packets_dropped{reason=\"queue_head\"}", false, {TALLY_DROPPED_QUEUE}, 1},
         {"derp_packets_dropped{reason=\"queue_tail\"}", false, {TALLY_DROPPED_MAILBOX}, 1},
         {"derp_current_connections", true, {TALLY_CLIENTS}, 1},
         {"derp_current_home_connections", true, {TALLY_HOME_CLIENTS}, 1},
+        {"derp_watchers", true, {TALLY_WATCHERS}, 1},
+        {"derp_clients_local", true, {TALLY_CLIENTS}, 1},
+        {"derp_clients_remote", true, {TALLY_REMOTE_CLIENTS}, 1},
+        {"derp_clients_total", true, {TALLY_CLIENTS, TALLY_REMOTE_CLIENTS}, 2},
+        {"derp_packets_forwarded_out", false, {TALLY_FORWARDED_OUT}, 1},
+        {"derp_packets_forwarded_in", false, {TALLY_FORWARDED_IN}, 1},
         {"derp_got_ping", false, {TALLY_PINGS}, 1},
         {"derp_sclient_write_timeouts", false, {TALLY_STALLED}, 1},
         {"derp_rate_limit_per_client_waited", false, {TALLY_LIMITED}, 1},

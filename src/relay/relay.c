@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
+#include "derp/mesh.h"
 #include "net/bind.h"
 #include "relay/relay_internal.h"
 
@@ -283,7 +284,8 @@ static int start_threads(struct relay *r, struct err *err)
 static int start(struct relay *r, struct err *err)
 {
     int (*const steps[])(struct relay *, struct err *) = {
-        load_files, make_loops, open_ports, make_pool, open_relay, watch_signals, start_threads,
+        load_files, make_loops,      open_ports,    make_pool,
+        open_relay, relay_open_mesh, watch_signals, start_threads,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -308,6 +310,8 @@ static void stop(struct relay *r)
         listener_close(r->plain_listeners[i]);
         stun_responder_close(r->stun[i]);
     }
+    atomic_store(&r->is_stopped, true);
+    derp_mesh_stop(r->mesh);
     if (r->admission)
         admission_stop(r->admission);
     if (r->bootstrap)
@@ -315,6 +319,7 @@ static void stop(struct relay *r)
     worker_pool_free(r->pool);
     for (size_t i = 0; i < r->n_loops; i++)
         loop_free(r->loops[i]);
+    derp_mesh_free(r->mesh);
     derp_server_free(r->derp);
     http_server_free(r->main);
     http_server_free(r->plain);

@@ -25,6 +25,7 @@ struct relay {
     struct admission_urls urls;
     struct admission *admission; /* NULL: everybody */
     struct derp_server *derp;
+    struct derp_mesh *mesh; /* NULL: alone */
     struct bootstrap *bootstrap;
     struct http_server *main;
     struct http_server *plain; /* beside HTTPS */
@@ -37,6 +38,7 @@ struct relay {
     struct timer ending;
     _Atomic(bool) is_ending;
     bool threads_run;
+    _Atomic(bool) is_stopped;
 };
 
 /* files.c */
@@ -54,6 +56,9 @@ MUST_USE int relay_load_rates(const struct relay_options *o, struct relay_rates 
  */
 MUST_USE int relay_load_tls(const struct relay_options *o, const struct node_private *key,
                             struct tls_server **out, struct err *err);
+
+/* mesh.c; the loops do not run yet. */
+MUST_USE int relay_open_mesh(struct relay *r, struct err *err);
 
 /* bootstrap.c: what /bootstrap-dns tells; looked up at once and every ten minutes, by the pool. */
 struct bootstrap *bootstrap_new(struct loop *const *loops, size_t n_loops, struct worker_pool *pool,
