@@ -23,6 +23,7 @@ struct link {
     void *user;
     enum derp_link_end end;
     bool has_sent_info;
+    bool is_let_in; /* it has told of somebody: of us at least, so it takes our watching */
     unsigned silent_rounds;
     struct box_key box;
     struct map *present; /* key -> struct peer */
@@ -76,11 +77,16 @@ static void drop(struct session *c, struct peer *peer)
 static void on_peer_present(struct session *c, struct str payload)
 {
     struct derp_peer_present present;
+    struct link *link = c->link;
 
-    if (!derp_peer_present_decode(payload, &present))
+    if (!derp_peer_present_decode(payload, &present)) {
         session_broken(c, "nobody is present");
-    else
-        add(c, &present.key);
+        return;
+    }
+    if (!link->is_let_in && link->events.on_ready)
+        link->events.on_ready(link->user);
+    link->is_let_in = true;
+    add(c, &present.key);
 }
 
 static void on_peer_gone(struct session *c, struct str payload)
@@ -138,8 +144,6 @@ static void on_server_info(struct session *c, struct str payload)
     session_link_is_ready(c);
     derp_put_frame(outbox_begin(c), DERP_WATCH_CONNS, STR_NONE);
     timer_start(&c->timer, PING_MS);
-    if (c->link->events.on_ready)
-        c->link->events.on_ready(c->link->user);
 }
 
 /* ---- Events of its session ---- */

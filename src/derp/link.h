@@ -23,7 +23,7 @@ enum derp_link_end {
 };
 
 struct derp_link_events {
-    void (*on_ready)(void *user);                       /* may be NULL */
+    void (*on_ready)(void *user); /* the other relay tells who is there; may be NULL */
     void (*on_end)(void *user, enum derp_link_end why); /* the last call */
 };
 
