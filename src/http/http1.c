@@ -13,7 +13,7 @@
 #define READ_AHEAD ((size_t)64 << 10)    /* beyond it the stream is not read */
 #define READ_AHEAD_MAX ((size_t)8 << 20) /* one wake-up's data on top of it */
 #define REQUESTS_PER_ROUND 64
-#define LINGER_MS 1000
+#define LINGER_MS 5000
 #define LINGER_BYTES ((size_t)1 << 20)
 
 static const unsigned state_next[HTTP1_STATE_COUNT] = {

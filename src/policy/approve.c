@@ -3,54 +3,17 @@
  * domain applies a command, when there is no view to compile against. policy.md 5.4, 11.
  */
 
-#include "policy/policy.h"
+#include "policy/policy_internal.h"
 
 #include <string.h>
 
 /* How far owners of owners are followed. */
 #define OWNERS_DEPTH_MAX 64
 
-static bool user_has_role(const struct user *u, enum policy_autogroup a)
-{
-    switch (a) {
-    case AUTOGROUP_MEMBER:
-        return true;
-    case AUTOGROUP_OWNER:
-        return u->role == ROLE_OWNER;
-    case AUTOGROUP_ADMIN:
-        return u->role == ROLE_OWNER || u->role == ROLE_ADMIN;
-    case AUTOGROUP_NETWORK_ADMIN:
-        return u->role == ROLE_NETWORK_ADMIN;
-    case AUTOGROUP_IT_ADMIN:
-        return u->role == ROLE_IT_ADMIN;
-    case AUTOGROUP_BILLING_ADMIN:
-        return u->role == ROLE_BILLING_ADMIN;
-    case AUTOGROUP_AUDITOR:
-        return u->role == ROLE_AUDITOR;
-    case AUTOGROUP_NONE:
-    case AUTOGROUP_SELF:
-    case AUTOGROUP_INTERNET:
-    case AUTOGROUP_TAGGED:
-    case AUTOGROUP_SHARED:
-    case AUTOGROUP_NONROOT:
-    case AUTOGROUP_DANGER_ALL:
-        return false;
-    }
-    return false;
-}
-
 static bool user_is(const struct user *u, struct str token)
 {
     return token.len &&
            (str_eq(u->provider_id, token) || str_eq(u->email, token) || str_eq(u->name, token));
-}
-
-static bool user_in_domain(const struct user *u, struct str domain)
-{
-    struct str login = u->email.len ? u->email : u->name;
-    ptrdiff_t at = str_rfind_char(login, '@');
-
-    return at >= 0 && str_eq(str_from_index(login, (size_t)at + 1), domain);
 }
 
 /* A selector of people, asked about one. */

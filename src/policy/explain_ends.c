@@ -113,46 +113,20 @@ static bool token_means(const struct explain *x, struct str token, const struct 
     return true;
 }
 
-static bool has_role(const struct user *u, enum policy_autogroup a)
-{
-    static const int roles[AUTOGROUP_DANGER_ALL + 1] = {
-        [AUTOGROUP_OWNER] = ROLE_OWNER,
-        [AUTOGROUP_ADMIN] = ROLE_ADMIN,
-        [AUTOGROUP_NETWORK_ADMIN] = ROLE_NETWORK_ADMIN,
-        [AUTOGROUP_IT_ADMIN] = ROLE_IT_ADMIN,
-        [AUTOGROUP_BILLING_ADMIN] = ROLE_BILLING_ADMIN,
-        [AUTOGROUP_AUDITOR] = ROLE_AUDITOR,
-    };
-
-    if (a == AUTOGROUP_MEMBER)
-        return true;
-    if (a == AUTOGROUP_ADMIN && u->role == ROLE_OWNER)
-        return true;
-    return roles[a] != ROLE_MEMBER && (int)u->role == roles[a];
-}
-
-static bool in_domain(const struct user *u, struct str domain)
-{
-    struct str login = u->email.len ? u->email : u->name;
-    ptrdiff_t at = str_rfind_char(login, '@');
-
-    return at >= 0 && str_eq(str_from_index(login, (size_t)at + 1), domain);
-}
-
 bool explain_is_user(const struct explain *x, const struct policy_selector *s, const struct user *u)
 {
     switch (s->kind) {
     case SELECTOR_USER:
         return token_means(x, s->user, u);
     case SELECTOR_DOMAIN:
-        return in_domain(u, s->domain);
+        return user_in_domain(u, s->domain);
     case SELECTOR_GROUP:
         for (size_t i = 0; i < s->group->members.len; i++)
             if (token_means(x, s->group->members.items[i].selector->user, u))
                 return true;
         return false;
     case SELECTOR_AUTOGROUP:
-        return has_role(u, s->autogroup);
+        return user_has_role(u, s->autogroup);
     case SELECTOR_PREFIX:
     case SELECTOR_WILDCARD:
     case SELECTOR_TAG:

@@ -66,6 +66,10 @@ bool picks_have(const struct picks *p, uint32_t index);
 
 /* ---- match.c: which selectors select whom ---- */
 
+/* users.c: whether an autogroup of roles has the user; whether the login is of the domain. */
+bool user_has_role(const struct user *u, enum policy_autogroup a);
+bool user_in_domain(const struct user *u, struct str domain);
+
 struct matcher;
 MUST_USE struct matcher *matcher_new(const struct policy_document *d,
                                      const struct tailnet_view *view);

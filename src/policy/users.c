@@ -1,8 +1,35 @@
-/* Whether user names of a document mean one user of the tailnet. policy.md 3.4. */
+/* What is true of one user; whether names of a document mean one user of the tailnet.
+ * policy.md 3.4. */
 
 #include "policy/policy_internal.h"
 
 #include <stdio.h>
+
+bool user_has_role(const struct user *u, enum policy_autogroup a)
+{
+    static const int roles[AUTOGROUP_DANGER_ALL + 1] = {
+        [AUTOGROUP_OWNER] = ROLE_OWNER,
+        [AUTOGROUP_ADMIN] = ROLE_ADMIN,
+        [AUTOGROUP_NETWORK_ADMIN] = ROLE_NETWORK_ADMIN,
+        [AUTOGROUP_IT_ADMIN] = ROLE_IT_ADMIN,
+        [AUTOGROUP_BILLING_ADMIN] = ROLE_BILLING_ADMIN,
+        [AUTOGROUP_AUDITOR] = ROLE_AUDITOR,
+    };
+
+    if (a == AUTOGROUP_MEMBER)
+        return true;
+    if (a == AUTOGROUP_ADMIN && u->role == ROLE_OWNER)
+        return true;
+    return roles[a] != ROLE_MEMBER && (int)u->role == roles[a];
+}
+
+bool user_in_domain(const struct user *u, struct str domain)
+{
+    struct str login = u->email.len ? u->email : u->name;
+    ptrdiff_t at = str_rfind_char(login, '@');
+
+    return at >= 0 && str_eq(str_from_index(login, (size_t)at + 1), domain);
+}
 
 /* Users whom the name fits; a provider identifier wins at once. */
 static size_t count_fits(const struct user *const *users, size_t n, struct str name)
