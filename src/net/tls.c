@@ -345,15 +345,16 @@ static void on_secret(const SSL *ssl, const char *line)
 {
     struct tls *t = SSL_get_app_data(ssl);
     struct secrets *s = t ? t->secrets : NULL;
-    struct str in_name = STR("CLIENT_TRAFFIC_SECRET_0"), out_name = STR("SERVER_TRAFFIC_SECRET_0");
+    struct str of_client = STR("CLIENT_TRAFFIC_SECRET_0");
+    struct str of_server = STR("SERVER_TRAFFIC_SECRET_0");
     struct str which, whose, secret;
 
     if (!s || !str_split(str_from(line), ' ', &which, &whose) ||
         !str_split(whose, ' ', &whose, &secret) || secret.len / 2 > RECORD_SECRET_MAX)
         return;
-    if (str_eq(which, in_name))
+    if (str_eq(which, t->server ? of_client : of_server))
         s->has_in = hex_decode(secret, s->options.in_secret, secret.len / 2);
-    else if (str_eq(which, out_name))
+    else if (str_eq(which, t->server ? of_server : of_client))
         s->has_out = hex_decode(secret, s->options.out_secret, secret.len / 2);
     else
         return;
@@ -430,7 +431,9 @@ static bool handshake(struct tls *t)
         return false;
     }
     uint64_t sent = 0;
-    bool can_take_over = status == 1 && t->server && count_tickets(t, &sent);
+    /* A client has sent nothing yet under the secret it keeps; a pin wants the certificate. */
+    bool can_take_over =
+        status == 1 && t->secrets && (t->server ? count_tickets(t, &sent) : !t->has_pin);
 
     send_out(t);
     if (can_take_over)
@@ -786,6 +789,7 @@ int tls_client_new(struct tls_client **out, struct err *err)
         SSL_CTX_free(ctx);
         return tls_fail(err, "setting up TLS");
     }
+    SSL_CTX_set_keylog_callback(ctx, on_secret);
     *out = NEW(struct tls_client);
     ref_init(&(*out)->ref);
     (*out)->ctx = ctx;
@@ -824,6 +828,10 @@ int tls_connect(const struct tls_client_options *options, struct stream *below, 
     }
     struct tls *t = tls_new(ssl, below);
 
+    if (options->shared) {
+        t->secrets = NEW(struct secrets);
+        (void)SSL_set_app_data(ssl, t);
+    }
     t->on_ready = options->on_ready;
     t->ready_user = options->user;
     t->has_pin = options->has_pin;

@@ -111,6 +111,55 @@ static void carries_megabytes(void **state)
     str_free(&back);
 }
 
+/* Two clients that share, the second while the first lives; both sides make their own records. */
+static void clients_may_share(void **state)
+{
+    struct str data = noise(8, BIG), back = noise(9, BIG);
+    struct tls_client *shared = NULL;
+    struct site site;
+    struct err err;
+
+    (void)state;
+    site_init(&site);
+    assert_int_equal(tls_client_new(&shared, &err), 0);
+    for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
+        struct rig *rigs[2];
+
+        for (size_t k = 0; k < 2; k++) {
+            /* With a pin the certificate is looked at first. */
+            struct tls_client_options options = {
+                .shared = shared, .insecure = true, .has_pin = k == 1};
+            struct rig *rig = rigs[k] = rig_new(joins[i].join);
+            struct stream *s;
+
+            memcpy(options.pin_sha256, site.pin, sizeof(site.pin));
+            assert_int_equal(tls_connect(&options, rig->a.s, &s, &err), 0);
+            end_take(&rig->a, s);
+            put_server(&rig->b, &site);
+            end_write(&rig->a, data);
+            end_write(&rig->b, back);
+            RUN_UNTIL(rig->loop, rig->b.got.len == BIG && rig->a.got.len == BIG);
+            end_write(&rig->a, back);
+            end_write(&rig->b, data);
+            RUN_UNTIL(rig->loop, rig->b.got.len == 2 * BIG && rig->a.got.len == 2 * BIG);
+            assert_memory_equal(rig->b.got.ptr, data.ptr, BIG);
+            assert_memory_equal(rig->a.got.ptr, back.ptr, BIG);
+            assert_memory_equal(rig->b.got.ptr + BIG, back.ptr, BIG);
+            assert_memory_equal(rig->a.got.ptr + BIG, data.ptr, BIG);
+        }
+        for (size_t k = 0; k < 2; k++) {
+            end_close(&rigs[k]->a);
+            RUN_UNTIL(rigs[k]->loop, rigs[k]->a.n_close && rigs[k]->b.n_close);
+            assert_false(rigs[k]->a.has_why || rigs[k]->b.has_why);
+            rig_free(rigs[k]);
+        }
+    }
+    tls_client_unref(shared);
+    site_fini(&site);
+    str_free(&data);
+    str_free(&back);
+}
+
 static void waits_for_a_slow_reader(void **state)
 {
     struct str data = noise(3, BIG);
@@ -648,6 +697,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(carries_megabytes),
+        cmocka_unit_test(clients_may_share),
         cmocka_unit_test(waits_for_a_slow_reader),
         cmocka_unit_test(loses_nothing_to_stops),
         cmocka_unit_test(gives_back_before_the_end),
