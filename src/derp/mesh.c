@@ -45,6 +45,7 @@ struct derp_mesh {
     struct derp_server *server;
     void (*look_up)(void *user, struct str name, struct derp_mesh_lookup *lookup);
     void *user;
+    struct tls_client *tls; /* authorities are read once, not on a loop */
     struct other *others;
     size_t n;
     _Atomic(bool) stopping;
@@ -122,7 +123,7 @@ static void try_address(struct other *o);
 static void on_connected(void *user, struct stream *tcp, const struct err *why)
 {
     struct other *o = user;
-    struct tls_client_options options = {.server_name = o->name};
+    struct tls_client_options options = {.shared = o->mesh->tls, .server_name = o->name};
     struct stream *tls = NULL;
     struct err err = {0};
 
@@ -286,10 +287,14 @@ static void other_init(struct derp_mesh *mesh, struct other *o, const struct der
     timer_start(&o->timer, 0);
 }
 
-struct derp_mesh *derp_mesh_new(const struct derp_mesh_options *options)
+int derp_mesh_new(const struct derp_mesh_options *options, struct derp_mesh **out, struct err *err)
 {
     struct derp_mesh *mesh = NEW(struct derp_mesh);
 
+    if (tls_client_new(&mesh->tls, err) < 0) {
+        mem_free(mesh);
+        return -(int)err->code;
+    }
     mesh->server = options->server;
     mesh->look_up = options->look_up;
     mesh->user = options->user;
@@ -298,7 +303,8 @@ struct derp_mesh *derp_mesh_new(const struct derp_mesh_options *options)
     for (size_t i = 0; i < mesh->n; i++)
         other_init(mesh, &mesh->others[i], &options->relays[i],
                    options->loops[i % options->n_loops]);
-    return mesh;
+    *out = mesh;
+    return 0;
 }
 
 void derp_mesh_stop(struct derp_mesh *mesh)
@@ -316,6 +322,7 @@ void derp_mesh_free(struct derp_mesh *mesh)
         str_free(&mesh->others[i].dial_name);
         str_free(&mesh->others[i].authority);
     }
+    tls_client_unref(mesh->tls);
     mem_free(mesh->others);
     mem_free(mesh);
 }

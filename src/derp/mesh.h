@@ -55,7 +55,8 @@ struct derp_mesh_options {
     void *user;
 };
 /* The loops do not run yet. */
-MUST_USE struct derp_mesh *derp_mesh_new(const struct derp_mesh_options *options);
+MUST_USE int derp_mesh_new(const struct derp_mesh_options *options, struct derp_mesh **out,
+                           struct err *err);
 /* n 0: the name has no address, or it could not be looked up. From any thread. */
 void derp_mesh_found(struct derp_mesh_lookup *lookup, const struct ip_addr *addrs, size_t n);
 /* Nothing is tried any more; from any thread, before the loops are freed. */

@@ -63,12 +63,13 @@ int relay_open_mesh(struct relay *r, struct err *err)
         return 0;
     if (!r->has_mesh_key)
         return err_set(err, ERR_INVALID, "-mesh-with needs a mesh key");
-    r->mesh = derp_mesh_new(&(struct derp_mesh_options){.server = r->derp,
-                                                        .loops = r->loops,
-                                                        .n_loops = r->n_loops,
-                                                        .relays = relays,
-                                                        .n_relays = n,
-                                                        .look_up = look_up,
-                                                        .user = r});
-    return 0;
+    const struct derp_mesh_options options = {.server = r->derp,
+                                              .loops = r->loops,
+                                              .n_loops = r->n_loops,
+                                              .relays = relays,
+                                              .n_relays = n,
+                                              .look_up = look_up,
+                                              .user = r};
+
+    return derp_mesh_new(&options, &r->mesh, err);
 }
