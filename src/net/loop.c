@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
+#include <time.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -216,6 +218,21 @@ void loop_undefer(struct deferred *d)
     list_remove(&d->link);
 }
 
+static void rest(struct loop *loop)
+{
+    struct timespec ts;
+
+    if (loop->load.reads == 0)
+        return;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    int64_t us = load_rest_us(&loop->load, (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+
+    if (us == 0 || !list_is_empty(&loop->deferred))
+        return;
+    ts = (struct timespec){.tv_nsec = (long)us * 1000};
+    (void)nanosleep(&ts, NULL);
+}
+
 /* What is queued meanwhile runs in the next round, so that a round ends. */
 static void run_deferred(struct loop *loop)
 {
@@ -236,7 +253,10 @@ static void run_deferred(struct loop *loop)
 
 static void on_prepare(uv_prepare_t *prepare)
 {
-    run_deferred(prepare->data);
+    struct loop *loop = prepare->data;
+
+    run_deferred(loop);
+    rest(loop);
 }
 
 static void on_check(uv_check_t *check)
@@ -376,6 +396,7 @@ static void *thread_main(void *arg)
     struct loop *loop = arg;
 
     (void)pthread_setname_np(pthread_self(), loop->name);
+    (void)prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL); /* nanoseconds: rests are short */
     loop_run(loop);
     return NULL;
 }

@@ -39,6 +39,17 @@ struct loop_signal {
     struct list_node link;
 };
 
+/* How much its streams bring a loop; load.c. */
+struct load {
+    size_t reads, bytes;                              /* of this round */
+    size_t window_reads, window_bytes, window_rounds; /* since since_us */
+    int64_t since_us, retry_us;
+    size_t mean; /* bytes of a read, in the last window without rests */
+    bool is_resting;
+};
+/* After a round: how long to rest, 0 for not at all, at most a millisecond. */
+int64_t load_rest_us(struct load *l, int64_t now_us);
+
 struct loop {
     uv_loop_t uv;
     char name[16];
@@ -57,6 +68,7 @@ struct loop {
     struct timer **timers;
     size_t n_timers, cap_timers;
     bool in_timers;
+    struct load load;
     struct list deferred;
     struct list streams; /* every stream, so that loop_free can end them */
     struct list signals;

@@ -210,14 +210,17 @@ static void on_uv_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *chunk)
 {
     struct tcp *t = handle->data;
 
-    if (n > 0)
+    if (n > 0) {
+        t->stream.loop->load.reads++;
+        t->stream.loop->load.bytes += (size_t)n;
         stream_deliver(&t->stream, str_bytes(chunk->base, (size_t)n));
-    else if (n < 0 && t->write_failed)
+    } else if (n < 0 && t->write_failed) {
         tcp_fail(t, t->write_failed, "writing");
-    else if (n == UV_EOF)
+    } else if (n == UV_EOF) {
         stream_fail(&t->stream, NULL);
-    else if (n < 0)
+    } else if (n < 0) {
         tcp_fail(t, (int)n, "reading");
+    }
 }
 
 static void tcp_update_reading(struct stream *s)

@@ -120,8 +120,7 @@ static void carries_any_length(void **state)
 
         for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
             AUTO_FINI(buf_fini)
-            struct buf out = BUF(1 << 20),
-                       plain = BUF(1 << 20), data = BUF(1 << 20);
+            struct buf out = BUF(1 << 20), plain = BUF(1 << 20), data = BUF(1 << 20);
             size_t records = (lens[i] + RECORD_PLAIN_MAX - 1) / RECORD_PLAIN_MAX;
 
             rand_bytes(buf_reserve(&plain, lens[i]), lens[i]);
