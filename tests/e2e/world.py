@@ -249,11 +249,16 @@ class Server:
     def tags_key(self, *tags):
         return self.json("preauthkeys", "create", "--tags", ",".join(tags))["key"]
 
-    def policy(self, policy, check=True):
-        """Sets the policy, a dict or a text; the command's outcome."""
+    def policy(self, policy, check=True, seen_by=()):
+        """Sets the policy, a dict or a text; the command's outcome. Waits until the SSH rules of these clients
+        are other ones."""
         path = self.dir / "policy.hujson"
         path.write_text(policy if isinstance(policy, str) else json.dumps(policy, indent=2))
-        return self.cli("policy", "set", "-f", path, check=check)
+        before = [c.netmap().get("SSHPolicy") for c in seen_by]
+        done = self.cli("policy", "set", "-f", path, check=check)
+        for c, had in zip(seen_by, before):
+            wait_for(f"{c.name} has its new SSH rules", lambda: c.netmap().get("SSHPolicy") != had)
+        return done
 
     def nodes(self):
         return self.json("nodes", "list")

@@ -85,10 +85,9 @@ def run(world):
     # The rule goes: who waits is told so. A new key of the source: its approval is gone.
     waits, _ = held(alice, "root@middle")
     server.policy({**policy("2h"), "ssh": []})
-    if waits.wait_end(5) == 0:
+    if waits.wait_end() == 0:
         raise Failure("it was let in without a rule")
-    server.policy(policy("2h"))
-    time.sleep(0.5)
+    server.policy(policy("2h"), seen_by=servers)
     session, check = held(alice, "root@new")
     server.cli("ssh", "approve", check)
     let_in(session)
@@ -101,8 +100,7 @@ def run(world):
 
     # The approved session is recorded, or rather not: nothing listens at the recorder.
     world.client("tape", up=False).up(server.tags_key("tag:tape"))
-    server.policy(policy("always", recorder=["tag:tape"], enforceRecorder=True))
-    time.sleep(0.5)
+    server.policy(policy("always", recorder=["tag:tape"], enforceRecorder=True), seen_by=servers)
     session, check = held(alice, "root@new")
     server.cli("ssh", "approve", check)
     session.wait_text("must be recorded")
