@@ -12,9 +12,9 @@
  *      exchanged places. So its contents need no synchronisation.
  *   2. `posted` is set while a message is on its way whose exchange is still to come: the receiver
  *      clears it before it fetches, the sender sets it after it has put. So nothing is left lying.
- *   3. Bytes under way are bounded: MAILBOX_MAX for a pair of loops, TRANSIT_MAX for one session.
- * What comes above is dropped: the receiver is busy, and nothing that is old can be reached from
- * here.
+ *   3. Bytes under way are bounded: MAILBOX_MAX for a pair of loops, NEWS_ROOM of it for news of
+ * peers, and TRANSIT_MAX of packets for one session. What comes above is dropped: the receiver is
+ * busy, and nothing that is old can be reached from here.
  */
 
 #include <string.h>
@@ -22,6 +22,8 @@
 #include "derp/server_internal.h"
 
 #define BATCH_KEEP ((size_t)256 << 10) /* larger buffers are not kept as spare */
+
+#define NEWS_ROOM ((size_t)256 << 10)
 
 struct batch {
     struct buf bytes; /* header and frame, header and frame, … */
@@ -117,10 +119,13 @@ void mailbox_put(struct relay_loop *l, session_id to, enum piece piece, struct s
         list_push_back(&l->dirty_mailboxes, &m->dirty_link);
     }
     struct buf *bytes = &m->filling->bytes;
-    bool fits = MAILBOX_MAX - bytes->len >= sizeof(h) + h.len;
+    /* News of peers come once, so there is room kept for them. */
+    bool is_news = piece == PIECE_CONTROL;
+    size_t room = is_news ? MAILBOX_MAX : MAILBOX_MAX - NEWS_ROOM;
+    bool fits = bytes->len + sizeof(h) + h.len <= room;
     uint32_t under_way = fits ? atomic_fetch_add(transit, h.len) + h.len : 0;
 
-    if (!fits || under_way > TRANSIT_MAX) {
+    if (!fits || (under_way > TRANSIT_MAX && !is_news)) {
         if (fits)
             atomic_fetch_sub(transit, h.len);
         l->is_crowded = m->is_crowded = true;
