@@ -15,6 +15,7 @@
 #include "core/clock.h"
 #include "derp/server_internal.h"
 
+#define MESH_STALL_MS 30000
 #define OUT_FIRST 2048 /* bytes: a first allocation that holds a packet or two */
 
 struct packet {
@@ -125,6 +126,12 @@ static void count_out(struct session *c, size_t frame_len)
     tally_add(c->home, TALLY_BYTES_OUT, (int64_t)(frame_len - DERP_FRAME_HEADER - KEY_BYTES));
 }
 
+/* Many clients' packets wait for another relay: it is given more time. */
+static int64_t stall_ms(const struct session *c)
+{
+    return c->is_mesh ? MESH_STALL_MS : c->home->server->stall_ms;
+}
+
 void outbox_flush(struct session *c)
 {
     struct outbox *o = &c->outbox;
@@ -135,10 +142,10 @@ void outbox_flush(struct session *c)
     o->in_stream += o->out.len;
     stream_write(c->stream, buf_str(&o->out));
     buf_fini(&o->out);
-    if (timer_is_started(&o->stall) || c->home->server->stall_ms < 0)
+    if (timer_is_started(&o->stall) || stall_ms(c) < 0)
         return;
     o->has_drained = false;
-    timer_start(&o->stall, c->home->server->stall_ms);
+    timer_start(&o->stall, stall_ms(c));
 }
 
 void outbox_push(struct session *c, enum piece piece, struct str head, struct str body)
@@ -230,7 +237,7 @@ static void on_stall(void *user)
         return;
     }
     o->has_drained = false;
-    timer_start(&o->stall, c->home->server->stall_ms);
+    timer_start(&o->stall, stall_ms(c));
 }
 
 /* ---- Life ---- */
