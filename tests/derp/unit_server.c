@@ -336,6 +336,29 @@ static void counts(void **state)
     rig_free(rig);
 }
 
+/* By the official relay's names, each family told once. */
+static void counts_by_official_names(void **state)
+{
+    AUTO_FINI(buf_fini) struct buf out = BUF(65536);
+    struct rig *rig = rig_new((struct derp_server_options){0});
+    struct party *a = rig_join(rig), *b = rig_join(rig);
+
+    (void)state;
+    party_say(a, b, STR("hello"));
+    rig_run(rig);
+    rig_wait(rig, 300);
+    derp_put_metrics(&out);
+    assert_true(
+        str_find(buf_str(&out), STR("# TYPE derp_packets_sent counter\nderp_packets_sent ")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("\nderp_current_connections 2\n")) >= 0);
+    ptrdiff_t at = str_find(buf_str(&out), STR("# TYPE derp_packets_dropped counter\n"));
+
+    assert_true(at >= 0);
+    assert_true(str_find(str_from_index(buf_str(&out), (size_t)at + 1),
+                         STR("# TYPE derp_packets_dropped ")) < 0);
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +374,7 @@ int main(void)
         cmocka_unit_test(who_takes_nothing_is_closed),
         cmocka_unit_test(one_pong_waits),
         cmocka_unit_test(counts),
+        cmocka_unit_test(counts_by_official_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -385,6 +385,51 @@ static void limits_by_reading_later(void **state)
     rig_free(rig);
 }
 
+/* The limit of those who are there changes, from none to one and back. */
+static void limits_are_replaced_live(void **state)
+{
+    struct rig *rig = rig_new((struct derp_server_options){0});
+    struct party *a = rig_join(rig), *b = rig_join(rig);
+    char packet[60000] = {0};
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        party_say(a, b, str_bytes(packet, sizeof(packet)));
+    rig_run(rig);
+    assert_int_equal(b->n_packets, 4);
+    derp_server_set_rate(rig->server, 10000, 0);
+    for (int i = 0; i < 8; i++) {
+        party_say(a, b, str_bytes(packet, sizeof(packet)));
+        rig_run(rig);
+    }
+    size_t limited = b->n_packets;
+
+    assert_true(limited < 12);
+    derp_server_set_rate(rig->server, 0, 0);
+    for (int i = 0; i < 50; i++)
+        rig_wait(rig, 1000); /* its debt is paid, and there is no new one */
+    for (int i = 0; i < 8; i++)
+        party_say(a, b, str_bytes(packet, sizeof(packet)));
+    rig_run(rig);
+    assert_int_equal(b->n_packets, 20);
+    rig_free(rig);
+}
+
+static void tells_of_a_restart(void **state)
+{
+    struct rig *rig = rig_new((struct derp_server_options){0});
+    struct party *a = rig_join(rig), *b = rig_join(rig);
+
+    (void)state;
+    buf_clear(&a->log);
+    buf_clear(&b->log);
+    derp_server_say_restarting(rig->server, 1000, 60000);
+    rig_run(rig);
+    assert_str(party_log(a), STR("frame:15 "));
+    assert_str(party_log(b), STR("frame:15 "));
+    rig_free(rig);
+}
+
 /* ---- Mesh peers ---- */
 
 static void mesh_peers_show_the_key(void **state)
@@ -443,6 +488,8 @@ int main(void)
         cmocka_unit_test(keeps_alive_once_a_minute),
         cmocka_unit_test(a_client_gives_up_a_silent_relay),
         cmocka_unit_test(limits_by_reading_later),
+        cmocka_unit_test(limits_are_replaced_live),
+        cmocka_unit_test(tells_of_a_restart),
         cmocka_unit_test(mesh_peers_show_the_key),
     };
 
