@@ -18,6 +18,7 @@
 
 #define BACKLOG 1024
 #define EMFILE_PAUSE_MS 200
+#define ACCEPTS 16 /* twice a round: the rest of it belongs to those that are here */
 
 static struct metric accepted =
     METRIC_COUNTER("hatsize_streams_accepted_total", "Connections accepted.");
@@ -42,6 +43,9 @@ struct listener {
         uv_pipe_t pipe;
     } uv;
     struct timer pause;
+    struct deferred more;
+    unsigned accepted; /* since `more` ran */
+    bool has_more;     /* libuv has one for us, and waits */
     struct counts *counts;
 };
 
@@ -104,6 +108,17 @@ static void on_pause_over(void *user)
     on_connection(&l->uv.stream, 0);
 }
 
+static void on_more(struct deferred *d)
+{
+    struct listener *l = CONTAINER_OF(d, struct listener, more);
+
+    l->accepted = 0;
+    if (!l->has_more)
+        return;
+    l->has_more = false;
+    on_connection(&l->uv.stream, 0);
+}
+
 static void on_connection(uv_stream_t *server, int status)
 {
     struct listener *l = server->data;
@@ -111,6 +126,11 @@ static void on_connection(uv_stream_t *server, int status)
 
     if (status < 0) {
         log_event(LOG_WARN, "cannot accept a connection", LOG_TXT("error", uv_strerror(status)));
+        return;
+    }
+    loop_defer(l->loop, &l->more);
+    if (l->accepted++ >= ACCEPTS) {
+        l->has_more = true; /* libuv accepts no more before this one is taken */
         return;
     }
     t = tcp_new(l->loop, l->options.unix_path.len > 0);
@@ -255,6 +275,7 @@ int listener_open(struct loop *loop, const struct listener_options *options, str
     l->owned.close = close_owned;
     list_push_back(&loop->owned, &l->owned.link);
     timer_init(&l->pause, loop, on_pause_over, l);
+    l->more.run = on_more;
     int status = options->unix_path.len > 0 ? open_unix(l, err) : open_tcp(l, err);
 
     if (status < 0) {
@@ -293,6 +314,7 @@ void listener_close(struct listener *l)
     if (!l || uv_is_closing(&l->uv.handle))
         return;
     timer_stop(&l->pause);
+    loop_undefer(&l->more);
     list_remove(&l->owned.link);
     uv_close(&l->uv.handle, on_listener_closed); /* libuv unlinks the socket file */
 }

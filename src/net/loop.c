@@ -286,6 +286,7 @@ int loop_new(const char *name, struct loop **out, struct err *err)
     list_init(&loop->streams);
     list_init(&loop->signals);
     list_init(&loop->owned);
+    list_init(&loop->handshakes.waiting);
     (void)uv_async_init(&loop->uv, &loop->wakeup, on_wakeup);
     (void)uv_timer_init(&loop->uv, &loop->uv_timer);
     (void)uv_prepare_init(&loop->uv, &loop->prepare);

@@ -50,6 +50,13 @@ struct load {
 /* After a round: how long to rest, 0 for not at all, at most a millisecond. */
 int64_t load_rest_us(struct load *l, int64_t now_us);
 
+/* TLS handshakes that wait for their turn; tls.c. */
+struct turns {
+    struct list waiting;
+    struct deferred more;
+    unsigned done; /* since `more` ran */
+};
+
 struct loop {
     uv_loop_t uv;
     char name[16];
@@ -69,6 +76,7 @@ struct loop {
     size_t n_timers, cap_timers;
     bool in_timers;
     struct load load;
+    struct turns handshakes;
     struct list deferred;
     struct list streams; /* every stream, so that loop_free can end them */
     struct list signals;

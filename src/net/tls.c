@@ -33,6 +33,7 @@ static struct metric failed = METRIC_COUNTER("hatsize_tls_handshakes_failed_tota
                                              "TLS handshakes that failed as a server.");
 
 #define ANSWERS_MAX ((size_t)64 << 10) /* bytes queued that nobody here has written */
+#define TURNS 2                        /* steps of handshakes, twice a round */
 
 /* Of the handshake, until its end. */
 struct secrets {
@@ -55,7 +56,8 @@ struct tls {
     SSL *ssl;                /* NULL when there is `record` */
     struct secrets *secrets; /* NULL: none are collected */
     struct record *record;
-    struct buf in;             /* the record that is not whole yet; only with `record` */
+    struct buf in; /* the record that is not whole yet; only with `record` */
+    struct list_node turn;
     struct tls_server *server; /* NULL for clients */
     struct buf early;
     struct timer limit;
@@ -484,6 +486,66 @@ static void read_plain(struct tls *t)
         send_answers(t);
 }
 
+static void shake_hands(struct tls *t)
+{
+    if (!handshake(t))
+        return;
+    if (!t->record) {
+        read_plain(t);
+        return;
+    }
+    struct buf rest = t->in; /* came together with the end of the handshake */
+
+    t->in = BUF(rest.limit);
+    read_records(t, buf_str(&rest));
+    buf_fini(&rest);
+}
+
+static void on_more_turns(struct deferred *d)
+{
+    struct turns *turns = CONTAINER_OF(d, struct turns, more);
+    struct loop *loop = CONTAINER_OF(turns, struct loop, handshakes);
+
+    turns->done = 0;
+    for (int i = 0; i < TURNS; i++) {
+        struct list_node *n = list_pop_front(&turns->waiting);
+
+        if (!n)
+            return;
+        struct tls *t = CONTAINER_OF(n, struct tls, turn);
+
+        if (!t->layer.below)
+            continue;
+        stream_read_start(t->layer.below);
+        shake_hands(t);
+    }
+    if (!list_is_empty(&turns->waiting))
+        loop_defer(loop, d);
+}
+
+/*
+ * A step of a handshake takes as long as relaying hundreds of packets. When many come at once, a
+ * few go on in each round and the others wait, unread: connections that are ready come first.
+ */
+static bool may_shake_hands(struct tls *t)
+{
+    struct loop *loop = t->layer.stream.loop;
+    struct turns *turns = &loop->handshakes;
+
+    if (!t->server)
+        return true;
+    turns->more.run = on_more_turns;
+    loop_defer(loop, &turns->more);
+    if (turns->done < TURNS && list_is_empty(&turns->waiting)) {
+        turns->done++;
+        return true;
+    }
+    stream_read_stop(t->layer.below);
+    if (!list_node_is_linked(&t->turn))
+        list_push_back(&turns->waiting, &t->turn);
+    return false;
+}
+
 static void on_data(struct layer *l, struct str data)
 {
     struct tls *t = CONTAINER_OF(l, struct tls, layer);
@@ -496,17 +558,10 @@ static void on_data(struct layer *l, struct str data)
         broken(t, "buffering TLS");
         return;
     }
-    if (!t->is_ready && !handshake(t))
-        return;
-    if (!t->record) {
+    if (t->is_ready)
         read_plain(t);
-        return;
-    }
-    struct buf rest = t->in; /* came together with the end of the handshake */
-
-    t->in = BUF(rest.limit);
-    read_records(t, buf_str(&rest));
-    buf_fini(&rest);
+    else if (may_shake_hands(t))
+        shake_hands(t);
 }
 
 static void tls_write(struct stream *s, struct str data)
@@ -550,6 +605,7 @@ static void tls_abort(struct stream *s)
     struct tls *t = CONTAINER_OF(s, struct tls, layer.stream);
 
     timer_stop(&t->limit);
+    list_remove(&t->turn);
     if (t->has_alert && t->layer.below) {
         t->has_alert = false; /* a second abort does not wait */
         stream_close(t->layer.below);
@@ -566,6 +622,7 @@ static void tls_free(struct stream *s)
     if (t->server && !t->is_ready)
         metric_add(&failed, 1);
     layer_fini(&t->layer);
+    list_remove(&t->turn);
     SSL_free(t->ssl);
     secrets_free(t->secrets);
     record_free(t->record);
@@ -616,6 +673,7 @@ static struct tls *tls_new(SSL *ssl, struct stream *below)
     (void)BIO_set_mem_eof_return(out, -1);
     SSL_set_bio(ssl, in, out);
     t->ssl = ssl;
+    list_node_init(&t->turn);
     layer_init(&t->layer, below, &tls_ops, on_data);
     t->layer.stream.is_tls = true;
     t->layer.is_cut = is_cut;

@@ -323,6 +323,49 @@ static void ends_from_inside(void **state)
     str_free(&data);
 }
 
+#define STORM 40
+
+/* Many handshakes at once: a few in each round, all of them in the end, nothing lost. */
+static void takes_handshakes_by_turns(void **state)
+{
+    static struct end ends[2 * STORM];
+    struct loop *loop = new_loop();
+    struct site site;
+    size_t most = 0;
+
+    (void)state;
+    site_init(&site);
+    n_ready = 0;
+    for (size_t i = 0; i < STORM; i++) {
+        struct stream *pair[2];
+
+        stream_pair(loop, pair);
+        ends[2 * i] = (struct end){.s = pair[0], .got = BUF(1000)};
+        ends[2 * i + 1] = (struct end){.s = pair[1], .got = BUF(1000)};
+        put_client(&ends[2 * i], site.pin);
+        put_server(&ends[2 * i + 1], &site);
+        end_write(&ends[2 * i], STR("hello"));
+        /* One leaves while it waits. */
+        if (i == STORM / 2)
+            end_abort(&ends[2 * i]);
+    }
+    for (int round = 0; round < 5000 && n_ready < STORM - 1; round++) {
+        size_t was = n_ready;
+
+        loop_run_once(loop, 0);
+        most = MAX(most, n_ready - was);
+    }
+    assert_int_equal(n_ready, STORM - 1);
+    assert_in_range(most, 1, STORM / 4);
+    for (size_t i = 0; i < STORM; i++)
+        if (i != STORM / 2)
+            RUN_UNTIL(loop, str_eq(buf_str(&ends[2 * i + 1].got), STR("hello")));
+    loop_free(loop);
+    for (size_t i = 0; i < 2 * STORM; i++)
+        buf_fini(&ends[i].got);
+    site_fini(&site);
+}
+
 /* ---- Who it is ---- */
 
 static void knows_the_pinned_certificate(void **state)
@@ -703,6 +746,7 @@ int main(void)
         cmocka_unit_test(gives_back_before_the_end),
         cmocka_unit_test(closes_after_what_is_early),
         cmocka_unit_test(ends_from_inside),
+        cmocka_unit_test(takes_handshakes_by_turns),
         cmocka_unit_test(knows_the_pinned_certificate),
         cmocka_unit_test(replaces_the_certificate),
         cmocka_unit_test(refuses_what_does_not_fit),
