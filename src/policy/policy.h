@@ -51,7 +51,8 @@ const struct policy_document *policy_document(const struct policy *p); /* borrow
 bool policy_is_open(const struct policy *p);
 /*
  * Two policies of one lineage differ in what they say of a pair of nodes only when one of the two
- * nodes changed class: no other pair need be looked at again.
+ * nodes changed class or owner: no other pair need be looked at again. Routes have a mark of their
+ * own (policy_routes_mark).
  */
 bool policy_same_lineage(const struct policy *a, const struct policy *b);
 /* Nodes of one class are treated alike, but for their own addresses and owner. 0: unknown node. */

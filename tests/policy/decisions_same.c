@@ -5,8 +5,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "naive.h"
-
 #define ROUTES_MAX 64
 
 PRINTF_LIKE(2, 3) static bool differs(char why[DECISIONS_WHY], const char *fmt, ...)
@@ -63,21 +61,27 @@ static struct policy_mark put_kind(const struct policy *p, const struct node *n,
     }
 }
 
-static bool same_pair(const struct policy *a, const struct policy *b, const struct node *x,
-                      const struct node *y, char why[DECISIONS_WHY])
+static bool same_peer_routes(const struct policy *a, const struct policy *b, const struct node *x,
+                             const struct node *y, char why[DECISIONS_WHY])
 {
     struct ip_prefix r[ROUTES_MAX], s[ROUTES_MAX];
     size_t n_r = policy_peer_routes(a, x->id, y->id, r, ROUTES_MAX);
     size_t n_s = policy_peer_routes(b, x->id, y->id, s, ROUTES_MAX);
     bool same = n_r == n_s;
 
-    if (policy_sees(a, x->id, y->id) != policy_sees(b, x->id, y->id))
-        return differs(why, "%llu sees %llu or not", id_of(x), id_of(y));
     for (size_t i = 0; same && i < n_r; i++)
         same = ip_prefix_eq(r[i], s[i]);
     if (!same)
         return differs(why, "routes of %llu that %llu sees: %zu, %zu", id_of(y), id_of(x), n_r,
                        n_s);
+    return true;
+}
+
+static bool same_pair(const struct policy *a, const struct policy *b, const struct node *x,
+                      const struct node *y, char why[DECISIONS_WHY])
+{
+    if (policy_sees(a, x->id, y->id) != policy_sees(b, x->id, y->id))
+        return differs(why, "%llu sees %llu or not", id_of(x), id_of(y));
     if (policy_ssh_check_ms(a, x->id, y->id) != policy_ssh_check_ms(b, x->id, y->id))
         return differs(why, "check period from %llu to %llu", id_of(x), id_of(y));
     return true;
@@ -102,20 +106,10 @@ bool decisions_same(const struct policy *a, const struct policy *b, const struct
                 same = differs(why, "%s of %llu: same text, another mark", kinds[kind], id_of(n));
         }
         for (size_t k = 0; same && (other = view_node_next(v, &k));)
-            same = same_pair(a, b, n, other, why);
+            same = same_pair(a, b, n, other, why) && same_peer_routes(a, b, n, other, why);
     }
     buf_fini(&x);
     buf_fini(&y);
-    return same;
-}
-
-/* Told of by itself: a node that serves else, or else may. */
-static bool same_routes(const struct node *was, const struct node *is)
-{
-    bool same = was->n_serving == is->n_serving && naive_is_exit(was) == naive_is_exit(is);
-
-    for (size_t i = 0; same && i < is->n_serving; i++)
-        same = ip_prefix_eq(was->serving[i], is->serving[i]);
     return same;
 }
 
@@ -124,14 +118,16 @@ static bool keeps_class(const struct policy *before, const struct policy *after,
 {
     const struct node *was = view_node_find(view_before, n->id);
 
-    return was && policy_class_of(before, n->id) == policy_class_of(after, n->id) &&
-           same_routes(was, n);
+    return was && was->user == n->user &&
+           policy_class_of(before, n->id) == policy_class_of(after, n->id);
 }
 
 bool decisions_lineage_holds(const struct policy *before, const struct policy *after,
                              const struct tailnet_view *view_before,
                              const struct tailnet_view *view_after, char why[DECISIONS_WHY])
 {
+    /* A router that goes offline moves routes to another one, and tells of it by this mark. */
+    bool same_routers = policy_mark_eq(policy_routes_mark(before), policy_routes_mark(after));
     const struct node *n, *other;
 
     why[0] = '\0';
@@ -143,7 +139,8 @@ bool decisions_lineage_holds(const struct policy *before, const struct policy *a
         for (size_t k = 0; (other = view_node_next(view_after, &k));) {
             if (!keeps_class(before, after, view_before, other))
                 continue;
-            if (!same_pair(before, after, n, other, why))
+            if (!same_pair(before, after, n, other, why) ||
+                (same_routers && !same_peer_routes(before, after, n, other, why)))
                 return false;
         }
     }
