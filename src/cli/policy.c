@@ -67,13 +67,20 @@ static bool policy_file(struct cli *cli, struct str *file, struct str *text)
     return false;
 }
 
-static void body_of(struct buf *body, struct str text)
+/* Sends the text as the API has it; as cli_ask. */
+static int ask_about(struct cli *cli, const char *method, struct str path, struct str text,
+                     int *status, struct str *got, struct err *err)
 {
-    struct json_writer w = JSON_WRITER(body);
+    struct buf body = BUF(0);
+    struct json_writer w = JSON_WRITER(&body);
+    int reached;
 
     json_begin_object(&w);
     json_field_str(&w, STR("policy"), text);
     json_end_object(&w);
+    reached = cli_ask(cli, method, path, &body, status, got, err);
+    buf_fini(&body);
+    return reached;
 }
 
 /* ---- Refusals ---- */
@@ -128,7 +135,6 @@ int cmd_policy_set(struct cli *cli)
 {
     struct str file = STR_NONE, text = STR_NONE, got = STR_NONE;
     struct json_value *answer = NULL;
-    struct buf body = BUF(0);
     struct err err = {0};
     int status = 0;
 
@@ -136,10 +142,8 @@ int cmd_policy_set(struct cli *cli)
         return 1;
     if (policy_bypass_wanted(cli))
         return policy_bypass_set(cli, file, text);
-    body_of(&body, text);
-    int reached = cli_ask(cli, "PUT", STR("/api/v1/policy"), &body, &status, &got, &err);
+    int reached = ask_about(cli, "PUT", STR("/api/v1/policy"), text, &status, &got, &err);
 
-    buf_fini(&body);
     if (reached < 0)
         return cli_fail_unreached(cli, "setting policy", &err);
     if (status == 200)
@@ -188,7 +192,6 @@ int cmd_policy_check(struct cli *cli)
 {
     struct str file = STR_NONE, text = STR_NONE, got = STR_NONE;
     struct json_value *answer = NULL;
-    struct buf body = BUF(0);
     struct err err = {0};
     int status = 0;
 
@@ -196,10 +199,8 @@ int cmd_policy_check(struct cli *cli)
         return 1;
     if (policy_bypass_wanted(cli))
         return policy_bypass_check(cli, file, text);
-    body_of(&body, text);
-    int reached = cli_ask(cli, "POST", STR("/api/v1/policy/check"), &body, &status, &got, &err);
+    int reached = ask_about(cli, "POST", STR("/api/v1/policy/check"), text, &status, &got, &err);
 
-    buf_fini(&body);
     if (reached < 0)
         return check_alone(cli, file, text);
     if (status == 400 && print_complaint(cli, file, got))
@@ -215,16 +216,13 @@ int cmd_policy_diff(struct cli *cli)
 {
     struct str file = STR_NONE, text = STR_NONE, got = STR_NONE;
     struct json_value *answer = NULL;
-    struct buf body = BUF(0);
     struct err err = {0};
     int status = 0;
 
     if (!policy_file(cli, &file, &text) || !cli_load_config(cli, false))
         return 1;
-    body_of(&body, text);
-    int reached = cli_ask(cli, "POST", STR("/api/v1/policy/diff"), &body, &status, &got, &err);
+    int reached = ask_about(cli, "POST", STR("/api/v1/policy/diff"), text, &status, &got, &err);
 
-    buf_fini(&body);
     if (reached < 0)
         return cli_fail_unreached(cli, "comparing policy", &err);
     if (status == 400 && print_complaint(cli, file, got))

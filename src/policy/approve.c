@@ -10,36 +10,16 @@
 /* How far owners of owners are followed. */
 #define OWNERS_DEPTH_MAX 64
 
-static bool user_is(const struct user *u, struct str token)
+static bool user_is(const void *context, struct str token, const struct user *u)
 {
+    (void)context;
     return token.len &&
            (str_eq(u->provider_id, token) || str_eq(u->email, token) || str_eq(u->name, token));
 }
 
-/* A selector of people, asked about one. */
 static bool selects_user(const struct policy_selector *s, const struct user *u)
 {
-    switch (s->kind) {
-    case SELECTOR_USER:
-        return user_is(u, s->user);
-    case SELECTOR_GROUP:
-        for (size_t i = 0; i < s->group->members.len; i++)
-            if (user_is(u, s->group->members.items[i].selector->user))
-                return true;
-        return false;
-    case SELECTOR_DOMAIN:
-        return user_in_domain(u, s->domain);
-    case SELECTOR_AUTOGROUP:
-        return user_has_role(u, s->autogroup);
-    case SELECTOR_PREFIX:
-    case SELECTOR_WILDCARD:
-    case SELECTOR_TAG:
-    case SELECTOR_IPSET:
-    case SELECTOR_HOST:
-    case SELECTOR_SERVICE:
-        return false;
-    }
-    return false;
+    return user_selected(s, u, user_is, NULL);
 }
 
 bool policy_tag_is_defined(const struct policy_document *d, struct str tag)

@@ -57,15 +57,10 @@ static void attr_add(struct attr_list *l, struct str name)
             attr_add(l, companions[i].also);
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
 static void keep_attrs(struct shape *s, struct policy_class *c, struct attr_list *l)
 {
     if (l->len)
-        qsort(l->items, l->len, sizeof *l->items, by_text);
+        qsort(l->items, l->len, sizeof *l->items, text_cmp);
     c->attrs = arena_alloc(s->arena, l->len * sizeof *c->attrs);
     for (size_t i = 0; i < l->len; i++)
         if (c->n_attrs == 0 || !str_eq(c->attrs[c->n_attrs - 1], l->items[i]))
@@ -111,7 +106,7 @@ static void class_attrs(struct shape *s, struct attr_list *of)
 
 static bool class_has(const struct policy_class *c, struct str name)
 {
-    return c->n_attrs && bsearch(&name, c->attrs, c->n_attrs, sizeof name, by_text);
+    return c->n_attrs && bsearch(&name, c->attrs, c->n_attrs, sizeof name, text_cmp);
 }
 
 static void class_caps(struct shape *s, struct policy_class *c)

@@ -94,8 +94,9 @@ static bool resolve_name(const struct explain *x, struct str text, struct side *
 /* ---- Users ---- */
 
 /* Whether the log-in token means the user: policy.md 3.4. */
-static bool token_means(const struct explain *x, struct str token, const struct user *u)
+static bool token_means(const void *context, struct str token, const struct user *u)
 {
+    const struct explain *x = context;
     const struct user *const *users;
     size_t n;
 
@@ -115,27 +116,7 @@ static bool token_means(const struct explain *x, struct str token, const struct 
 
 bool explain_is_user(const struct explain *x, const struct policy_selector *s, const struct user *u)
 {
-    switch (s->kind) {
-    case SELECTOR_USER:
-        return token_means(x, s->user, u);
-    case SELECTOR_DOMAIN:
-        return user_in_domain(u, s->domain);
-    case SELECTOR_GROUP:
-        for (size_t i = 0; i < s->group->members.len; i++)
-            if (token_means(x, s->group->members.items[i].selector->user, u))
-                return true;
-        return false;
-    case SELECTOR_AUTOGROUP:
-        return user_has_role(u, s->autogroup);
-    case SELECTOR_PREFIX:
-    case SELECTOR_WILDCARD:
-    case SELECTOR_TAG:
-    case SELECTOR_IPSET:
-    case SELECTOR_HOST:
-    case SELECTOR_SERVICE:
-        return false;
-    }
-    return false;
+    return user_selected(s, u, token_means, x);
 }
 
 const struct user *explain_owner(const struct explain *x, const struct node *n)

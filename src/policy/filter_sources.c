@@ -2,58 +2,21 @@
 
 #include "policy/filter_internal.h"
 
-struct address_list {
-    struct arena *arena;
-    struct str *items;
-    size_t len;
-    size_t cap;
-};
-
-static void list_add(struct address_list *l, struct str text)
-{
-    if (l->len == l->cap) {
-        l->cap = MAX(l->cap * 2, (size_t)32);
-        l->items = mem_realloc_array(l->items, l->cap, sizeof *l->items);
-    }
-    l->items[l->len++] = text;
-}
-
-static void list_add_copy(void *user, struct str text)
-{
-    struct address_list *l = user;
-
-    list_add(l, arena_copy(l->arena, text));
-}
-
-static void list_add_addr(struct address_list *l, struct ip_addr addr)
+static void list_add_addr(struct listing *l, struct ip_addr addr)
 {
     struct buf text = BUF(0);
 
     if (!ip_addr_is_set(addr))
         return;
     ip_addr_put(&text, addr);
-    list_add_copy(l, buf_str(&text));
+    listing_add(l, buf_str(&text));
     buf_fini(&text);
 }
 
-static void list_add_member(struct address_list *l, const struct member *m)
+static void list_add_member(struct listing *l, const struct member *m)
 {
     list_add_addr(l, member_v4(m));
     list_add_addr(l, member_v6(m));
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
-static void put_list(struct json_writer *w, struct address_list *l)
-{
-    if (l->len)
-        qsort(l->items, l->len, sizeof *l->items, by_text);
-    for (size_t i = 0; i < l->len; i++)
-        if (i == 0 || !str_eq(l->items[i - 1], l->items[i]))
-            json_str(w, l->items[i]);
 }
 
 bool self_lists(const struct policy *p, const struct policy_link *l, const struct member *m)
@@ -92,8 +55,7 @@ struct sum filter_self_sum(const struct filter *f, const struct policy_link *l)
     return sum;
 }
 
-static void collect_self(const struct filter *f, const struct policy_link *l,
-                         struct address_list *list)
+static void collect_self(const struct filter *f, const struct policy_link *l, struct listing *list)
 {
     struct rows_at at = rows_from(&f->p->devices, f->m->user, 0);
     const struct member *m;
@@ -103,7 +65,7 @@ static void collect_self(const struct filter *f, const struct policy_link *l,
 }
 
 static void collect_source(const struct filter *f, const struct source *src, enum policy_form form,
-                           struct address_list *list)
+                           struct listing *list)
 {
     const struct shape *s = f->p->shape;
     const roaring_bitmap_t *listed = form == POLICY_COMPACT ? src->rest : src->own;
@@ -111,13 +73,13 @@ static void collect_source(const struct filter *f, const struct source *src, enu
     const struct member *m;
 
     if (src->everyone) {
-        list_add(list, STR("*"));
+        listing_add(list, STR("*"));
         return;
     }
-    source_each_fixed(s, src, list_add_copy, list);
+    source_each_fixed(s, src, listing_add, list);
     for (size_t i = 0; form == POLICY_COMPACT && i < src->n_terms; i++)
         if (s->terms[src->terms[i]].compact)
-            list_add(list, arena_printf(list->arena, "cap:%s", s->terms[src->terms[i]].cap));
+            listing_add(list, arena_printf(list->arena, "cap:%s", s->terms[src->terms[i]].cap));
     if (roaring_bitmap_is_empty(listed))
         return;
     while ((m = rows_next(&f->p->members, &at)))
@@ -139,18 +101,19 @@ enum policy_form link_form(const struct policy_link *l, enum policy_form form)
 
 void filter_put_sources(struct filter *f, const struct policy_link *l)
 {
-    struct address_list list = {0};
+    struct listing list;
 
-    list.arena = arena_new();
+    listing_init(&list);
     json_field_array(&f->w, STR("SrcIPs"));
     if (l->self)
         collect_self(f, l, &list);
     else
         collect_source(f, &f->p->shape->sources[l->source], link_form(l, f->form), &list);
-    put_list(&f->w, &list);
+    listing_sort(&list);
+    for (size_t i = 0; i < list.len; i++)
+        json_str(&f->w, list.items[i]);
     json_end_array(&f->w);
-    mem_free(list.items);
-    arena_free(list.arena);
+    listing_fini(&list);
 }
 
 void filter_put_sources_mark(struct filter *f, struct sum sum)

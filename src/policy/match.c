@@ -457,6 +457,13 @@ static void subtract(struct picks *p, const struct picks *own)
     p->len = n;
 }
 
+static void add_posture(void *user, uint32_t index)
+{
+    struct profile_scratch *s = user;
+
+    picks_add(&s->postures, &s->postures_cap, index);
+}
+
 void matcher_profile(const struct matcher *m, const struct node *n, struct profile_scratch *s,
                      struct profile *out)
 {
@@ -471,9 +478,7 @@ void matcher_profile(const struct matcher *m, const struct node *n, struct profi
         add_route(m, &s->route, &s->route_cap, out->routes[i]);
     picks_sort(&s->route);
     subtract(&s->route, &s->own);
-    for (size_t i = 0; i < m->doc->n_postures; i++)
-        if (posture_holds(&m->doc->postures[i], n))
-            picks_add(&s->postures, &s->postures_cap, (uint32_t)i);
+    postures_each_held(m->doc, n, add_posture, s);
     out->own = s->own;
     out->route = s->route;
     out->postures = s->postures;

@@ -57,6 +57,20 @@ void mark_mix(struct policy_mark *m, uint64_t x);
 void mark_mix_mark(struct policy_mark *m, struct policy_mark x);
 void mark_mix_sum(struct policy_mark *m, struct sum s);
 
+/* For sorting and searching arrays of struct str, bytewise. */
+int text_cmp(const void *a, const void *b);
+/* Strings in an arena of their own. */
+struct listing {
+    struct arena *arena;
+    struct str *items;
+    size_t len;
+    size_t cap;
+};
+void listing_init(struct listing *t);
+void listing_fini(struct listing *t);
+void listing_add(void *listing, struct str text); /* copies; takes a struct listing, as a visitor */
+void listing_sort(struct listing *t);             /* and drops repeats */
+
 /* A list of selector indices, sorted. */
 struct picks {
     uint32_t *items;
@@ -69,6 +83,10 @@ bool picks_have(const struct picks *p, uint32_t index);
 /* users.c: whether an autogroup of roles has the user; whether the login is of the domain. */
 bool user_has_role(const struct user *u, enum policy_autogroup a);
 bool user_in_domain(const struct user *u, struct str domain);
+/* Whether a selector of people has the user; `means` says whom a log-in token means. */
+bool user_selected(const struct policy_selector *s, const struct user *u,
+                   bool (*means)(const void *context, struct str token, const struct user *u),
+                   const void *context);
 
 struct matcher;
 MUST_USE struct matcher *matcher_new(const struct policy_document *d,
@@ -111,6 +129,9 @@ struct str profile_key(const struct profile *p, struct profile_scratch *s);
 
 /* postures.c: whether the node satisfies all assertions; policy.md 5.10. */
 bool posture_holds(const struct policy_posture *posture, const struct node *n);
+/* Calls `held` for each posture it satisfies, by rising index; its facts are read once. */
+void postures_each_held(const struct policy_document *d, const struct node *n,
+                        void (*held)(void *user, uint32_t index), void *user);
 
 /* ---- The shape ---- */
 

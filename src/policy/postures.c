@@ -147,15 +147,36 @@ static bool assertion_holds(const struct policy_assertion *a, struct str have)
     return false;
 }
 
+static bool facts_satisfy(const struct facts *f, const struct policy_posture *posture)
+{
+    for (size_t i = 0; i < posture->n_assertions; i++)
+        if (!assertion_holds(&posture->assertions[i], fact(f, posture->assertions[i].attribute)))
+            return false;
+    return true;
+}
+
 bool posture_holds(const struct policy_posture *posture, const struct node *n)
 {
     struct facts f = {.arena = arena_new()};
-    bool holds = true;
+    bool holds;
 
     facts_of(n, &f);
-    for (size_t i = 0; i < posture->n_assertions && holds; i++)
-        holds =
-            assertion_holds(&posture->assertions[i], fact(&f, posture->assertions[i].attribute));
+    holds = facts_satisfy(&f, posture);
     arena_free(f.arena);
     return holds;
+}
+
+void postures_each_held(const struct policy_document *d, const struct node *n,
+                        void (*held)(void *user, uint32_t index), void *user)
+{
+    struct facts f = {0};
+
+    if (d->n_postures == 0)
+        return;
+    f.arena = arena_new();
+    facts_of(n, &f);
+    for (size_t i = 0; i < d->n_postures; i++)
+        if (facts_satisfy(&f, &d->postures[i]))
+            held(user, (uint32_t)i);
+    arena_free(f.arena);
 }

@@ -9,11 +9,6 @@
 
 #include <string.h>
 
-static int by_text(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
 void source_each_fixed(const struct shape *s, const struct source *src,
                        void (*visit)(void *user, struct str text), void *user)
 {
@@ -46,40 +41,14 @@ void source_each_fixed(const struct shape *s, const struct source *src,
     buf_fini(&text);
 }
 
-struct texts {
-    struct arena *arena;
-    struct str *items;
-    size_t len;
-    size_t cap;
-};
-
-static void collect(void *user, struct str text)
+static void collect_fixed(const struct shape *s, const struct source *src, struct listing *t)
 {
-    struct texts *t = user;
-
-    if (t->len == t->cap) {
-        t->cap = MAX(t->cap * 2, (size_t)16);
-        t->items = mem_realloc_array(t->items, t->cap, sizeof *t->items);
-    }
-    t->items[t->len++] = arena_copy(t->arena, text);
-}
-
-/* Sorted, unique. */
-static void collect_fixed(const struct shape *s, const struct source *src, struct texts *t)
-{
-    size_t n = 0;
-
     t->len = 0;
-    source_each_fixed(s, src, collect, t);
-    if (t->len)
-        qsort(t->items, t->len, sizeof *t->items, by_text);
-    for (size_t i = 0; i < t->len; i++)
-        if (n == 0 || !str_eq(t->items[n - 1], t->items[i]))
-            t->items[n++] = t->items[i];
-    t->len = n;
+    source_each_fixed(s, src, listing_add, t);
+    listing_sort(t);
 }
 
-static bool texts_have(const struct texts *t, struct ip_addr addr)
+static bool listing_has(const struct listing *t, struct ip_addr addr)
 {
     struct buf b = BUF(0);
     struct str key;
@@ -89,7 +58,7 @@ static bool texts_have(const struct texts *t, struct ip_addr addr)
         return false;
     ip_addr_put(&b, addr);
     key = buf_str(&b);
-    found = bsearch(&key, t->items, t->len, sizeof key, by_text) != NULL;
+    found = bsearch(&key, t->items, t->len, sizeof key, text_cmp) != NULL;
     buf_fini(&b);
     return found;
 }
@@ -113,7 +82,7 @@ static const struct member **named_members(const struct policy *p, size_t *n)
 
 /* An address that is listed as a node's is not listed again as a literal. */
 static void fix_source(struct policy *p, struct source *src, const struct member **named,
-                       size_t n_named, struct texts *t)
+                       size_t n_named, struct listing *t)
 {
     src->fixed[POLICY_CANONICAL] = src->fixed[POLICY_COMPACT] = (struct sum){0};
     if (src->everyone) {
@@ -129,9 +98,9 @@ static void fix_source(struct policy *p, struct source *src, const struct member
     for (size_t i = 0; i < n_named; i++) {
         struct sum twice = {0};
 
-        if (texts_have(t, member_v4(named[i])))
+        if (listing_has(t, member_v4(named[i])))
             sum_add_addr(&twice, member_v4(named[i]));
-        if (texts_have(t, member_v6(named[i])))
+        if (listing_has(t, member_v6(named[i])))
             sum_add_addr(&twice, member_v6(named[i]));
         if (class_in(src->own, named[i]->cls))
             sum_sub(&src->fixed[POLICY_CANONICAL], twice);
@@ -142,16 +111,16 @@ static void fix_source(struct policy *p, struct source *src, const struct member
 
 void policy_fix_sources(struct policy *p)
 {
-    struct texts t = {.arena = arena_new()};
     const struct member **named;
+    struct listing t;
     size_t n;
 
+    listing_init(&t);
     named = named_members(p, &n);
     for (size_t i = 0; i < p->shape->n_sources; i++)
         fix_source(p, &p->shape->sources[i], named, n, &t);
     mem_free(named);
-    mem_free(t.items);
-    arena_free(t.arena);
+    listing_fini(&t);
 }
 
 static void add_classes(struct sum *to, const roaring_bitmap_t *set, const struct sum *of_class)

@@ -31,6 +31,33 @@ bool user_in_domain(const struct user *u, struct str domain)
     return at >= 0 && str_eq(str_from_index(login, (size_t)at + 1), domain);
 }
 
+bool user_selected(const struct policy_selector *s, const struct user *u,
+                   bool (*means)(const void *context, struct str token, const struct user *u),
+                   const void *context)
+{
+    switch (s->kind) {
+    case SELECTOR_USER:
+        return means(context, s->user, u);
+    case SELECTOR_GROUP:
+        for (size_t i = 0; i < s->group->members.len; i++)
+            if (means(context, s->group->members.items[i].selector->user, u))
+                return true;
+        return false;
+    case SELECTOR_DOMAIN:
+        return user_in_domain(u, s->domain);
+    case SELECTOR_AUTOGROUP:
+        return user_has_role(u, s->autogroup);
+    case SELECTOR_PREFIX:
+    case SELECTOR_WILDCARD:
+    case SELECTOR_TAG:
+    case SELECTOR_IPSET:
+    case SELECTOR_HOST:
+    case SELECTOR_SERVICE:
+        return false;
+    }
+    return false;
+}
+
 /* Users whom the name fits; a provider identifier wins at once. */
 static size_t count_fits(const struct user *const *users, size_t n, struct str name)
 {
