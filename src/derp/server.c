@@ -13,7 +13,6 @@
 #include "derp/server_internal.h"
 
 #define SLOTS_MAX (1u << 24)
-#define BURST_MIN (DERP_PACKET_MAX + KEY_BYTES + DERP_FRAME_HEADER)
 
 /* ---- Sessions by id ---- */
 
@@ -114,12 +113,6 @@ void derp_server_drop(struct derp_server *s, const struct node_key *key)
         relay_post_close(s, ids[i]);
 }
 
-void derp_server_set_rate(struct derp_server *s, uint64_t bytes_per_second, uint64_t burst_bytes)
-{
-    atomic_store(&s->burst, MIN(MAX(burst_bytes, (uint64_t)BURST_MIN), (uint64_t)1 << 40));
-    atomic_store(&s->rate, MIN(bytes_per_second, (uint64_t)1 << 40));
-}
-
 struct restarting {
     struct loop_message message;
     struct relay_loop *home;
@@ -215,6 +208,7 @@ struct derp_server *derp_server_new(const struct derp_server_options *o)
     s->user = o->user;
     s->stall_ms = o->stall_ms ? o->stall_ms : DERP_STALL_MS;
     derp_server_set_rate(s, o->client_bytes_per_second, o->client_burst_bytes);
+    derp_server_set_total_rate(s, o->total_bytes_per_second, o->total_burst_bytes);
     s->has_mesh_key = o->mesh_key != NULL;
     if (o->mesh_key)
         memcpy(s->mesh_key, o->mesh_key, sizeof(s->mesh_key));

@@ -67,6 +67,12 @@ struct derp_server_options {
      */
     uint64_t client_bytes_per_second;
     uint64_t client_burst_bytes;
+    /*
+     * The same for all clients together; relays of the mesh do not count. Over it those who send
+     * most are slowed, until what is left is equal parts: who sends less than its part never waits.
+     */
+    uint64_t total_bytes_per_second;
+    uint64_t total_burst_bytes;
     int64_t stall_ms; /* a client that takes nothing for so long is closed; 0: DERP_STALL_MS, -1:
                          never */
     /* Not NULL: DERP_MESH_KEY_BYTES, copied. Who shows it may send FORWARD_PACKET, CLOSE_PEER and
@@ -98,6 +104,9 @@ void derp_server_drop(struct derp_server *server, const struct node_key *key);
 /* Replaces what one client may send, also of those that are there; from any thread. */
 void derp_server_set_rate(struct derp_server *server, uint64_t bytes_per_second,
                           uint64_t burst_bytes);
+/* The same for all together. */
+void derp_server_set_total_rate(struct derp_server *server, uint64_t bytes_per_second,
+                                uint64_t burst_bytes);
 /* Tells every client that the relay is about to be restarted; from any thread. */
 void derp_server_say_restarting(struct derp_server *server, uint32_t reconnect_in_ms,
                                 uint32_t try_for_ms);

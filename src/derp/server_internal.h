@@ -7,6 +7,7 @@
  *   feed.c      one client: from bytes to frames
  *   outbox.c    one client: what waits to be written to it
  *   routes.c    one client: whom it has sent to, so that the next packet needs no look-up
+ *   limit.c     one client, and all: how much they may bring
  *   registry.c  all clients: which connections a key has, and which of them is active
  *   mailbox.c   packets from one loop to another
  *   watch.c     relays of the mesh that hear who is here
@@ -160,6 +161,7 @@ enum tally {
     TALLY_PEER_GONE,
     TALLY_PINGS,
     TALLY_LIMITED,
+    TALLY_LIMITED_TOTAL,
     TALLY_FORWARDED_OUT,
     TALLY_FORWARDED_IN,
     TALLY_WATCHERS,
@@ -222,6 +224,7 @@ struct relay_loop {
     struct timer tally_timer;
     int64_t logged_ms;
     uint64_t unlogged;
+    _Atomic(uint64_t) came; /* bytes of clients, while their total is limited; the loop's own */
     _Atomic(uint32_t) transit[TRANSIT_BUCKETS]; /* bytes under way to this loop, by slot */
 };
 
@@ -249,6 +252,18 @@ struct shard {
     uint64_t drops;
 };
 
+/* What all clients together may bring; see limit.c. */
+struct derp_total {
+    _Atomic(uint64_t) rate, burst; /* bytes per second, bytes; rate 0: no limit */
+    _Atomic(uint64_t) share;       /* bytes per second: what one client may bring now */
+    _Atomic(bool) has_waited;      /* somebody, for the share, since the last judgement */
+    _Atomic(int64_t) judged_ms;
+    _Atomic(bool) is_judging;
+    /* Whoever judges: */
+    uint64_t seen;
+    int64_t mean, credit, logged_ms;
+};
+
 struct derp_server {
     struct node_private key;
     struct node_key public_key;
@@ -257,6 +272,7 @@ struct derp_server {
     void *user;
     _Atomic(uint64_t) rate; /* bytes per second, 0: none */
     _Atomic(uint64_t) burst;
+    struct derp_total total;
     int64_t stall_ms; /* -1: never */
     bool has_mesh_key;
     uint8_t mesh_key[DERP_MESH_KEY_BYTES];
@@ -344,6 +360,14 @@ void session_close(struct session *c, const char *why);
 void session_broken(struct session *c, const char *what);
 /* A whole frame that may come now. */
 void session_on_frame(struct session *c, const struct derp_frame *frame);
+
+/* Reads it, if nothing else speaks against it. */
+void session_read_on(struct session *c);
+
+/* limit.c: n bytes came; over a limit the stream is not read, and the session's limit holds. */
+void limit_charge(struct session *c, size_t n);
+bool limit_holds(const struct session *c);
+void limit_fini(struct session *c);
 
 /* feed.c: bytes that came. While ADMITTING they are kept, and the stream is not read. */
 void session_feed(struct session *c, struct str data);

@@ -17,7 +17,6 @@
  *   4. Work per wake-up is bounded by what one read brings.
  */
 
-#include "core/clock.h"
 #include "core/log.h"
 #include "core/rand.h"
 #include "derp/server_internal.h"
@@ -29,12 +28,6 @@
 #define FORWARDED_NOTED 256u
 
 #define WAITING_MS 2
-
-struct limiter {
-    struct timer resume;
-    int64_t tokens; /* bytes; below zero: wait */
-    int64_t at_ms;
-};
 
 struct derp_admission {
     struct derp_server *server;
@@ -475,23 +468,18 @@ void session_on_frame(struct session *c, const struct derp_frame *frame)
     }
 }
 
-/* ---- Limits ---- */
+/* ---- Pauses ---- */
 
-static void read_on(struct session *c)
+void session_read_on(struct session *c)
 {
-    if (c->state == SESSION_READY && !(c->limiter && timer_is_started(&c->limiter->resume)))
+    if (c->state == SESSION_READY && !limit_holds(c))
         stream_read_start(c->stream);
-}
-
-static void on_limit_over(void *user)
-{
-    read_on(user);
 }
 
 static void read_on_all(struct list *paused)
 {
     for (struct list_node *n = list_pop_front(paused); n; n = list_pop_front(paused))
-        read_on(CONTAINER_OF(n, struct session, pause_link));
+        session_read_on(CONTAINER_OF(n, struct session, pause_link));
 }
 
 static void on_next_round(struct loop_message *msg)
@@ -548,39 +536,6 @@ static void pause_if_needed(struct session *c, size_t brought)
     loop_post(l->loop, &l->resume);
 }
 
-static struct limiter *limiter_new(struct session *c)
-{
-    const struct derp_server *s = c->home->server;
-    struct limiter *lim = NEW(struct limiter);
-
-    lim->tokens = (int64_t)atomic_load(&s->burst);
-    lim->at_ms = clock_mono_ms();
-    timer_init(&lim->resume, c->home->loop, on_limit_over, c);
-    return lim;
-}
-
-/* Goes into debt for what came, and is not read until the debt is paid. */
-static void charge(struct session *c, size_t n)
-{
-    const struct derp_server *s = c->home->server;
-    int64_t now = clock_mono_ms(), rate = (int64_t)atomic_load(&s->rate);
-
-    if (rate == 0)
-        return;
-    if (!c->limiter)
-        c->limiter = limiter_new(c);
-    struct limiter *lim = c->limiter;
-    int64_t earned = MIN(now - lim->at_ms, (int64_t)60000) * rate / 1000;
-
-    lim->tokens = MIN(lim->tokens + earned, (int64_t)atomic_load(&s->burst)) - (int64_t)n;
-    lim->at_ms = now;
-    if (lim->tokens >= 0 || c->state != SESSION_READY)
-        return;
-    tally_add(c->home, TALLY_LIMITED, 1);
-    stream_read_stop(c->stream);
-    timer_start(&lim->resume, -lim->tokens * 1000 / rate + 1);
-}
-
 /* ---- Events ---- */
 
 static void on_data(void *user, struct str data)
@@ -591,7 +546,7 @@ static void on_data(void *user, struct str data)
         link_on_data(c);
     session_feed(c, data);
     if (!c->is_mesh)
-        charge(c, data.len);
+        limit_charge(c, data.len);
     pause_if_needed(c, data.len);
     relay_flush(c->home);
 }
@@ -638,9 +593,7 @@ static void on_close(void *user, const struct err *why)
     routes_fini(l->server, &c->routes);
     registry_unref(l->server, c->peer);
     buf_fini(&c->in);
-    if (c->limiter)
-        timer_stop(&c->limiter->resume);
-    mem_free(c->limiter);
+    limit_fini(c);
     mem_free(c->forwarded);
     list_remove(&c->pause_link);
     slot->session = NULL;

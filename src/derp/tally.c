@@ -44,6 +44,8 @@ static struct metric metrics[TALLY_COUNT] = {
     [TALLY_PINGS] = METRIC_COUNTER("hatsize_derp_pings_total", "Pings from clients."),
     [TALLY_LIMITED] =
         METRIC_COUNTER("hatsize_derp_limited_total", "Pauses of clients that sent too much."),
+    [TALLY_LIMITED_TOTAL] = METRIC_COUNTER("hatsize_derp_limited_total_rate_total",
+                                           "Pauses of clients because all together sent too much."),
     [TALLY_FORWARDED_OUT] = METRIC_COUNTER("hatsize_derp_packets_forwarded_out_total",
                                            "Packets handed to other relays of the mesh."),
     [TALLY_FORWARDED_IN] = METRIC_COUNTER("hatsize_derp_packets_forwarded_in_total",

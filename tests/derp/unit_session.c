@@ -378,7 +378,7 @@ static void limits_by_reading_later(void **state)
     size_t before = b->n_packets;
     assert_in_range(before, 60, 70);
     rig_wait(rig, 50);
-    assert_int_equal(b->n_packets, before); /* the debt is a packet's, some 100 ms */
+    assert_in_range(b->n_packets, before, before + 1); /* the debt is a packet's, some 100 ms */
     for (int i = 0; i < 10; i++)
         rig_wait(rig, 1000);
     assert_int_equal(b->n_packets, 100);
