@@ -1,11 +1,13 @@
 /*
  * Listeners: accepting within limits, counted per peer address.
  *
- * The counts outlive the listener as long as its streams do, so they are an object of their own.
+ * The counts outlive the listener as long as its streams do, so they are an object of their own;
+ * listeners on several loops may have them in common, so they have a lock, held for a look-up.
  */
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,7 +28,8 @@ static struct metric over_limit =
     METRIC_COUNTER("hatsize_streams_refused_total", "Connections closed because of a limit.");
 
 struct counts {
-    size_t refs; /* the listener and each stream; one loop's thread */
+    pthread_mutex_t mutex; /* of all that follows */
+    size_t refs;           /* the listeners and each stream */
     size_t open;
     struct map *by_address; /* address -> number, as a pointer */
 };
@@ -49,12 +52,41 @@ struct listener {
     struct counts *counts;
 };
 
-static void counts_unref(struct counts *c)
+static struct counts *counts_new(void)
 {
-    if (--c->refs > 0)
+    struct counts *c = NEW(struct counts);
+
+    (void)pthread_mutex_init(&c->mutex, NULL);
+    c->refs = 1;
+    c->by_address = map_new();
+    return c;
+}
+
+static struct counts *counts_ref(struct counts *c)
+{
+    (void)pthread_mutex_lock(&c->mutex);
+    c->refs++;
+    (void)pthread_mutex_unlock(&c->mutex);
+    return c;
+}
+
+/* With the mutex, which it gives back. */
+static void unlock_unref(struct counts *c)
+{
+    bool is_last = --c->refs == 0;
+
+    (void)pthread_mutex_unlock(&c->mutex);
+    if (!is_last)
         return;
+    (void)pthread_mutex_destroy(&c->mutex);
     map_free(c->by_address);
     mem_free(c);
+}
+
+static void counts_unref(struct counts *c)
+{
+    (void)pthread_mutex_lock(&c->mutex);
+    unlock_unref(c);
 }
 
 /* An IPv6 peer may have a whole /64 to itself. */
@@ -68,13 +100,14 @@ static size_t count_of(const struct counts *c, const struct ip_addrport *peer)
     return (size_t)(uintptr_t)map_find(c->by_address, address_key(peer));
 }
 
+/* With the mutex. */
 static void count_add(struct counts *c, const struct ip_addrport *peer, bool up)
 {
-    size_t n = up ? count_of(c, peer) + 1 : count_of(c, peer) - 1;
-
     c->open = up ? c->open + 1 : c->open - 1;
     if (!ip_addr_is_set(peer->addr))
         return;
+    size_t n = up ? count_of(c, peer) + 1 : count_of(c, peer) - 1;
+
     if (n == 0)
         (void)map_remove(c->by_address, address_key(peer));
     else
@@ -85,18 +118,27 @@ static void on_stream_closed(void *user, const struct ip_addrport *peer)
 {
     struct counts *c = user;
 
+    (void)pthread_mutex_lock(&c->mutex);
     count_add(c, peer, false);
-    counts_unref(c);
+    unlock_unref(c);
 }
 
-static bool is_over_limit(const struct listener *l, const struct ip_addrport *peer)
+/* Counts the stream, unless there are too many already. */
+static bool counts_take(struct counts *c, const struct listener_options *o,
+                        const struct ip_addrport *peer)
 {
-    size_t total = l->options.max_streams ? l->options.max_streams : 65536;
+    size_t total = o->max_streams ? o->max_streams : 65536;
 
-    if (l->counts->open >= total)
-        return true;
-    return l->options.max_per_address > 0 && ip_addr_is_set(peer->addr) &&
-           count_of(l->counts, peer) >= l->options.max_per_address;
+    (void)pthread_mutex_lock(&c->mutex);
+    bool fits = c->open < total && (o->max_per_address == 0 || !ip_addr_is_set(peer->addr) ||
+                                    count_of(c, peer) < o->max_per_address);
+
+    if (fits) {
+        count_add(c, peer, true);
+        c->refs++;
+    }
+    (void)pthread_mutex_unlock(&c->mutex);
+    return fits;
 }
 
 static void on_connection(uv_stream_t *server, int status);
@@ -144,13 +186,11 @@ static void on_connection(uv_stream_t *server, int status)
     }
     tcp_opened(t);
     metric_add(&accepted, 1);
-    if (is_over_limit(l, &t->stream.peer)) {
+    if (!counts_take(l->counts, &l->options, &t->stream.peer)) {
         metric_add(&over_limit, 1);
         stream_abort(&t->stream);
         return;
     }
-    count_add(l->counts, &t->stream.peer, true);
-    l->counts->refs++;
     t->on_closed = on_stream_closed;
     t->on_closed_user = l->counts;
     l->options.on_accept(l->options.user, &t->stream);
@@ -269,9 +309,8 @@ int listener_open(struct loop *loop, const struct listener_options *options, str
 
     l->loop = loop;
     l->options = *options;
-    l->counts = NEW(struct counts);
-    l->counts->refs = 1;
-    l->counts->by_address = map_new();
+    l->options.like = NULL; /* it may go before */
+    l->counts = options->like ? counts_ref(options->like->counts) : counts_new();
     l->owned.close = close_owned;
     list_push_back(&loop->owned, &l->owned.link);
     timer_init(&l->pause, loop, on_pause_over, l);

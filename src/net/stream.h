@@ -87,6 +87,8 @@ struct listener_options {
     unsigned unix_mode;   /* permission bits of the socket file; 0 means 0700 */
     size_t max_streams;   /* open at a time, 0: 65536; beyond it new ones are closed at once */
     size_t max_per_address; /* per peer address (/64 for IPv6), 0: no limit */
+    /* NULL: its streams count for themselves. Else together with that one's, on whatever loop. */
+    const struct listener *like;
     int64_t keep_alive_ms;  /* TCP: probes after so long in silence; 0: none */
     int64_t user_timeout_ms; /* TCP: ends when what was sent is not acknowledged; 0: the system's */
     void (*on_accept)(void *user, struct stream *s); /* set events on `s` before returning */

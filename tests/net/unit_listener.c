@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MANY 8
+#define MANY 104
 
 /* Takes every stream a listener gives. */
 struct host {
@@ -138,6 +138,70 @@ static void limits_streams_of_an_address(void **state)
             (void)close(fd[i]);
     RUN_UNTIL(h->loop, h->ends[0].n_close && h->ends[2].n_close);
     host_free(h);
+}
+
+/* Two listeners, each on its loop, whose streams are counted together. */
+static void limits_streams_of_several_loops(void **state)
+{
+    struct host *one = host_new((struct listener_options){.max_streams = 3, .max_per_address = 2});
+    struct host *two = host_new(
+        (struct listener_options){.max_streams = 3, .max_per_address = 2, .like = one->listener});
+    int fd[6];
+
+    (void)state;
+    fd[0] = dial(one, "127.0.0.1");
+    fd[1] = dial(two, "127.0.0.1");
+    RUN_UNTIL(one->loop, one->n == 1);
+    RUN_UNTIL(two->loop, two->n == 1);
+    fd[2] = dial(two, "127.0.0.1"); /* the third of its address */
+    RUN_UNTIL(two->loop, is_over(fd[2]));
+    fd[3] = dial(one, "127.0.0.2");
+    RUN_UNTIL(one->loop, one->n == 2);
+    fd[4] = dial(two, "127.0.0.3"); /* the fourth */
+    RUN_UNTIL(two->loop, is_over(fd[4]));
+    /* The first listener's going changes nothing; its stream's makes room. */
+    listener_close(one->listener);
+    RUN_ROUNDS(one->loop, 5);
+    end_abort(&one->ends[0]);
+    RUN_UNTIL(one->loop, one->ends[0].n_close);
+    fd[5] = dial(two, "127.0.0.1");
+    RUN_UNTIL(two->loop, two->n == 2);
+    RUN_ROUNDS(two->loop, 5);
+    assert_false(is_over(fd[5]) || is_over(fd[1]) || is_over(fd[3]));
+    host_free(one);
+    host_free(two);
+    for (size_t i = 0; i < ARRAY_LEN(fd); i++)
+        (void)close(fd[i]);
+}
+
+/* A crowd at the door: 16 come in, then those that are here are served, then the next 16. */
+static void accepts_by_turns(void **state)
+{
+    struct host *h = host_new((struct listener_options){0});
+    int fd[MANY], first = dial(h, "127.0.0.1");
+    size_t rounds = 0;
+
+    (void)state;
+    RUN_UNTIL(h->loop, h->n == 1);
+    for (size_t i = 1; i < MANY; i++)
+        fd[i] = dial(h, "127.0.0.1");
+    assert_int_equal(send(first, "x", 1, 0), 1);
+    while (h->n < MANY && rounds < 200) {
+        size_t before = h->n;
+
+        loop_run_once(h->loop, 0);
+        rounds++;
+        /* Work that waits for the end of a round is done twice in it. */
+        assert_true(h->n - before <= 2 * 16);
+        assert_true(rounds > 1 || h->n < MANY);
+        assert_true(rounds < 3 || h->ends[0].got.len == 1);
+    }
+    assert_int_equal(h->n, MANY);
+    assert_true(rounds >= MANY / 32);
+    host_free(h);
+    (void)close(first);
+    for (size_t i = 1; i < MANY; i++)
+        (void)close(fd[i]);
 }
 
 /* Freed while closing towards a peer that will never read. */
@@ -390,6 +454,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_streams),
         cmocka_unit_test(limits_streams_of_an_address),
+        cmocka_unit_test(limits_streams_of_several_loops),
+        cmocka_unit_test(accepts_by_turns),
         cmocka_unit_test(frees_what_is_still_closing),
         cmocka_unit_test(tells_why_a_connection_broke),
         cmocka_unit_test(tells_of_a_refusal),
