@@ -19,8 +19,6 @@
 #include "core/metric.h"
 #include "core/rand.h"
 
-#define MAP_MESSAGE_MAX ((size_t)256 << 20) /* of one framed message */
-
 static struct metric sessions_open =
     METRIC_GAUGE("hatsize_map_streams", "Map streams that are open.");
 static struct metric messages_sent =
@@ -47,7 +45,6 @@ struct hub {
     struct map *by_id;
     struct list tailnets; /* oldest first */
     size_t n_sessions;
-    struct buf scratch; /* one message under construction */
 };
 
 struct map_session {
@@ -68,7 +65,6 @@ struct hub *hub_new(struct loop *loop, struct registrar *registrar)
     h->loop = loop;
     h->registrar = registrar;
     h->by_id = map_new();
-    h->scratch = BUF(MAP_MESSAGE_MAX);
     list_init(&h->tailnets);
     return h;
 }
@@ -93,7 +89,6 @@ void hub_free(struct hub *h)
     LIST_FOR_EACH(t, &h->tailnets, struct hub_tailnet, tailnets_link)
         tailnet_free(t);
     map_free(h->by_id);
-    buf_fini(&h->scratch);
     mem_free(h);
 }
 
@@ -162,34 +157,28 @@ static void session_arm_keep_alive(struct map_session *s)
         timer_start(&s->keep_alive, KEEP_ALIVE_MS + (int64_t)rand_below(KEEP_ALIVE_JITTER_MS));
 }
 
-static void session_write(struct map_session *s)
+/* Hands the whole message over. */
+static void session_write(struct map_session *s, struct netmap_parcel *p)
 {
-    struct buf *out = &s->hub->scratch;
-
-    if (buf_is_full(out)) {
-        log_event(LOG_ERROR, "a map message is too large; the stream is ended",
-                  LOG_U64("node", s->options.node));
-        http_abort(s->x);
-        return;
-    }
-    http_stream_write(s->x, buf_str(out));
+    while (!netmap_parcel_is_empty(p))
+        http_stream_write(s->x, netmap_parcel_next(p, SIZE_MAX));
+    netmap_parcel_fini(p);
 }
 
 /* Brings the client up to the feed, if it has taken what it had. */
 static void session_flush(struct map_session *s)
 {
-    struct buf *out = &s->hub->scratch;
+    struct netmap_parcel out = {0};
 
     if (!s->x || s->is_ending || http_stream_pending(s->x) > 0)
         return;
     if (!netmap_stream_is_behind(s->stream))
         return;
-    buf_clear(out);
-    switch (netmap_stream_pull(s->stream, clock_unix_ms(), out)) {
+    switch (netmap_stream_pull(s->stream, clock_unix_ms(), &out)) {
     case NETMAP_PULL_SENT:
         metric_add(&messages_sent, 1);
-        metric_add(&bytes_sent, (int64_t)out->len);
-        session_write(s);
+        metric_add(&bytes_sent, (int64_t)netmap_parcel_bytes(&out));
+        session_write(s, &out);
         session_arm_keep_alive(s);
         break;
     case NETMAP_PULL_NONE:
@@ -197,11 +186,6 @@ static void session_flush(struct map_session *s)
     case NETMAP_PULL_GONE:
         session_end(s);
         break;
-    }
-    /* A full map of a large tailnet should not stay allocated for a loop that serves deltas. */
-    if (out->cap > ((size_t)1 << 20)) {
-        buf_fini(out);
-        *out = BUF(MAP_MESSAGE_MAX);
     }
 }
 
@@ -218,9 +202,10 @@ static void session_on_keep_alive(void *user)
         return;
     /* A client that has not taken the last message does not need to hear that we live. */
     if (http_stream_pending(s->x) == 0) {
-        buf_clear(&s->hub->scratch);
-        netmap_stream_keep_alive(s->stream, &s->hub->scratch);
-        session_write(s);
+        struct netmap_parcel out = {0};
+
+        netmap_stream_keep_alive(s->stream, &out);
+        session_write(s, &out);
         metric_add(&keep_alives, 1);
     }
     session_arm_keep_alive(s);
@@ -383,9 +368,10 @@ static void say_farewell(struct hub_tailnet *t, node_id id)
     LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link) {
         if (s->options.node != id || !s->x || s->is_ending)
             continue;
-        buf_clear(&s->hub->scratch);
-        netmap_stream_farewell(s->stream, last, clock_unix_ms(), &s->hub->scratch);
-        session_write(s);
+        struct netmap_parcel out = {0};
+
+        netmap_stream_farewell(s->stream, last, clock_unix_ms(), &out);
+        session_write(s, &out);
         session_end(s);
     }
 }

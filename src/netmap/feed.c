@@ -66,6 +66,8 @@ void netmap_feed_free(struct netmap_feed *f)
     policy_unref(f->policy);
     mem_free(f->ring);
     buf_fini(&f->json);
+    blob_unref(f->keep_alive[0]);
+    blob_unref(f->keep_alive[1]);
     mem_free(f);
 }
 

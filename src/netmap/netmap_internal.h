@@ -105,7 +105,8 @@ struct netmap_feed {
     size_t n_shared;
     struct netmap_kept_span spans[NETMAP_SPANS_MAX];
     size_t n_spans;
-    struct buf json; /* scratch */
+    struct buf json;            /* scratch */
+    struct blob *keep_alive[2]; /* framed: plain, compressed; made when first wanted */
 };
 /* Collapses the journal from (not including) `revision` on. */
 void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct netmap_span *out);

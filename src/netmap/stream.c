@@ -92,14 +92,27 @@ static void advance(struct netmap_stream *s)
     list_push_back(&f->streams, &s->streams);
 }
 
-static enum netmap_pull send_scratch(struct netmap_stream *s, struct buf *out)
+/* The text as a framed message of one piece; false: too large. */
+static bool add_message(struct netmap_parcel *out, const struct buf *json, bool zstd)
 {
-    struct buf *json = &s->feed->json;
+    struct buf frame = BUF(NETMAP_MESSAGE_MAX);
     bool fits = !buf_is_full(json);
 
     if (fits)
-        wire_frame_put(out, buf_str(json), s->zstd);
-    else
+        wire_frame_put(&frame, buf_str(json), zstd);
+    fits = fits && !buf_is_full(&frame);
+    if (fits)
+        netmap_parcel_add_take(out, blob_new(buf_str(&frame)), 0);
+    buf_fini(&frame);
+    return fits;
+}
+
+static enum netmap_pull send_scratch(struct netmap_stream *s, struct netmap_parcel *out)
+{
+    struct buf *json = &s->feed->json;
+    bool fits = add_message(out, json, s->zstd);
+
+    if (!fits)
         log_event(LOG_ERROR, "a map is too large to be sent", LOG_U64("node", s->viewer));
     if (json->cap > SCRATCH_KEPT)
         buf_fini(json);
@@ -107,7 +120,8 @@ static enum netmap_pull send_scratch(struct netmap_stream *s, struct buf *out)
     return fits ? NETMAP_PULL_SENT : NETMAP_PULL_GONE;
 }
 
-static enum netmap_pull pull_full(struct netmap_stream *s, int64_t now_ms, struct buf *out)
+static enum netmap_pull pull_full(struct netmap_stream *s, int64_t now_ms,
+                                  struct netmap_parcel *out)
 {
     struct netmap_feed *f = s->feed;
 
@@ -126,7 +140,7 @@ static enum netmap_pull pull_full(struct netmap_stream *s, int64_t now_ms, struc
 }
 
 static enum netmap_pull pull_own(struct netmap_stream *s, const struct netmap_span *span,
-                                 struct buf *out)
+                                 struct netmap_parcel *out)
 {
     struct netmap_feed *f = s->feed;
     struct netmap_step step = {.old = s->view,
@@ -145,7 +159,7 @@ static enum netmap_pull pull_own(struct netmap_stream *s, const struct netmap_sp
 }
 
 static enum netmap_pull send_shared(struct netmap_stream *s, struct netmap_shared *shared,
-                                    struct buf *out)
+                                    struct netmap_parcel *out)
 {
     struct blob **frame = &shared->frames[s->zstd];
 
@@ -159,11 +173,11 @@ static enum netmap_pull send_shared(struct netmap_stream *s, struct netmap_share
         *frame = blob_new(buf_str(&text));
         buf_fini(&text);
     }
-    buf_put(out, blob_str(*frame));
+    netmap_parcel_add(out, *frame, 0);
     return NETMAP_PULL_SENT;
 }
 
-static enum netmap_pull pull_delta(struct netmap_stream *s, struct buf *out)
+static enum netmap_pull pull_delta(struct netmap_stream *s, struct netmap_parcel *out)
 {
     struct netmap_feed *f = s->feed;
     const struct netmap_span *span = netmap_feed_span_from(f, view_revision(s->view));
@@ -172,8 +186,10 @@ static enum netmap_pull pull_delta(struct netmap_stream *s, struct buf *out)
     return shared ? send_shared(s, shared, out) : pull_own(s, span, out);
 }
 
-enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms, struct buf *out)
+enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
+                                    struct netmap_parcel *out)
 {
+    ASSERT(netmap_parcel_is_empty(out));
     if (s->done)
         return NETMAP_PULL_NONE;
     if (!view_node_find(s->feed->view, s->viewer))
@@ -193,13 +209,22 @@ bool netmap_stream_is_behind(const struct netmap_stream *s)
            view_revision(s->view) < view_revision(s->feed->view);
 }
 
-void netmap_stream_keep_alive(const struct netmap_stream *s, struct buf *out)
+void netmap_stream_keep_alive(const struct netmap_stream *s, struct netmap_parcel *out)
 {
-    wire_frame_put(out, STR(WIRE_KEEP_ALIVE), s->zstd);
+    struct blob **frame = &s->feed->keep_alive[s->zstd];
+
+    if (!*frame) {
+        struct buf text = BUF(0);
+
+        wire_frame_put(&text, STR(WIRE_KEEP_ALIVE), s->zstd);
+        *frame = blob_new(buf_str(&text));
+        buf_fini(&text);
+    }
+    netmap_parcel_add(out, *frame, 0);
 }
 
 void netmap_stream_farewell(const struct netmap_stream *s, const struct node *last, int64_t now_ms,
-                            struct buf *out)
+                            struct netmap_parcel *out)
 {
     struct node *gone = node_clone(last);
     struct buf json = BUF(NETMAP_MESSAGE_MAX);
@@ -209,8 +234,7 @@ void netmap_stream_farewell(const struct netmap_stream *s, const struct node *la
     buf_put(&json, STR("{\"Node\":"));
     netmap_put_self(&json, view_info(s->feed->view), s->feed->policy, gone);
     buf_put_char(&json, '}');
-    if (!buf_is_full(&json))
-        wire_frame_put(out, buf_str(&json), s->zstd);
+    (void)add_message(out, &json, s->zstd);
     buf_fini(&json);
     node_unref(gone);
 }

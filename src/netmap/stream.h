@@ -19,8 +19,8 @@
  * node's slots and shared by all loops.
  */
 
-#include "core/buf.h"
 #include "crypto/keys.h"
+#include "netmap/parcel.h"
 #include "policy/policy.h"
 #include "tailnet/change.h"
 #include "tailnet/view.h"
@@ -60,25 +60,25 @@ MUST_USE struct netmap_stream *netmap_stream_new(struct netmap_feed *f,
 void netmap_stream_free(struct netmap_stream *s);
 
 enum netmap_pull {
-    NETMAP_PULL_SENT, /* a message was appended to `out` */
+    NETMAP_PULL_SENT, /* a message is in `out` */
     NETMAP_PULL_NONE, /* nothing this viewer must hear of */
     NETMAP_PULL_GONE, /* the viewer is not in the tailnet any more: end the stream */
 };
 /*
- * Appends the next message (framed, compressed if wanted), bringing the stream up to the feed's
- * view: the full map the first time, one delta with everything missed after that. now_ms (unix) is
- * for ControlTime.
+ * Fills `out`, which must be empty, with the next message (framed, compressed if wanted), bringing
+ * the stream up to the feed's view: the full map the first time, one delta with everything missed
+ * after that. now_ms (unix) is for ControlTime.
  */
 MUST_USE enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
-                                             struct buf *out);
+                                             struct netmap_parcel *out);
 /*
- * Appends the last message to a viewer that is being removed: its own node, `last` as it was, with
+ * Adds the last message to a viewer that is being removed: its own node, `last` as it was, with
  * its key expired now, so that the client asks its user to log in instead of trying for ever
  * (protocol.md 6.8).
  */
 void netmap_stream_farewell(const struct netmap_stream *s, const struct node *last, int64_t now_ms,
-                            struct buf *out);
+                            struct netmap_parcel *out);
 /* Whether pull would have anything to look at. Cheap. */
 bool netmap_stream_is_behind(const struct netmap_stream *s);
-/* Appends the keep-alive message. */
-void netmap_stream_keep_alive(const struct netmap_stream *s, struct buf *out);
+/* Adds the keep-alive message. */
+void netmap_stream_keep_alive(const struct netmap_stream *s, struct netmap_parcel *out);

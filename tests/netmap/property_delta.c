@@ -16,6 +16,7 @@
 #include "core/mem.h"
 #include "core/rand.h"
 #include "ip/prefix.h"
+#include "netmap/flatten.h"
 #include "netmap/model_client.h"
 #include "netmap/stream.h"
 #include "policy/policy.h"
@@ -453,10 +454,12 @@ static void check_viewer(struct world *w, struct viewer *v)
 {
     struct netmap_stream *fresh = stream_for(w, v);
     struct model_client whole = {0};
+    struct netmap_parcel parcel = {0};
     struct buf out = BUF(0);
     char why[512];
 
-    assert_int_equal(netmap_stream_pull(fresh, w->now_ms, &out), NETMAP_PULL_SENT);
+    assert_int_equal(netmap_stream_pull(fresh, w->now_ms, &parcel), NETMAP_PULL_SENT);
+    parcel_flatten(&parcel, &out);
     receive(&whole, &out, v->zstd);
     netmap_stream_free(fresh);
     if (v->model.complaint[0] || whole.complaint[0])
@@ -470,11 +473,14 @@ static void check_viewer(struct world *w, struct viewer *v)
 
 static void pull(struct world *w, struct viewer *v)
 {
+    struct netmap_parcel parcel = {0};
     struct buf out = BUF(0);
     bool behind = netmap_stream_is_behind(v->stream);
+    enum netmap_pull got = netmap_stream_pull(v->stream, w->now_ms, &parcel);
 
     w->pulls++;
-    switch (netmap_stream_pull(v->stream, w->now_ms, &out)) {
+    parcel_flatten(&parcel, &out);
+    switch (got) {
     case NETMAP_PULL_SENT:
         assert_true(behind);
         receive(&v->model, &out, v->zstd);

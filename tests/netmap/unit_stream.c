@@ -3,6 +3,7 @@
 
 #include "unit.h"
 
+#include "netmap/flatten.h"
 #include "netmap/model_client.h"
 #include "netmap/stream.h"
 #include "tailnet/domain.h"
@@ -89,6 +90,15 @@ static struct netmap_stream *stream(struct net *n, size_t i, bool zstd)
         n->feed, &(struct netmap_stream_options){.viewer = n->ids[i], .capver = 142, .zstd = zstd});
 }
 
+static enum netmap_pull pull(struct netmap_stream *s, struct buf *out)
+{
+    struct netmap_parcel parcel = {0};
+    enum netmap_pull got = netmap_stream_pull(s, NOW_MS, &parcel);
+
+    parcel_flatten(&parcel, out);
+    return got;
+}
+
 /* The frame's message into `m`; the frame's bytes stay in `out`. */
 static void receive(struct model_client *m, const struct buf *out, bool zstd)
 {
@@ -134,16 +144,16 @@ static void shares_a_change(void **state)
     for (size_t i = 0; i < NODES; i++) {
         s[i] = stream(&n, i, true);
         assert_true(netmap_stream_is_behind(s[i]));
-        assert_int_equal(netmap_stream_pull(s[i], NOW_MS, &out[i]), NETMAP_PULL_SENT);
+        assert_int_equal(pull(s[i], &out[i]), NETMAP_PULL_SENT);
         receive(&model[i], &out[i], true);
         assert_int_equal(model[i].n_peers, NODES - 1);
         assert_false(netmap_stream_is_behind(s[i]));
         buf_clear(&out[i]);
     }
     derp_of(&n, 0, 901);
-    assert_int_equal(netmap_stream_pull(s[0], NOW_MS, &out[0]), NETMAP_PULL_NONE);
+    assert_int_equal(pull(s[0], &out[0]), NETMAP_PULL_NONE);
     for (size_t i = 1; i < NODES; i++) {
-        assert_int_equal(netmap_stream_pull(s[i], NOW_MS, &out[i]), NETMAP_PULL_SENT);
+        assert_int_equal(pull(s[i], &out[i]), NETMAP_PULL_SENT);
         assert_str(buf_str(&out[i]), buf_str(&out[1]));
         receive(&model[i], &out[i], true);
         assert_int_equal(model[i].patches, 1);
@@ -167,17 +177,17 @@ static void ends_for_a_deleted_node(void **state)
     (void)state;
     net_begin(&n);
     s = stream(&n, 0, false);
-    assert_int_equal(netmap_stream_pull(s, NOW_MS, &out), NETMAP_PULL_SENT);
+    assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
     buf_clear(&out);
     apply(&n, (struct command){.type = COMMAND_NODE_DELETE, .id = n.ids[0]}, &r);
     command_result_fini(&r);
     assert_true(netmap_stream_is_behind(s));
-    assert_int_equal(netmap_stream_pull(s, NOW_MS, &out), NETMAP_PULL_GONE);
+    assert_int_equal(pull(s, &out), NETMAP_PULL_GONE);
     assert_int_equal(out.len, 0);
     netmap_stream_free(s);
 
     s = stream(&n, 0, false); /* never was told anything */
-    assert_int_equal(netmap_stream_pull(s, NOW_MS, &out), NETMAP_PULL_GONE);
+    assert_int_equal(pull(s, &out), NETMAP_PULL_GONE);
     netmap_stream_free(s);
     buf_fini(&out);
     net_end(&n);
@@ -196,7 +206,7 @@ static void may_leave_the_peers_out(void **state)
                                                                   .capver = 106,
                                                                   .omit_peers = true,
                                                                   .health = STR("clock is wrong")});
-    assert_int_equal(netmap_stream_pull(s, NOW_MS, &out), NETMAP_PULL_SENT);
+    assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
     receive(&model, &out, false);
     assert_int_equal(model.n_peers, 0);
     assert_int_equal(model.self.id, n.ids[1]);
@@ -206,7 +216,7 @@ static void may_leave_the_peers_out(void **state)
     buf_clear(&out);
     derp_of(&n, 0, 901);
     assert_false(netmap_stream_is_behind(s));
-    assert_int_equal(netmap_stream_pull(s, NOW_MS, &out), NETMAP_PULL_NONE);
+    assert_int_equal(pull(s, &out), NETMAP_PULL_NONE);
     netmap_stream_free(s);
     model_client_fini(&model);
     buf_fini(&out);
@@ -224,10 +234,12 @@ static void keeps_alive(void **state)
     net_begin(&n);
     for (int zstd = 0; zstd < 2; zstd++) {
         struct netmap_stream *s = stream(&n, 0, zstd);
+        struct netmap_parcel parcel = {0};
 
         buf_clear(&out);
         buf_clear(&json);
-        netmap_stream_keep_alive(s, &out);
+        netmap_stream_keep_alive(s, &parcel);
+        parcel_flatten(&parcel, &out);
         assert_int_equal(wire_frame_decode(buf_str(&out), 100, &payload, &used), WIRE_FRAME_OK);
         if (zstd)
             assert_int_equal(wire_decompress(payload, 100, &json, NULL), 0);
