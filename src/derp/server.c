@@ -180,6 +180,7 @@ static void loop_init(struct derp_server *s, size_t index, struct loop *loop)
     list_init(&l->dirty_sessions);
     list_init(&l->dirty_mailboxes);
     list_init(&l->tickets);
+    list_init(&l->logins);
     session_init_pauses(l);
     tally_init(l);
     l->mailboxes = mem_alloc_array(s->n_loops, sizeof(*l->mailboxes));
@@ -209,6 +210,7 @@ struct derp_server *derp_server_new(const struct derp_server_options *o)
     s->stall_ms = o->stall_ms ? o->stall_ms : DERP_STALL_MS;
     derp_server_set_rate(s, o->client_bytes_per_second, o->client_burst_bytes);
     derp_server_set_total_rate(s, o->total_bytes_per_second, o->total_burst_bytes);
+    s->max_logins = (o->max_logins ? o->max_logins : DERP_LOGINS_MAX) / o->n_loops + 1;
     s->has_mesh_key = o->mesh_key != NULL;
     if (o->mesh_key)
         memcpy(s->mesh_key, o->mesh_key, sizeof(s->mesh_key));

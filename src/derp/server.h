@@ -36,6 +36,7 @@
            */
 #define DERP_KEEP_ALIVE_MS 60000 /* and up to 5 s more */
 #define DERP_DUPLICATES_MAX 64   /* connections of one key */
+#define DERP_LOGINS_MAX 8192     /* connections that have not logged in yet */
 #define DERP_LOOPS_MAX 64
 
 struct derp_server;
@@ -75,6 +76,8 @@ struct derp_server_options {
     uint64_t total_burst_bytes;
     int64_t stall_ms; /* a client that takes nothing for so long is closed; 0: DERP_STALL_MS, -1:
                          never */
+    /* Connections that have not proved a key yet; beyond it the oldest goes. 0: DERP_LOGINS_MAX. */
+    size_t max_logins;
     /* Not NULL: DERP_MESH_KEY_BYTES, copied. Who shows it may send FORWARD_PACKET, CLOSE_PEER and
      * WATCH_CONNS.
      */

@@ -150,6 +150,7 @@ enum tally {
     TALLY_BROKEN,
     TALLY_STALLED,
     TALLY_DUPLICATES_CLOSED,
+    TALLY_LOGINS_CLOSED,
     TALLY_PACKETS_IN,
     TALLY_BYTES_IN,
     TALLY_PACKETS_OUT,
@@ -213,7 +214,9 @@ struct relay_loop {
     struct list dirty_sessions;   /* with something in `out` */
     struct list dirty_mailboxes;
     struct list tickets; /* questions in flight */
-    struct list paused;  /* sessions not read for the rest of this round */
+    struct list logins;  /* sessions in LOGIN, the oldest first; links are not among them */
+    size_t n_logins;
+    struct list paused; /* sessions not read for the rest of this round */
     struct loop_message resume;
     bool resume_is_posted;
     struct list waiting; /* sessions not read until another loop has caught up somewhat */
@@ -273,7 +276,8 @@ struct derp_server {
     _Atomic(uint64_t) rate; /* bytes per second, 0: none */
     _Atomic(uint64_t) burst;
     struct derp_total total;
-    int64_t stall_ms; /* -1: never */
+    int64_t stall_ms;  /* -1: never */
+    size_t max_logins; /* of each loop */
     bool has_mesh_key;
     uint8_t mesh_key[DERP_MESH_KEY_BYTES];
     uint64_t seed[4]; /* of the routes' hash */
@@ -338,6 +342,7 @@ struct session {
     struct timer timer;      /* login, then keep-alive */
     struct limiter *limiter; /* NULL: no limit */
     struct list_node pause_link;
+    struct list_node login_link;
     struct link *link;   /* not NULL: the other end is a relay, and we are its client */
     struct watch *watch; /* not NULL: the other end is a relay that watches */
     uint64_t *forwarded; /* of a relay's: pairs of keys that were noted lately; NULL: none yet */

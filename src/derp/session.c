@@ -107,6 +107,10 @@ static void set_state(struct session *c, enum session_state next)
 
     ASSERT(session_next[was] & BIT(next));
     c->state = next;
+    if (list_node_is_linked(&c->login_link)) {
+        list_remove(&c->login_link);
+        c->home->n_logins--;
+    }
     if (c->link) {
         timer_stop(&c->timer);
         if (next == SESSION_CLOSED)
@@ -615,6 +619,7 @@ static void prepare(struct session *c)
     c->in = BUF(IN_MAX);
     c->gone_tokens = GONE_BURST;
     list_node_init(&c->pause_link);
+    list_node_init(&c->login_link);
     outbox_init(c);
     timer_init(&c->timer, c->home->loop, on_timer, c);
     timer_start(&c->timer, DERP_LOGIN_MS);
@@ -633,9 +638,24 @@ void session_link_is_ready(struct session *c)
     set_state(c, SESSION_READY);
 }
 
+/* Whoever takes longest to say who it is makes room: those who mean it say it at once. */
+static void bound_logins(struct relay_loop *l)
+{
+    struct derp_server *s = l->server;
+
+    while (l->n_logins > s->max_logins) {
+        tally_add(l, TALLY_LOGINS_CLOSED, 1);
+        session_close(CONTAINER_OF(list_first(&l->logins), struct session, login_link),
+                      "too many relay clients are logging in: the oldest was closed");
+    }
+}
+
 void session_start(struct session *c)
 {
     prepare(c);
+    list_push_back(&c->home->logins, &c->login_link);
+    c->home->n_logins++;
+    bound_logins(c->home);
     tally_add(c->home, TALLY_ACCEPTS, 1);
     derp_put_server_key(outbox_begin(c), &c->home->server->public_key);
     relay_flush(c->home);

@@ -23,6 +23,9 @@ static struct metric metrics[TALLY_COUNT] = {
     [TALLY_DUPLICATES_CLOSED] =
         METRIC_COUNTER("hatsize_derp_duplicates_closed_total",
                        "Connections closed because their key had too many."),
+    [TALLY_LOGINS_CLOSED] =
+        METRIC_COUNTER("hatsize_derp_logins_closed_total",
+                       "Connections closed because too many had not logged in yet."),
     [TALLY_PACKETS_IN] =
         METRIC_COUNTER("hatsize_derp_packets_received_total", "Packets from clients."),
     [TALLY_BYTES_IN] =

@@ -385,8 +385,15 @@ static void conn_on_close(void *user, const struct err *why)
     conn_leave(c);
 }
 
-void http_serve(struct http_server *server, struct stream *stream, void *conn_user,
-                void (*on_close)(void *conn_user))
+void http_drop(struct http_conn *c)
+{
+    conn_enter(c);
+    conn_abort(c);
+    conn_leave(c);
+}
+
+struct http_conn *http_serve(struct http_server *server, struct stream *stream, void *conn_user,
+                             void (*on_close)(void *conn_user))
 {
     struct http_conn *c = NEW(struct http_conn);
 
@@ -414,4 +421,5 @@ void http_serve(struct http_server *server, struct stream *stream, void *conn_us
         conn_sniffed(c, CONN_HTTP2);
     c->depth--; /* nothing to settle, and settling is not for callers' stacks */
     conn_arm(c);
+    return c;
 }

@@ -94,12 +94,17 @@ void http_server_free(struct http_server *server);
 /* Replaces the certificate for connections to come; from any thread. */
 void http_server_set_tls(struct http_server *server, struct tls_server *tls);
 
+struct http_conn;
+
 /*
  * Serves HTTP on the stream, which it takes. `conn_user` is handed to each request; `on_close` (may
  * be NULL) is called when the connection is gone or has been upgraded away, after the last on_end.
+ * The result is good for http_drop until then.
  */
-void http_serve(struct http_server *server, struct stream *stream, void *conn_user,
-                void (*on_close)(void *conn_user));
+struct http_conn *http_serve(struct http_server *server, struct stream *stream, void *conn_user,
+                             void (*on_close)(void *conn_user));
+/* Ends the connection now, whatever it is at; on_close comes later. Not from its own handlers. */
+void http_drop(struct http_conn *conn);
 
 /* ---- Answers ---- */
 

@@ -124,8 +124,11 @@ int relay_load_rates(const struct relay_options *o, struct relay_rates *out, str
         return err_set(err, ERR_INVALID, "-rate-config: line %u: %s", (unsigned)why.line, why.text);
     if (!json_is(root, JSON_OBJECT))
         return err_set(err, ERR_INVALID, "-rate-config: no object");
-    static const char *const names[] = {"PerClientRateLimitBytesPerSec", "PerClientRateBurstBytes"};
-    uint64_t *const values[] = {&out->bytes_per_second, &out->burst_bytes};
+    /* Those for all are ours; the official relay passes over what it does not know. */
+    static const char *const names[] = {"PerClientRateLimitBytesPerSec", "PerClientRateBurstBytes",
+                                        "GlobalRateLimitBytesPerSec", "GlobalRateBurstBytes"};
+    uint64_t *const values[] = {&out->bytes_per_second, &out->burst_bytes, &out->total_per_second,
+                                &out->total_burst};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         const struct json_value *v = json_get_nocase(root, names[i]);

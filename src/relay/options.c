@@ -72,9 +72,17 @@ static const struct flag flags[] = {
          "admit everybody while that server cannot be reached (true)"),
     FLAG("accept-connection-limit", KIND_FLOAT, accept_limit, "new connections per second (+Inf)"),
     FLAG("accept-connection-burst", KIND_INT, accept_burst, "new connections at once"),
+    FLAG("max-connections", KIND_INT, max_streams,
+         "connections at a time; beyond it new ones are closed (262144; ours)"),
+    FLAG("max-connections-per-address", KIND_INT, max_per_address,
+         "the same of one address, or of one /64 of IPv6 (16384; ours)"),
+    FLAG("max-handshakes", KIND_INT, max_guests,
+         "connections at a time that are not clients of the relay yet; beyond it the oldest of "
+         "them is closed (8192; ours)"),
     FLAG("rate-config", KIND_TEXT, rate_config,
-         "JSON file with PerClientRateLimitBytesPerSec and PerClientRateBurstBytes, read again at "
-         "SIGHUP"),
+         "JSON file with PerClientRateLimitBytesPerSec and PerClientRateBurstBytes, and, ours, "
+         "GlobalRateLimitBytesPerSec and GlobalRateBurstBytes for all clients together; read again "
+         "at SIGHUP"),
     FLAG("tcp-keepalive-time", KIND_DURATION, keep_alive_ms, "TCP keep-alive (10m)"),
     FLAG("tcp-user-timeout", KIND_DURATION, user_timeout_ms, "TCP user timeout (15s)"),
     FLAG("tcp-write-timeout", KIND_DURATION, write_timeout_ms,
@@ -137,6 +145,9 @@ static void set_defaults(struct relay_options *o)
         .stun_port = 3478,
         .accept_limit = (double)INFINITY,
         .accept_burst = INT64_MAX,
+        .max_streams = 262144,
+        .max_per_address = 16384,
+        .max_guests = 8192,
         .keep_alive_ms = 600000,
         .user_timeout_ms = 15000,
         .write_timeout_ms = 2000,
@@ -306,6 +317,13 @@ static int check_ports(const struct relay_options *o, struct err *err)
         return err_set(err, ERR_INVALID, "-stun-port: no port");
     if (o->accept_burst < 0)
         return err_set(err, ERR_INVALID, "-accept-connection-burst: less than none");
+    if (o->max_streams < 1 || o->max_streams > 1 << 24)
+        return err_set(err, ERR_INVALID, "-max-connections: neither less than one nor over 2^24");
+    if (o->max_per_address < 1 || o->max_per_address > 1 << 24)
+        return err_set(err, ERR_INVALID,
+                       "-max-connections-per-address: neither less than one nor over 2^24");
+    if (o->max_guests < 2 || o->max_guests > 1 << 24)
+        return err_set(err, ERR_INVALID, "-max-handshakes: neither less than two nor over 2^24");
     return 0;
 }
 

@@ -30,6 +30,7 @@ struct relay_options {
     struct str rate_config;
     struct str log_level, log_format;
     int64_t http_port, stun_port, accept_burst;
+    int64_t max_streams, max_per_address, max_guests;
     double accept_limit; /* connections per second; may be infinite */
     int64_t keep_alive_ms, user_timeout_ms, write_timeout_ms;
     /* Worked out of them. */

@@ -20,8 +20,6 @@
 #include "net/bind.h"
 #include "relay/relay_internal.h"
 
-#define STREAMS_MAX 262144
-#define STREAMS_PER_ADDRESS 16384
 #define WORKERS 8
 /* What clients are told, and given, before the end. */
 #define FAREWELL_MS 500
@@ -72,6 +70,15 @@ static void on_no_data(void *user, struct str data)
     (void)data;
 }
 
+static struct door *door_of(const struct relay *r, const struct stream *stream)
+{
+    size_t i = 0;
+
+    while (r->loops[i] != stream_loop(stream))
+        i++;
+    return r->doors[i];
+}
+
 static void on_accept(void *user, struct stream *stream)
 {
     static const struct stream_events no_events = {.on_data = on_no_data, .on_close = on_gone};
@@ -79,7 +86,7 @@ static void on_accept(void *user, struct stream *stream)
 
     if (!atomic_load(&r->is_ending) && may_accept(r)) {
         metric_add(&tls_accepted, 1);
-        http_serve(r->main, stream, NULL, NULL);
+        door_enter(door_of(r, stream), r->main, stream);
         return;
     }
     metric_add(&tls_rejected, 1);
@@ -89,11 +96,13 @@ static void on_accept(void *user, struct stream *stream)
 
 static void on_accept_plain(void *user, struct stream *stream)
 {
-    http_serve(((struct relay *)user)->plain, stream, NULL, NULL);
+    struct relay *r = user;
+
+    door_enter(door_of(r, stream), r->plain, stream);
 }
 
-/* The first settles the port when any would do; the others share it. */
-static int open_listeners(struct relay *r, struct ip_addrport *at,
+/* The first settles the port when any would do; the others share it, and count together. */
+static int open_listeners(struct relay *r, struct ip_addrport *at, const struct listener *like,
                           void (*accept)(void *user, struct stream *s), struct listener **out,
                           struct err *err)
 {
@@ -102,8 +111,9 @@ static int open_listeners(struct relay *r, struct ip_addrport *at,
         return err_wrap(err, "listening (is another relay running?)");
     for (size_t i = 0; i < r->n_loops; i++) {
         const struct listener_options options = {.addr = *at,
-                                                 .max_streams = STREAMS_MAX,
-                                                 .max_per_address = STREAMS_PER_ADDRESS,
+                                                 .max_streams = (size_t)r->o->max_streams,
+                                                 .max_per_address = (size_t)r->o->max_per_address,
+                                                 .like = i > 0 ? out[0] : like,
                                                  .keep_alive_ms = r->o->keep_alive_ms,
                                                  .user_timeout_ms = r->o->user_timeout_ms,
                                                  .on_accept = accept,
@@ -122,10 +132,10 @@ static int open_ports(struct relay *r, struct err *err)
     struct ip_addrport stun = {r->o->listen.addr, (uint16_t)r->o->stun_port};
 
     r->bound = r->o->listen;
-    if (open_listeners(r, &r->bound, on_accept, r->listeners, err) < 0)
+    if (open_listeners(r, &r->bound, NULL, on_accept, r->listeners, err) < 0)
         return -(int)err->code;
     if (r->o->is_tls && r->o->http_port >= 0 &&
-        open_listeners(r, &plain, on_accept_plain, r->plain_listeners, err) < 0)
+        open_listeners(r, &plain, r->listeners[0], on_accept_plain, r->plain_listeners, err) < 0)
         return err_wrap(err, "-http-port");
     if (r->o->stun &&
         stun_responder_open_each(r->loops, r->n_loops, bind_usable(stun), r->stun, err) < 0)
@@ -161,6 +171,9 @@ static int open_relay(struct relay *r, struct err *err)
         .user = r,
         .client_bytes_per_second = rates.bytes_per_second,
         .client_burst_bytes = rates.burst_bytes,
+        .total_bytes_per_second = rates.total_per_second,
+        .total_burst_bytes = rates.total_burst,
+        .max_logins = (size_t)r->o->max_guests,
         .mesh_key = r->has_mesh_key ? r->mesh_key : NULL,
         .stall_ms = r->o->write_timeout_ms > 0 ? r->o->write_timeout_ms : -1,
     };
@@ -205,6 +218,7 @@ static int make_loops(struct relay *r, struct err *err)
         (void)snprintf(name, sizeof(name), "loop-%zu", i);
         if (loop_new(name, &r->loops[i], err) < 0)
             return -(int)err->code;
+        r->doors[i] = door_new(MAX((size_t)r->o->max_guests / r->n_loops, (size_t)2));
     }
     return 0;
 }
@@ -237,6 +251,12 @@ static void on_signal(void *user, int signo)
     timer_start(&r->ending, FAREWELL_MS);
 }
 
+static void set_rates(struct relay *r, const struct relay_rates *rates)
+{
+    derp_server_set_rate(r->derp, rates->bytes_per_second, rates->burst_bytes);
+    derp_server_set_total_rate(r->derp, rates->total_per_second, rates->total_burst);
+}
+
 /* Connections that are there keep the certificate they began with. */
 static void on_reload(void *user, int signo)
 {
@@ -249,7 +269,7 @@ static void on_reload(void *user, int signo)
     if (relay_load_rates(r->o, &rates, &err) < 0)
         log_event(LOG_ERROR, "the rate limits stay as they are", LOG_ERR(&err));
     else
-        derp_server_set_rate(r->derp, rates.bytes_per_second, rates.burst_bytes);
+        set_rates(r, &rates);
     if (!r->o->is_tls)
         return;
     if (relay_load_tls(r->o, &r->key, &tls, &err) < 0) {
@@ -319,6 +339,8 @@ static void stop(struct relay *r)
     worker_pool_free(r->pool);
     for (size_t i = 0; i < r->n_loops; i++)
         loop_free(r->loops[i]);
+    for (size_t i = 0; i < r->n_loops; i++)
+        door_free(r->doors[i]);
     derp_mesh_free(r->mesh);
     derp_server_free(r->derp);
     http_server_free(r->main);

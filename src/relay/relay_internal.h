@@ -6,6 +6,7 @@
 #include "derp/server.h"
 #include "http/server.h"
 #include "relay/admission.h"
+#include "relay/door.h"
 #include "relay/options.h"
 #include "stun/responder.h"
 
@@ -28,7 +29,8 @@ struct relay {
     struct derp_mesh *mesh; /* NULL: alone */
     struct bootstrap *bootstrap;
     struct http_server *main;
-    struct http_server *plain; /* beside HTTPS */
+    struct http_server *plain;           /* beside HTTPS */
+    struct door *doors[RELAY_LOOPS_MAX]; /* both ports' */
     struct listener *listeners[RELAY_LOOPS_MAX];
     struct listener *plain_listeners[RELAY_LOOPS_MAX];
     struct stun_responder *stun[RELAY_LOOPS_MAX];
@@ -45,7 +47,8 @@ struct relay {
 MUST_USE int relay_load_key(struct relay *r, struct err *err);
 MUST_USE int relay_load_mesh_key(struct relay *r, struct err *err);
 struct relay_rates {
-    uint64_t bytes_per_second, burst_bytes;
+    uint64_t bytes_per_second, burst_bytes; /* of each client */
+    uint64_t total_per_second, total_burst; /* of all together */
 };
 /* Zero when there is no such file named. */
 MUST_USE int relay_load_rates(const struct relay_options *o, struct relay_rates *out,

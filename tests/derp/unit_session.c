@@ -360,6 +360,36 @@ static void a_client_gives_up_a_silent_relay(void **state)
     rig_free(rig);
 }
 
+static void on_one_closed(void *user, const struct err *why)
+{
+    (void)why;
+    ++*(size_t *)user;
+}
+
+static void on_some_data(void *user, struct str data)
+{
+    (void)user;
+    (void)data;
+}
+
+/* Those who do not say who they are make room for those who do. */
+static void bounds_log_ins(void **state)
+{
+    static const struct stream_events silent = {.on_data = on_some_data, .on_close = on_one_closed};
+    struct rig *rig = rig_new((struct derp_server_options){.max_logins = 4});
+    struct party *a = rig_join(rig);
+    size_t closed = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 40; i++)
+        stream_set_events(rig_connect(rig), &silent, &closed);
+    rig_run(rig);
+    assert_in_range(closed, 35, 36);
+    assert_log(rig_join(rig), "ready ");
+    assert_log(a, "ready ");
+    rig_free(rig);
+}
+
 /* 10,000 bytes a second: a second's worth is read late, and nothing is lost. */
 static void limits_by_reading_later(void **state)
 {
@@ -487,6 +517,7 @@ int main(void)
         cmocka_unit_test(answers_pings),
         cmocka_unit_test(keeps_alive_once_a_minute),
         cmocka_unit_test(a_client_gives_up_a_silent_relay),
+        cmocka_unit_test(bounds_log_ins),
         cmocka_unit_test(limits_by_reading_later),
         cmocka_unit_test(limits_are_replaced_live),
         cmocka_unit_test(tells_of_a_restart),

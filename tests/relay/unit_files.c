@@ -115,6 +115,12 @@ static void reads_rate_limits(void **state)
         assert_int_equal(rates.bytes_per_second, cases[i].rate);
         assert_int_equal(rates.burst_bytes, cases[i].burst);
     }
+    put_file(o.rate_config,
+             "{\"GlobalRateLimitBytesPerSec\": 50000000, \"GlobalRateBurstBytes\": 7}");
+    assert_int_equal(relay_load_rates(&o, &rates, &err), 0);
+    assert_int_equal(rates.bytes_per_second, 0);
+    assert_int_equal(rates.total_per_second, 50000000);
+    assert_int_equal(rates.total_burst, 7);
     str_free(&o.rate_config);
     assert_int_equal(relay_load_rates(&o, &rates, &err), 0);
     assert_int_equal(rates.bytes_per_second, 0);
