@@ -22,6 +22,7 @@
 
 #include "core/log.h"
 #include "core/metric.h"
+#include "http/http2_memory.h"
 #include "http/http_internal.h"
 
 #define WINDOW (1 << 20)
@@ -35,8 +36,9 @@ static struct metric floods_total =
 struct http2 {
     struct http_conn *conn;
     nghttp2_session *session;
-    struct list receiving; /* exchanges whose body is coming, oldest first */
-    bool in_session;       /* nghttp2 is on the stack */
+    struct http2_memory memory; /* the session's */
+    struct list receiving;      /* exchanges whose body is coming, oldest first */
+    bool in_session;            /* nghttp2 is on the stack */
     bool broken;
     bool saying_goodbye;
     struct http_exchange *heading; /* its header block is being received, else NULL */
@@ -520,9 +522,12 @@ static nghttp2_session *session_new(struct http2 *h)
     nghttp2_option_set_stream_reset_rate_limit(option, 400, 40);
     nghttp2_option_set_max_outbound_ack(option, 200);
     nghttp2_option_set_no_closed_streams(option, 1);
-    nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096);
-    if (nghttp2_session_server_new2(&session, callbacks, h, option) != 0)
+    /* Our answers name few headers; a table for them would be kept for each connection. */
+    nghttp2_option_set_max_deflate_dynamic_table_size(option, 0);
+    http2_memory_init(&h->memory, h->conn->server->sessions);
+    if (nghttp2_session_server_new3(&session, callbacks, h, option, &h->memory.mem) != 0)
         abort();
+    http2_memory_close(&h->memory);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     return session;
@@ -537,7 +542,11 @@ void http2_start(struct http_conn *c)
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)o->max_header_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0},
     };
+    /* A client of the control protocol makes a few requests in days: a table of its headers would
+     * be half a KiB kept for each. */
+    size_t n_settings = ARRAY_LEN(settings) - (o->h2_only ? 0 : 1);
 
     h->conn = c;
     h->idle_since_ms = loop_now_ms(c->loop);
@@ -547,8 +556,7 @@ void http2_start(struct http_conn *c)
     list_init(&h->receiving);
     c->h2 = h;
     h->session = session_new(h);
-    if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) !=
-            0 ||
+    if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, n_settings) != 0 ||
         nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, WINDOW) != 0)
         fail(h);
     http2_pump(c);
@@ -559,5 +567,6 @@ void http2_free(struct http2 *h)
     if (!h)
         return;
     nghttp2_session_del(h->session);
+    http2_memory_fini(&h->memory);
     mem_free(h);
 }

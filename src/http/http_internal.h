@@ -55,11 +55,13 @@ MUST_USE struct str percent_decode(struct arena *a, struct str s, bool plus);
 
 /* ---- Server and connection ---- */
 
+struct slots;
 struct tls_holder;
 
 struct http_server {
     struct http_server_options options; /* with the defaults filled in */
     struct router *router;
+    struct slots *sessions; /* of HTTP/2; http2_memory.h */
     _Atomic(struct tls_holder *) tls; /* newest first; older ones are kept until the end */
 };
 

@@ -16,6 +16,8 @@
 
 #include "core/clock.h"
 #include "core/metric.h"
+#include "core/slots.h"
+#include "http/http2_memory.h"
 #include "http/http_internal.h"
 
 #define PREFACE STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -46,6 +48,7 @@ struct http_server *http_server_new(const struct http_server_options *options)
     server->options = *options;
     server->options.tls = NULL;
     server_set_defaults(&server->options);
+    server->sessions = slots_new(HTTP2_SLOT_BYTES);
     server->router = router_new(options->routes, options->n_routes);
     http_server_set_tls(server, options->tls);
     return server;
@@ -63,6 +66,7 @@ void http_server_free(struct http_server *server)
         h = older;
     }
     router_free(server->router);
+    slots_free(server->sessions);
     mem_free(server);
 }
 
