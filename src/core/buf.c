@@ -198,6 +198,21 @@ void buf_put_base64(struct buf *b, struct str bytes)
     b->len += n;
 }
 
+void buf_put_base64url(struct buf *b, struct str bytes)
+{
+    size_t from = b->len;
+
+    buf_put_base64(b, bytes);
+    for (size_t i = from; i < b->len; i++) {
+        if (b->ptr[i] == '+')
+            b->ptr[i] = '-';
+        else if (b->ptr[i] == '/')
+            b->ptr[i] = '_';
+    }
+    while (b->len > from && b->ptr[b->len - 1] == '=')
+        b->len--;
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
     char small[512];

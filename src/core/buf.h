@@ -44,6 +44,7 @@ void buf_put_u64(struct buf *b, uint64_t v); /* decimal text */
 void buf_put_i64(struct buf *b, int64_t v);
 void buf_put_hex(struct buf *b, struct str bytes);    /* lower case */
 void buf_put_base64(struct buf *b, struct str bytes); /* standard, padded */
+void buf_put_base64url(struct buf *b, struct str bytes); /* URL alphabet, not padded */
 PRINTF_LIKE(2, 3) void buf_printf(struct buf *b, const char *fmt, ...);
 /* Hands the bytes over as an owned str (str_free) and leaves the buffer empty. */
 MUST_USE struct str buf_take(struct buf *b);

@@ -14,6 +14,17 @@ void sha256(struct str data, uint8_t out[HASH_BYTES])
     ASSERT(crypto_hash_sha256(out, (const unsigned char *)data.ptr, data.len) == 0);
 }
 
+void sha256_hmac(struct str key, struct str data, uint8_t out[HASH_BYTES])
+{
+    crypto_auth_hmacsha256_state h;
+
+    crypto_sodium_ready();
+    (void)crypto_auth_hmacsha256_init(&h, (const unsigned char *)key.ptr, key.len);
+    (void)crypto_auth_hmacsha256_update(&h, (const unsigned char *)data.ptr, data.len);
+    (void)crypto_auth_hmacsha256_final(&h, out);
+    mem_wipe(&h, sizeof(h));
+}
+
 void blake2s(struct str data, uint8_t out[HASH_BYTES])
 {
     ASSERT(EVP_Digest(data.ptr, data.len, out, NULL, EVP_blake2s256(), NULL) == 1);

@@ -9,6 +9,8 @@
 #define HASH_BYTES 32 /* of each hash here */
 
 void sha256(struct str data, uint8_t out[HASH_BYTES]);
+/* HMAC-SHA-256 (RFC 2104), any length of key. */
+void sha256_hmac(struct str key, struct str data, uint8_t out[HASH_BYTES]);
 
 void blake2s(struct str data, uint8_t out[HASH_BYTES]);
 

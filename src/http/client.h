@@ -19,7 +19,12 @@ struct http_fetch_options {
     struct str bearer;     /* Authorization: Bearer …; empty for none */
     int64_t timeout_ms;    /* the whole request; 0: 10 s */
     bool insecure;         /* skip TLS verification */
+    const char *ca_file;   /* PEM: trust these authorities instead of the system's; NULL: those */
     size_t max_body;       /* of the answer; 0: 64 MiB */
+    /* Each header of the answer, name as sent, in order; during the call. May be NULL. */
+    void (*on_header)(void *user, struct str name, struct str value);
+    void *user;
+    const _Atomic(bool) *cancelled; /* gives up within a second when it turns true; may be NULL */
 };
 /* 0 when any answer came (see *status); negative when none did. Body appended to `body`. */
 MUST_USE int http_fetch(const struct http_fetch_options *options, int *status, struct buf *body,

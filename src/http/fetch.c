@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "http/client.h"
 #include "http/http_internal.h"
@@ -18,6 +19,7 @@ struct fetch {
     size_t max_body;
     size_t got;
     bool too_large;
+    const struct http_fetch_options *options;
 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -44,6 +46,27 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
         return 0;
     }
     return len;
+}
+
+static size_t on_header(char *data, size_t size, size_t n, void *user)
+{
+    const struct fetch *f = user;
+    size_t len = size * n; /* size is always 1 */
+    struct str name, value;
+
+    if (str_split(str_bytes(data, len), ':', &name, &value))
+        f->options->on_header(f->options->user, str_trim(name), str_trim(value));
+    return len;
+}
+
+/* Non-zero ends the transfer. */
+static int on_progress(void *user, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                       curl_off_t up)
+{
+    const struct fetch *f = user;
+
+    (void)down_total, (void)down, (void)up_total, (void)up;
+    return atomic_load(f->options->cancelled);
 }
 
 static void add_header(struct fetch *f, const char *name, struct str value)
@@ -100,6 +123,19 @@ static CURLcode set_options(struct fetch *f, const struct http_fetch_options *o)
         SET(CURLOPT_SSL_VERIFYPEER, 0L);
         SET(CURLOPT_SSL_VERIFYHOST, 0L);
     }
+    if (o->ca_file) {
+        SET(CURLOPT_CAINFO, o->ca_file);
+        SET(CURLOPT_CAPATH, NULL);
+    }
+    if (o->on_header) {
+        SET(CURLOPT_HEADERFUNCTION, on_header);
+        SET(CURLOPT_HEADERDATA, f);
+    }
+    if (o->cancelled) {
+        SET(CURLOPT_NOPROGRESS, 0L);
+        SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+        SET(CURLOPT_XFERINFODATA, f);
+    }
     SET(CURLOPT_HTTPHEADER, f->headers);
 #undef SET
     return bad;
@@ -149,7 +185,8 @@ static int perform(struct fetch *f, const struct http_fetch_options *o, int *sta
 
 int http_fetch(const struct http_fetch_options *o, int *status, struct buf *body, struct err *err)
 {
-    struct fetch f = {.body = body, .max_body = o->max_body ? o->max_body : FETCH_BODY};
+    struct fetch f = {
+        .body = body, .max_body = o->max_body ? o->max_body : FETCH_BODY, .options = o};
 
     if (!is_one_line(o->bearer) || !is_one_line(str_from(o->content_type)))
         return err_set(err, ERR_INVALID, "a header value has a line end in it");

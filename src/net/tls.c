@@ -330,6 +330,13 @@ void tls_on_secret(const SSL *ssl, const char *line)
     s->options.secret_len = secret.len / 2;
 }
 
+struct ip_addr tls_local(const SSL *ssl)
+{
+    const struct tls *t = SSL_get_app_data(ssl);
+
+    return t->layer.stream.local.addr;
+}
+
 /* ---- Writing, the handshake ---- */
 
 static void write_plain(struct tls *t, struct str data)
@@ -378,6 +385,10 @@ static void become_ready(struct tls *t)
     timer_stop(&t->limit);
     if (t->server)
         metric_add(&handshakes, 1);
+    if (t->server && t->ssl && tls_is_challenge(t->ssl)) {
+        stream_fail(&t->layer.stream, NULL); /* who asks so wanted the certificate only */
+        return;
+    }
     if (t->layer.stream.read_stopped)
         layer_update_reading(&t->layer.stream); /* so far the handshake had to be read */
     t->early = (struct buf){0};

@@ -9,17 +9,49 @@
 #include "net/stream.h"
 
 struct tls_server; /* counted, any thread */
+struct tls_certs;
 
 struct tls_server_options {
-    struct str cert_pem; /* leaf first, then its chain */
+    struct str cert_pem; /* leaf first, then its chain; a key among them does not disturb */
     struct str key_pem;
     struct str
         extra_der; /* one more certificate to append to the chain (the relay's meta certificate) */
+    /* When there are any: who names (SNI) none of them, or nothing, is refused. */
+    const struct str *names;
+    size_t n_names;
+    struct tls_certs *certs; /* not NULL: chooses from these instead of all the above */
 };
 MUST_USE int tls_server_new(const struct tls_server_options *options, struct tls_server **out,
                             struct err *err);
 struct tls_server *tls_server_ref(struct tls_server *t);
 void tls_server_unref(struct tls_server *t);
+
+/*
+ * Certificates to choose from by what a client's hello asks for; counted, any thread. Replacing one
+ * is for connections to come.
+ *
+ *   names a DNS name (SNI)                               that name's certificate
+ *   names nothing, or the address it is connected to     that address's
+ *   offers the protocol "acme-tls/1" and no other        the name's challenge certificate, and then
+ *                                                        the connection is over
+ *
+ * Else it is refused: unrecognized_name for a name that is not there, internal_error for one whose
+ * certificate is not there yet. DNS names are compared without case or a dot at the end.
+ *
+ * Source: RFC 6066 section 3, RFC 8737; tailscale cmd/derper (cert.go, ipcert.go).
+ */
+/* Somebody asked for the certificate of this address of ours, and there is none. On any loop. */
+typedef void tls_certs_missing_fn(void *user, struct ip_addr local);
+/* on_missing may be NULL. */
+MUST_USE struct tls_certs *tls_certs_new(tls_certs_missing_fn *on_missing, void *user);
+struct tls_certs *tls_certs_ref(struct tls_certs *c);
+void tls_certs_unref(struct tls_certs *c);
+/* `name` is a DNS name or an IP literal. NULL: the name is ours, the certificate is to come. */
+void tls_certs_put(struct tls_certs *c, struct str name, struct tls_server *cert);
+/* A challenge certificate (cert.h) for the name; with empty texts it is taken away. */
+MUST_USE int tls_certs_put_challenge(struct tls_certs *c, struct str name, struct str cert_pem,
+                                     struct str key_pem, struct err *err);
+
 /* Takes `below`; the handshake runs as data comes (10 s at most, then aborted). */
 MUST_USE struct stream *tls_accept(struct tls_server *t, struct stream *below);
 
