@@ -2,8 +2,8 @@
 
 #include "api/api_internal.h"
 
+#include "control/watching.h"
 #include "core/log.h"
-#include "core/metric.h"
 
 static const char *status_title(int status)
 {
@@ -180,13 +180,7 @@ static void on_version(void *user, struct http_exchange *x, const struct http_re
 
 static void on_metrics(void *user, struct http_exchange *x, const struct http_request *req)
 {
-    struct buf body = BUF((size_t)1 << 20);
-
-    (void)user;
-    (void)req;
-    metric_put_all(&body);
-    http_respond(x, 200, "text/plain; version=0.0.4", buf_str(&body));
-    buf_fini(&body);
+    control_on_metrics(((struct api *)user)->control, x, req);
 }
 
 static const struct http_route routes[] = {

@@ -140,6 +140,19 @@ size_t hub_session_count(const struct hub *h)
     return h->n_sessions;
 }
 
+void hub_each_feed(const struct hub *h,
+                   void (*each)(void *user, const struct netmap_feed *feed, size_t sessions),
+                   void *user)
+{
+    LIST_FOR_EACH(t, &h->tailnets, struct hub_tailnet, tailnets_link) {
+        size_t n = 0;
+
+        LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link)
+            n++;
+        each(user, t->feed, n);
+    }
+}
+
 /* ---- Sessions ---- */
 
 static void session_end(struct map_session *s)

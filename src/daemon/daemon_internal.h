@@ -30,8 +30,10 @@ struct server {
     struct api *api;
     struct http_server *outer;
     struct http_server *local; /* on the Unix socket */
+    struct http_server *watch; /* of metrics_listen_addr; NULL: off */
     struct listener *listeners[LOOPS_MAX];
     struct listener *socket;
+    struct listener *watch_listener;
     struct stun_responder *stun;
     struct ip_addrport bound; /* what the first listener got */
     bool threads_run;
@@ -50,3 +52,5 @@ void policy_watch_reload(struct policy_watch *w);
 void policy_watch_free(struct policy_watch *w);
 /* outer.c: the router of the main port. */
 MUST_USE struct http_server *outer_server_new(struct server *s);
+/* watch.c: metrics and debug pages on a listener of their own, if the configuration has one. */
+MUST_USE int server_open_watch(struct server *s, struct err *err);

@@ -109,7 +109,8 @@ static int open_relay(struct server *s, struct err *err)
     if (!s->config->derp.enabled)
         return 0;
     s->derp = derp_server_new(&options);
-    if (stun_responder_open(s->loops[0], bind_usable(s->config->derp.stun_listen), &s->stun, err) < 0)
+    if (stun_responder_open(s->loops[0], bind_usable(s->config->derp.stun_listen), &s->stun, err) <
+        0)
         return err_wrap(err, "opening STUN");
     return 0;
 }
@@ -223,9 +224,9 @@ static int start_threads(struct server *s, struct err *err)
 static int start(struct server *s, struct err *err)
 {
     int (*const steps[])(struct server *, struct err *) = {
-        load_keys,          open_store,     server_load_tls, server_load_domain,
-        server_read_policy, make_loops,     start_control,   open_relay,
-        open_socket,        open_listeners, watch_signals,   start_threads,
+        load_keys,      open_store,    server_load_tls, server_load_domain, server_read_policy,
+        make_loops,     start_control, open_relay,      open_socket,        server_open_watch,
+        open_listeners, watch_signals, start_threads,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -248,6 +249,7 @@ static void stop(struct server *s)
     for (size_t i = 0; i < s->n_loops; i++)
         listener_close(s->listeners[i]);
     listener_close(s->socket);
+    listener_close(s->watch_listener);
     stun_responder_close(s->stun);
     api_stop(s->api);
     control_stop(s->control);
@@ -256,6 +258,7 @@ static void stop(struct server *s)
     derp_server_free(s->derp);
     http_server_free(s->outer);
     http_server_free(s->local);
+    http_server_free(s->watch);
     api_free(s->api);
     control_free(s->control);
     policy_watch_free(s->policy_watch);
@@ -268,15 +271,20 @@ static void stop(struct server *s)
 
 static void announce(const struct server *s)
 {
-    struct buf addr = BUF(256);
+    struct buf addr = BUF(256), metrics = BUF(256);
 
     ip_addrport_put(&addr, s->bound);
-    log_event(LOG_INFO, "serving", LOG_TXT("version", HATSIZE_VERSION),
-              LOG_STR("listen", buf_str(&addr)), LOG_STR("url", s->config->server_url),
-              LOG_STR("data_dir", s->config->data_dir),
-              LOG_STR("socket", config_socket_path(s->config)), LOG_BOOL("relay", s->derp != NULL),
-              LOG_U64("loops", s->n_loops));
+    if (s->watch_listener)
+        ip_addrport_put(&metrics, listener_addr(s->watch_listener));
+    else
+        buf_put(&metrics, STR("off"));
+    log_event(
+        LOG_INFO, "serving", LOG_TXT("version", HATSIZE_VERSION), LOG_STR("listen", buf_str(&addr)),
+        LOG_STR("url", s->config->server_url), LOG_STR("data_dir", s->config->data_dir),
+        LOG_STR("socket", config_socket_path(s->config)), LOG_STR("metrics", buf_str(&metrics)),
+        LOG_BOOL("relay", s->derp != NULL), LOG_U64("loops", s->n_loops));
     buf_fini(&addr);
+    buf_fini(&metrics);
 }
 
 int serve(const struct config *config)

@@ -314,6 +314,7 @@ static struct netmap_shared *shared_make(struct netmap_feed *f, const struct net
     x = &f->shared[f->n_shared++];
     *x = *key;
     policy_ref(x->policy_from);
+    netmap_count(f, NETMAP_MADE, 1);
     buf_clear(&f->json);
     if (netmap_put_delta(&f->json, &(struct netmap_step){.old = s->view,
                                                          .now = f->view,

@@ -5,6 +5,7 @@
  */
 
 #include "core/list.h"
+#include "netmap/stats.h"
 #include "netmap/stream.h"
 #include "policy/policy.h"
 
@@ -105,6 +106,7 @@ struct netmap_feed {
     size_t n_shared;
     struct netmap_kept_span spans[NETMAP_SPANS_MAX];
     size_t n_spans;
+    uint64_t counts[NETMAP_COUNTS];
     struct buf json;            /* scratch */
     struct blob *keep_alive[2]; /* framed: plain, compressed; made when first wanted */
 };

@@ -74,6 +74,7 @@ void netmap_stream_fall(struct netmap_stream *s)
         if (n != self && policy_sees(s->policy, s->viewer, n->id))
             s->known[s->n_known++] = n->id;
     drop_view(s);
+    netmap_count(s->feed, NETMAP_FALLEN, 1);
 }
 
 /* The client now holds the feed's view. */
@@ -136,6 +137,7 @@ static enum netmap_pull pull_full(struct netmap_stream *s, int64_t now_ms,
                                                     .known = s->known,
                                                     .n_known = s->n_known});
     advance(s);
+    netmap_count(f, NETMAP_FULL, 1);
     return send_scratch(s, out);
 }
 
@@ -155,7 +157,10 @@ static enum netmap_pull pull_own(struct netmap_stream *s, const struct netmap_sp
     buf_clear(&f->json);
     any = netmap_put_delta(&f->json, &step);
     advance(s);
-    return any ? send_scratch(s, out) : NETMAP_PULL_NONE;
+    if (!any)
+        return NETMAP_PULL_NONE;
+    netmap_count(f, NETMAP_DELTA_OWN, 1);
+    return send_scratch(s, out);
 }
 
 static enum netmap_pull send_shared(struct netmap_stream *s, struct netmap_shared *shared,
@@ -172,7 +177,10 @@ static enum netmap_pull send_shared(struct netmap_stream *s, struct netmap_share
         wire_frame_put(&text, blob_str(shared->json), s->zstd);
         *frame = blob_new(buf_str(&text));
         buf_fini(&text);
+    } else {
+        netmap_count(s->feed, NETMAP_SHARED_BYTES, blob_str(*frame).len);
     }
+    netmap_count(s->feed, NETMAP_DELTA_SHARED, 1);
     netmap_parcel_add(out, *frame, 0);
     return NETMAP_PULL_SENT;
 }
@@ -186,10 +194,8 @@ static enum netmap_pull pull_delta(struct netmap_stream *s, struct netmap_parcel
     return shared ? send_shared(s, shared, out) : pull_own(s, span, out);
 }
 
-enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
-                                    struct netmap_parcel *out)
+static enum netmap_pull pull(struct netmap_stream *s, int64_t now_ms, struct netmap_parcel *out)
 {
-    ASSERT(netmap_parcel_is_empty(out));
     if (s->done)
         return NETMAP_PULL_NONE;
     if (!view_node_find(s->feed->view, s->viewer))
@@ -199,6 +205,20 @@ enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
     if (!netmap_stream_is_behind(s))
         return NETMAP_PULL_NONE;
     return pull_delta(s, out);
+}
+
+enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
+                                    struct netmap_parcel *out)
+{
+    enum netmap_pull did;
+
+    ASSERT(netmap_parcel_is_empty(out));
+    did = pull(s, now_ms, out);
+    if (did == NETMAP_PULL_SENT)
+        netmap_count(s->feed, NETMAP_SENT_BYTES, netmap_parcel_bytes(out));
+    else if (did == NETMAP_PULL_NONE)
+        netmap_count(s->feed, NETMAP_SILENT, 1);
+    return did;
 }
 
 bool netmap_stream_is_behind(const struct netmap_stream *s)

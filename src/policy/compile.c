@@ -322,3 +322,8 @@ uint32_t policy_class_of(const struct policy *p, node_id node)
 
     return m ? m->cls : 0;
 }
+
+size_t policy_class_count(const struct policy *p)
+{
+    return p->shape ? p->shape->n_classes : 1;
+}

@@ -57,6 +57,7 @@ bool policy_is_open(const struct policy *p);
 bool policy_same_lineage(const struct policy *a, const struct policy *b);
 /* Nodes of one class are treated alike, but for their own addresses and owner. 0: unknown node. */
 uint32_t policy_class_of(const struct policy *p, node_id node);
+size_t policy_class_count(const struct policy *p); /* with those that have no node any more */
 
 /* Whether `peer` is in `viewer`'s netmap. Symmetric (policy.md 9). */
 bool policy_sees(const struct policy *p, node_id viewer, node_id peer);

@@ -1,0 +1,81 @@
+/* The operators' listener: figures for everybody who reaches it, debug pages for this machine. */
+
+#include "control/watching.h"
+#include "daemon/daemon_internal.h"
+#include "http/local.h"
+#include "net/bind.h"
+
+#define WATCH_STREAMS_MAX 256
+
+static void on_metrics(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_metrics(((struct server *)user)->control, x, req);
+}
+
+static void on_varz(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    if (!http_refuse_stranger(x, req))
+        on_metrics(user, x, req);
+}
+
+static void on_netmap(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    if (!http_refuse_stranger(x, req))
+        control_on_debug_netmap(((struct server *)user)->control, x, req);
+}
+
+static void on_debug(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    (void)user;
+    if (!http_refuse_stranger(x, req))
+        http_respond(x, 200, "text/plain; charset=utf-8",
+                     STR("hatsize " HATSIZE_VERSION "\n\n"
+                         "/debug/netmap  map streams, tailnet by tailnet and loop by loop\n"
+                         "/debug/varz    the same as /metrics\n"));
+}
+
+/* What is not there is no stranger's business either. */
+static void on_other(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    (void)user;
+    if (!http_refuse_stranger(x, req))
+        http_respond_text(x, 404, "404 page not found");
+}
+
+static struct http_server *watch_server_new(struct server *s)
+{
+    static const struct http_route routes[] = {
+        {"GET", "/metrics", on_metrics, 0}, {"GET", "/debug", on_debug, 0},
+        {"GET", "/debug/", on_debug, 0},    {"GET", "/debug/netmap", on_netmap, 0},
+        {"GET", "/debug/varz", on_varz, 0}, {"*", "/debug/*", on_other, 0},
+    };
+    const struct http_server_options options = {
+        .routes = routes, .n_routes = ARRAY_LEN(routes), .user = s};
+
+    return http_server_new(&options);
+}
+
+static void on_accept(void *user, struct stream *stream)
+{
+    struct server *s = user;
+
+    http_serve(s->watch, stream, NULL, NULL);
+}
+
+int server_open_watch(struct server *s, struct err *err)
+{
+    struct listener_options options = {.addr = s->config->metrics_listen,
+                                       .max_streams = WATCH_STREAMS_MAX,
+                                       .on_accept = on_accept,
+                                       .user = s};
+
+    if (options.addr.addr.family == IP_NONE)
+        return 0;
+    options.addr = bind_usable(options.addr);
+    if (bind_check_tcp(options.addr, err) < 0)
+        return err_wrap(err, "listening for metrics (metrics_listen_addr)");
+    s->watch = watch_server_new(s);
+    if (listener_open(s->loops[0], &options, &s->watch_listener, err) < 0)
+        return err_wrap(err, "listening for metrics (metrics_listen_addr)");
+    return 0;
+}

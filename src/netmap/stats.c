@@ -1,0 +1,73 @@
+/* See stats.h. */
+
+#include "netmap/stats.h"
+
+#include "core/metric.h"
+#include "netmap/netmap_internal.h"
+#include "netmap/stream.h"
+
+static struct metric totals[NETMAP_COUNTS] = {
+    [NETMAP_FULL] = METRIC_COUNTER("hatsize_netmap_messages_total{kind=\"full\"}",
+                                   "Messages made for map streams: full maps, deltas shared with "
+                                   "other streams, deltas for one stream alone."),
+    [NETMAP_DELTA_SHARED] = METRIC_COUNTER("hatsize_netmap_messages_total{kind=\"shared\"}", NULL),
+    [NETMAP_DELTA_OWN] = METRIC_COUNTER("hatsize_netmap_messages_total{kind=\"own\"}", NULL),
+    [NETMAP_SILENT] = METRIC_COUNTER("hatsize_netmap_silent_pulls_total",
+                                     "Times a stream looked and there was nothing to tell it."),
+    [NETMAP_MADE] = METRIC_COUNTER("hatsize_netmap_shared_made_total",
+                                   "Shared deltas written; each may serve many streams."),
+    [NETMAP_FALLEN] = METRIC_COUNTER("hatsize_netmap_fallen_total",
+                                     "Streams that the journal passed by: a full map follows."),
+    /* NETMAP_SENT_BYTES: hatsize_map_bytes_total says it. */
+    [NETMAP_SHARED_BYTES] = METRIC_COUNTER("hatsize_netmap_saved_bytes_total",
+                                           "Of these, bytes that lay ready and were neither "
+                                           "written nor compressed again."),
+    [NETMAP_BLOCK_MADE] = METRIC_COUNTER("hatsize_netmap_blocks_made_total",
+                                         "Blocks of nodes written and compressed."),
+    [NETMAP_BLOCK_REUSED] = METRIC_COUNTER("hatsize_netmap_blocks_reused_total",
+                                           "Blocks of nodes sent as they lay ready."),
+};
+
+void netmap_count(struct netmap_feed *f, enum netmap_count what, uint64_t n)
+{
+    f->counts[what] += n;
+    if (totals[what].name)
+        metric_add(&totals[what], (int64_t)n);
+}
+
+static void look_at_streams(const struct netmap_feed *f, struct netmap_feed_stats *out)
+{
+    LIST_FOR_EACH(s, &f->streams, struct netmap_stream, streams) {
+        uint64_t lag = out->revision - view_revision(s->view);
+
+        out->streams++;
+        out->behind += netmap_stream_is_behind(s);
+        out->furthest = MAX(out->furthest, lag);
+    }
+}
+
+static void look_at_kept(const struct netmap_feed *f, struct netmap_feed_stats *out)
+{
+    for (size_t i = 0; i < f->n_shared; i++) {
+        const struct netmap_shared *x = &f->shared[i];
+
+        out->kept++;
+        if (x->json)
+            out->kept_bytes += blob_str(x->json).len;
+        for (size_t k = 0; k < ARRAY_LEN(x->frames); k++)
+            if (x->frames[k])
+                out->kept_bytes += blob_str(x->frames[k]).len;
+    }
+}
+
+void netmap_feed_stats(const struct netmap_feed *f, struct netmap_feed_stats *out)
+{
+    *out = (struct netmap_feed_stats){.revision = view_revision(f->view),
+                                      .nodes = view_node_count(f->view),
+                                      .classes = policy_class_count(f->policy),
+                                      .journal = f->len};
+    look_at_streams(f, out);
+    look_at_kept(f, out);
+    for (size_t i = 0; i < NETMAP_COUNTS; i++)
+        out->counts[i] = f->counts[i];
+}
