@@ -20,6 +20,10 @@ MUST_USE int udp_open_shared(struct loop *loop, struct ip_addrport addr,
                              udp_receive_fn *on_receive, void *user, struct udp **out,
                              struct err *err);
 struct ip_addrport udp_addr(const struct udp *udp);
-/* Best effort, from the address the last datagram came to; what cannot be sent now is dropped. */
+/*
+ * Best effort: what the kernel does not take is dropped and counted, nothing waits. From inside
+ * `on_receive`: from the address that the datagram came to, together with other answers when all
+ * that came at once has been received.
+ */
 void udp_send(struct udp *udp, struct ip_addrport to, struct str data);
 void udp_close(struct udp *udp);

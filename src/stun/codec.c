@@ -16,21 +16,49 @@ enum stun_family { STUN_V4 = 1, STUN_V6 = 2 };
 
 static const struct str software = STR_INIT("tailnode");
 
-/* CRC-32 as Ethernet and zip have it, four bits at a time. */
+/*
+ * CRC-32 as Ethernet and zip have it, four bytes at a time: every bit of a word has its share of
+ * what the word becomes, and the tables hold the sums of the shares of each byte's bits.
+ */
+#define CRC_SUM(i, a, b, c, d, e, f, g, h)                                                      \
+    (((i)&1 ? a : 0) ^ ((i)&2 ? b : 0) ^ ((i)&4 ? c : 0) ^ ((i)&8 ? d : 0) ^ ((i)&16 ? e : 0) ^ \
+     ((i)&32 ? f : 0) ^ ((i)&64 ? g : 0) ^ ((i)&128 ? h : 0))
+#define CRC_4(i, ...)                                                                      \
+    CRC_SUM(i, __VA_ARGS__), CRC_SUM((i) + 1, __VA_ARGS__), CRC_SUM((i) + 2, __VA_ARGS__), \
+        CRC_SUM((i) + 3, __VA_ARGS__)
+#define CRC_16(i, ...)                                                               \
+    CRC_4(i, __VA_ARGS__), CRC_4((i) + 4, __VA_ARGS__), CRC_4((i) + 8, __VA_ARGS__), \
+        CRC_4((i) + 12, __VA_ARGS__)
+#define CRC_64(i, ...)                                                                    \
+    CRC_16(i, __VA_ARGS__), CRC_16((i) + 16, __VA_ARGS__), CRC_16((i) + 32, __VA_ARGS__), \
+        CRC_16((i) + 48, __VA_ARGS__)
+#define CRC_256(...)                                                               \
+    {                                                                              \
+        CRC_64(0, __VA_ARGS__), CRC_64(64, __VA_ARGS__), CRC_64(128, __VA_ARGS__), \
+            CRC_64(192, __VA_ARGS__)                                               \
+    }
+
+static const uint32_t crc_table[4][256] = {
+    CRC_256(0xb8bc6765, 0xaa09c88b, 0x8f629757, 0xc5b428ef, 0x5019579f, 0xa032af3e, 0x9b14583d,
+            0xed59b63b),
+    CRC_256(0x01c26a37, 0x0384d46e, 0x0709a8dc, 0x0e1351b8, 0x1c26a370, 0x384d46e0, 0x709a8dc0,
+            0xe1351b80),
+    CRC_256(0x191b3141, 0x32366282, 0x646cc504, 0xc8d98a08, 0x4ac21251, 0x958424a2, 0xf0794f05,
+            0x3b83984b),
+    CRC_256(0x77073096, 0xee0e612c, 0x076dc419, 0x0edb8832, 0x1db71064, 0x3b6e20c8, 0x76dc4190,
+            0xedb88320),
+};
+
 static uint32_t crc32_ieee(struct str data)
 {
-    static const uint32_t table[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-    };
+    const uint8_t *at = (const uint8_t *)data.ptr;
     uint32_t crc = ~0u;
 
-    for (size_t i = 0; i < data.len; i++) {
-        crc ^= (uint8_t)data.ptr[i];
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
+    for (; data.len >= 4; at += 4, data.len -= 4)
+        crc = crc_table[0][at[0] ^ (crc & 255)] ^ crc_table[1][at[1] ^ (crc >> 8 & 255)] ^
+              crc_table[2][at[2] ^ (crc >> 16 & 255)] ^ crc_table[3][at[3] ^ crc >> 24];
+    for (; data.len > 0; at++, data.len--)
+        crc = crc_table[3][*at ^ (crc & 255)] ^ crc >> 8;
     return ~crc;
 }
 

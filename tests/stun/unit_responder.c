@@ -114,11 +114,71 @@ static void answers_on_every_loop(void **state)
     }
 }
 
+struct crowd {
+    struct stun_txid ids[100];
+    unsigned answers[100];
+    size_t n;
+};
+
+static void on_answer(void *user, struct udp *udp, struct ip_addrport from, struct str data)
+{
+    struct crowd *c = user;
+    struct stun_txid id;
+    struct ip_addrport seen;
+
+    (void)from;
+    assert_true(stun_response_decode(data, &id, &seen));
+    assert_true(ip_addrport_eq(seen, udp_addr(udp)));
+    size_t i = id.b[0];
+
+    assert_true(i < ARRAY_LEN(c->ids));
+    assert_memory_equal(id.b, c->ids[i].b, sizeof(id.b));
+    c->answers[i]++;
+    c->n++;
+}
+
+/* Several batches, every third no question: each question has its own answer, once. */
+static void answers_many_at_once(void **state)
+{
+    struct ip_addrport at = {.addr = IP_ADDR_V4(127, 0, 0, 1)};
+    struct crowd crowd = {.n = 0};
+    struct stun_responder *responder;
+    struct buf request = BUF(4096);
+    struct loop *loop;
+    struct udp *udp;
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(loop_new("test", &loop, &err), 0);
+    assert_int_equal(stun_responder_open(loop, at, &responder, &err), 0);
+    assert_int_equal(udp_open(loop, at, on_answer, &crowd, &udp, &err), 0);
+    for (size_t i = 0; i < ARRAY_LEN(crowd.ids); i++) {
+        rand_bytes(crowd.ids[i].b, sizeof(crowd.ids[i].b));
+        crowd.ids[i].b[0] = (uint8_t)i;
+        buf_clear(&request);
+        stun_request_encode(&request, &crowd.ids[i]);
+        udp_send(udp, stun_responder_addr(responder), buf_str(&request));
+        request.ptr[39] = (char)(request.ptr[39] ^ 1); /* the fingerprint */
+        udp_send(udp, stun_responder_addr(responder), buf_str(&request));
+        udp_send(udp, stun_responder_addr(responder), STR_NONE);
+    }
+    for (int i = 0; i < 500 && crowd.n < ARRAY_LEN(crowd.ids); i++)
+        loop_run_once(loop, 10);
+    for (int i = 0; i < 5; i++)
+        loop_run_once(loop, 1);
+    for (size_t i = 0; i < ARRAY_LEN(crowd.ids); i++)
+        assert_int_equal(crowd.answers[i], 1);
+    stun_responder_close(responder);
+    loop_free(loop);
+    buf_fini(&request);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_each_family),
         cmocka_unit_test(answers_on_every_loop),
+        cmocka_unit_test(answers_many_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
