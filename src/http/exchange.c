@@ -47,6 +47,15 @@ static void wipe_and_free(struct buf *b)
     buf_fini(b);
 }
 
+static void request_free(struct http_exchange *x)
+{
+    wipe_and_free(&x->head);
+    wipe_and_free(&x->body);
+    mem_free(x->header_spans);
+    mem_free(x->headers);
+    arena_free(x->arena);
+}
+
 void exchange_end(struct http_exchange *x)
 {
     struct http_conn *c = x->conn;
@@ -55,13 +64,29 @@ void exchange_end(struct http_exchange *x)
         x->on_end(x->on_end_user, x->aborted);
     c->n_exchanges--;
     list_remove(&x->writable_link);
-    wipe_and_free(&x->head);
-    wipe_and_free(&x->body);
+    request_free(x);
     buf_fini(&x->out);
-    mem_free(x->header_spans);
-    mem_free(x->headers);
-    arena_free(x->arena);
     mem_free(x);
+}
+
+void http_forget_request(struct http_exchange *x)
+{
+    if (!x->received || x->answer == ANSWER_NONE)
+        return;
+    request_free(x);
+    x->head = x->body = (struct buf){0};
+    x->header_spans = NULL;
+    x->headers = NULL;
+    x->n_headers = 0;
+    x->arena = NULL;
+    x->added = NULL;
+    x->n_added = x->added_cap = 0;
+    x->req = (struct http_request){.version = x->req.version,
+                                   .is_tls = x->req.is_tls,
+                                   .is_unix = x->req.is_unix,
+                                   .peer = x->req.peer,
+                                   .conn_user = x->req.conn_user,
+                                   .loop = x->req.loop};
 }
 
 void exchange_over(struct http_exchange *x, bool aborted)
@@ -283,32 +308,46 @@ bool http_query_get(struct http_exchange *x, struct str name, struct str *value)
 
 size_t exchange_out_len(const struct http_exchange *x)
 {
-    return x->out.len - x->out_at;
+    return x->out.len - x->out_at + x->lent.len;
 }
 
 struct str exchange_out(const struct http_exchange *x)
 {
-    return str_from_index(buf_str(&x->out), x->out_at);
+    return x->out_at < x->out.len ? str_from_index(buf_str(&x->out), x->out_at) : x->lent;
 }
 
-/* The front moves; the bytes only when half of the buffer is behind it, so draining is linear. */
+void exchange_has_room(struct http_exchange *x)
+{
+    if (!x->starved || exchange_out_len(x) > 0)
+        return;
+    x->starved = false;
+    if (x->answer != ANSWER_OPEN || x->over)
+        return;
+    list_remove(&x->writable_link);
+    list_push_back(&x->conn->writable, &x->writable_link);
+    conn_wake(x->conn);
+}
+
+/*
+ * The front moves; the bytes only when half of the buffer is behind it, so draining is linear. An
+ * answer that waits for nothing holds no memory.
+ */
 void exchange_out_drop(struct http_exchange *x, size_t n)
 {
-    x->out_at += n;
-    ASSERT(x->out_at <= x->out.len);
     x->conn->stalled_ms = 0;
     if (x->out_at == x->out.len) {
-        if (x->out.cap > ((size_t)64 << 10))
-            buf_fini(&x->out);
-        else
-            buf_clear(&x->out);
+        x->lent = str_from_index(x->lent, n);
+        return;
+    }
+    x->out_at += n;
+    ASSERT(x->out_at <= x->out.len);
+    if (x->out_at == x->out.len) {
+        size_t limit = x->out.limit;
+
+        buf_fini(&x->out);
+        x->out = BUF(limit);
         x->out_at = 0;
-        if (x->starved && x->answer == ANSWER_OPEN && !x->over) {
-            list_remove(&x->writable_link);
-            list_push_back(&x->conn->writable, &x->writable_link);
-            conn_wake(x->conn);
-        }
-        x->starved = false;
+        exchange_has_room(x);
     } else if (x->out_at > x->out.len / 2) {
         buf_drop(&x->out, x->out_at);
         x->out_at = 0;
@@ -386,9 +425,10 @@ static void answer_end(struct http_exchange *x)
         http1_answer_end(x);
 }
 
+/* Inside a callback of nghttp2's nothing happens; settling comes after it. */
 static void answer_flush(struct http_exchange *x)
 {
-    if (is_h2(x) && x->conn->depth == 0)
+    if (is_h2(x))
         http2_pump(x->conn);
 }
 
@@ -461,20 +501,39 @@ void http_stream_start(struct http_exchange *x, int status, const char *content_
     answer_flush(x);
 }
 
+/* What goes out at once is never copied. */
+static void stream_lend(struct http_exchange *x, struct str data)
+{
+    x->lent = data;
+    http2_answer_lent(x);
+    data = x->lent;
+    x->lent = STR_NONE;
+    buf_put(&x->out, data);
+}
+
 void http_stream_write(struct http_exchange *x, struct str data)
 {
-    if (!can_answer(x, ANSWER_OPEN) || data.len == 0)
+    if (!can_answer(x, ANSWER_OPEN) || data.len == 0 || x->no_body)
         return;
-    answer_data(x, data);
-    answer_flush(x);
+    if (is_h2(x))
+        stream_lend(x, data);
+    else
+        answer_data(x, data);
     if (buf_is_full(&x->out)) {
         log_event(LOG_WARN, "a streamed answer outgrew its queue; it was cut off",
                   LOG_STR("path", x->req.path));
         http_abort(x);
         return;
     }
-    if (exchange_out_len(x) > 0)
+    if (http_stream_room(x) == 0)
         x->starved = true;
+}
+
+size_t http_stream_room(const struct http_exchange *x)
+{
+    size_t queued = x->conn->stream ? stream_pending(x->conn->stream) : HTTP_HIGH_WATER;
+
+    return exchange_out_len(x) > 0 || queued >= HTTP_HIGH_WATER ? 0 : HTTP_HIGH_WATER - queued;
 }
 
 size_t http_stream_pending(const struct http_exchange *x)

@@ -69,7 +69,7 @@ static ssize_t read_answer(nghttp2_session *session, int32_t stream_id, uint8_t 
                            uint32_t *flags, nghttp2_data_source *source, void *user)
 {
     struct http_exchange *x = source->ptr;
-    size_t n = MIN(length, exchange_out_len(x));
+    size_t n = MIN(length, exchange_out(x).len);
 
     (void)session;
     (void)stream_id;
@@ -441,6 +441,12 @@ void http2_answer_data(struct http_exchange *x, struct str data)
 {
     buf_put(&x->out, data);
     resume(x);
+}
+
+void http2_answer_lent(struct http_exchange *x)
+{
+    resume(x);
+    http2_pump(x->conn);
 }
 
 void http2_answer_end(struct http_exchange *x)

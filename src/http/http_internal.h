@@ -25,8 +25,9 @@
 
 #define HTTP_HEADERS_MAX 100
 #define HTTP_BODY_DEFAULT ((size_t)64 << 10)
-/* What we let a stream queue before answers wait in their exchange. */
-#define HTTP_HIGH_WATER ((size_t)256 << 10)
+/* What we let a stream queue before answers wait in their exchange: the kernel's buffer is behind
+ * it, so more would only be memory. */
+#define HTTP_HIGH_WATER ((size_t)64 << 10)
 /* An answer that waits: the most an exchange holds of a streamed one. */
 #define HTTP_OUT_MAX ((size_t)64 << 20)
 /* A peer that takes nothing for so long while an answer waits is cut off. */
@@ -61,7 +62,7 @@ struct tls_holder;
 struct http_server {
     struct http_server_options options; /* with the defaults filled in */
     struct router *router;
-    struct slots *sessions; /* of HTTP/2; http2_memory.h */
+    struct slots *sessions;           /* of HTTP/2; http2_memory.h */
     _Atomic(struct tls_holder *) tls; /* newest first; older ones are kept until the end */
 };
 
@@ -160,12 +161,13 @@ struct http_exchange {
     bool chunked; /* HTTP/1 */
     bool aborted;
     bool over;
-    bool starved;              /* on_writable is owed */
+    bool starved;              /* on_writable is owed, once there is room again */
     struct http_header *added; /* in the arena */
     size_t n_added;
     size_t added_cap;
     struct buf out; /* from out_at on: not yet handed to the connection */
     size_t out_at;
+    struct str lent; /* behind out: the rest of what http_stream_write was given, while it runs */
     void (*on_end)(void *user, bool aborted);
     void *on_end_user;
     void (*on_writable)(void *user);
@@ -193,9 +195,12 @@ void exchange_over(struct http_exchange *x, bool aborted);
 void exchange_end(struct http_exchange *x);
 struct arena *exchange_arena(struct http_exchange *x);
 size_t exchange_out_len(const struct http_exchange *x);
+/* The front of it, as far as it lies in one piece. */
 struct str exchange_out(const struct http_exchange *x);
 /* The front n bytes of out were handed on. */
 void exchange_out_drop(struct http_exchange *x, size_t n);
+/* The stream below has room again. */
+void exchange_has_room(struct http_exchange *x);
 
 /*
  * The headers of the answer in order: the server's, content-type, content-length, added ones.
@@ -236,6 +241,8 @@ void http2_on_timeout(struct http_conn *c);
 int64_t http2_deadline(const struct http_conn *c);
 void http2_answer_start(struct http_exchange *x, const char *content_type, int64_t length);
 void http2_answer_data(struct http_exchange *x, struct str data);
+/* x->lent is there: sends what can be sent now. */
+void http2_answer_lent(struct http_exchange *x);
 void http2_answer_end(struct http_exchange *x);
 void http2_abort(struct http_exchange *x);
 

@@ -372,6 +372,10 @@ static void conn_on_writable(void *user)
     c->stalled_ms = 0;
     if (c->kind == CONN_HTTP1 && !c->closing)
         http1_on_writable(c);
+    else if (c->kind == CONN_HTTP2 && !c->closing)
+        http2_pump(c);
+    LIST_FOR_EACH(x, &c->live, struct http_exchange, conn_link)
+        exchange_has_room(x);
     conn_leave(c); /* settling pumps HTTP/2 */
 }
 

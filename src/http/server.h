@@ -122,9 +122,20 @@ void http_stream_start(struct http_exchange *x, int status, const char *content_
 void http_stream_write(struct http_exchange *x, struct str data); /* copies */
 /* Bytes written and not yet handed to the connection (flow control, slow reader). */
 size_t http_stream_pending(const struct http_exchange *x);
-/* Called when pending has fallen to zero again. */
+/*
+ * Bytes that may be written now without making anything wait for the peer; 0 while something does.
+ * Who writes no more than that holds little memory however slow the peer is: when it was or became
+ * 0 at a write, on_writable follows.
+ */
+size_t http_stream_room(const struct http_exchange *x);
+/* Called when there is room again. */
 void http_stream_on_writable(struct http_exchange *x, void (*fn)(void *user), void *user);
 void http_stream_end(struct http_exchange *x);
+/*
+ * For streams that last: the request is not needed any more, its memory is given back. After
+ * http_stream_start; from here on only version, peer, loop and conn_user may be read.
+ */
+void http_forget_request(struct http_exchange *x);
 /* Gives the exchange up: RST_STREAM, or closing an HTTP/1 connection. on_end follows (aborted). */
 void http_abort(struct http_exchange *x);
 

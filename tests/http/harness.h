@@ -29,6 +29,7 @@ struct rig {
     unsigned most_alive;
     size_t to_stream; /* bytes left of GET /flow */
     size_t most_pending;
+    bool by_room; /* GET /room: writes no more than there is room for */
     struct http_exchange *flow;
 };
 
@@ -131,6 +132,11 @@ static inline void rig_flow_on(void *user)
     while (rig->to_stream > 0 && http_stream_pending(rig->flow) == 0) {
         size_t n = MIN(sizeof(piece), rig->to_stream);
 
+        if (rig->by_room)
+            n = MIN(n, http_stream_room(rig->flow));
+        if (n == 0)
+            return;
+
         for (size_t i = 0; i < n; i++)
             piece[i] = big_byte(BIG - rig->to_stream + i);
         http_stream_write(rig->flow, (struct str){piece, n});
@@ -150,6 +156,13 @@ static inline void rig_flow(void *user, struct http_exchange *x, const struct ht
     http_stream_start(x, 200, "application/octet-stream");
     http_stream_on_writable(x, rig_flow_on, rig);
     rig_flow_on(rig);
+}
+
+static inline void rig_room(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    ((struct rig *)user)->by_room = true;
+    rig_flow(user, x, req);
+    http_forget_request(x);
 }
 
 static inline void rig_upgraded_data(void *user, struct str data)
@@ -205,11 +218,12 @@ static inline void rig_socket(void *user, struct http_exchange *x, const struct 
 }
 
 static const struct http_route rig_routes[] = {
-    {"GET", "/hello", rig_hello, 0}, {"POST", "/echo", rig_echo, 1000},
-    {"GET", "/later", rig_later, 0}, {"GET", "/items/{id}", rig_item, 0},
-    {"GET", "/abort", rig_abort, 0}, {"GET", "/big", rig_big, 0},
-    {"GET", "/flow", rig_flow, 0},   {"GET", "/up", rig_upgrade, 0},
-    {"POST", "/up", rig_upgrade, 0}, {"GET", "/socket", rig_socket, 0},
+    {"GET", "/hello", rig_hello, 0},   {"POST", "/echo", rig_echo, 1000},
+    {"GET", "/later", rig_later, 0},   {"GET", "/items/{id}", rig_item, 0},
+    {"GET", "/abort", rig_abort, 0},   {"GET", "/big", rig_big, 0},
+    {"GET", "/flow", rig_flow, 0},     {"GET", "/room", rig_room, 0},
+    {"GET", "/up", rig_upgrade, 0},    {"POST", "/up", rig_upgrade, 0},
+    {"GET", "/socket", rig_socket, 0},
 };
 
 /* ---- The rig ---- */

@@ -206,6 +206,37 @@ static void streams_with_backpressure(void **state)
     client_free(c);
 }
 
+static void writes_no_more_than_there_is_room_for(void **state)
+{
+    struct client *c = client_new((struct http_server_options){0});
+    struct str big = big_text();
+    struct answer a;
+    size_t left;
+
+    (void)state;
+    (void)ask(c, &a, "GET", STR("/room"), STR(""));
+    for (int i = 0; i < 1000 && !c->rig->flow; i++)
+        loop_run_once(c->rig->loop, 1);
+    stream_read_stop(c->stream);
+    for (int i = 0; i < 50; i++)
+        rig_run(c->rig);
+    left = c->rig->to_stream;
+    assert_true(left > BIG / 2);
+    for (int i = 0; i < 50; i++)
+        rig_run(c->rig);
+    assert_int_equal(c->rig->to_stream, left);
+    assert_int_equal(http_stream_room(c->rig->flow), 0);
+    stream_read_start(c->stream);
+    wait_end(c, &a);
+    assert_true(str_eq(buf_str(&a.body), big));
+    /* The first piece was written by the handler, inside nghttp2's callback. */
+    assert_true(c->rig->most_pending <= (size_t)64 << 10);
+    assert_str(buf_str(&c->rig->log), STR("GET /room;end;"));
+    buf_fini(&a.body);
+    str_free(&big);
+    client_free(c);
+}
+
 static void cancels(void **state)
 {
     struct client *c = client_new((struct http_server_options){0});
@@ -422,6 +453,7 @@ int main(void)
         cmocka_unit_test(refuses_large_bodies),
         cmocka_unit_test(answers_big),
         cmocka_unit_test(streams_with_backpressure),
+        cmocka_unit_test(writes_no_more_than_there_is_room_for),
         cmocka_unit_test(cancels),
         cmocka_unit_test(aborts),
         cmocka_unit_test(serves_many_streams),
