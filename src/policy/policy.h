@@ -66,6 +66,25 @@ bool policy_sees(const struct policy *p, node_id viewer, node_id peer);
  * and one sight user see the same. */
 user_id policy_sight_user(const struct policy *p, node_id node);
 
+/*
+ * The same between classes. Numbers of classes are one lineage's; an open policy has none: there
+ * any two numbers, 0 too, see all.
+ */
+enum policy_sight {
+    POLICY_SIGHT_NONE,
+    POLICY_SIGHT_SAME_USER, /* nodes of one user see each other, others do not */
+    POLICY_SIGHT_ALL,
+};
+enum policy_sight policy_class_sight(const struct policy *p, uint32_t a, uint32_t b);
+/* Classes for which the above answers alike, whatever the other class, are one sight: the least of
+ * their numbers. 0 for 0. */
+uint32_t policy_sight_class(const struct policy *p, uint32_t cls);
+/* policy_peer_caps, policy_hides_ipv4 of the class's nodes. */
+struct str policy_class_caps(const struct policy *p, uint32_t cls);
+bool policy_class_hides_ipv4(const struct policy *p, uint32_t cls);
+/* The user's next node by rising id; 0: none, or the policy never looks at owners. */
+node_id policy_next_device(const struct policy *p, user_id user, node_id after);
+
 /* Content: equal marks (of any two policies) mean equal texts. */
 struct policy_mark {
     uint64_t a, b;
@@ -122,6 +141,9 @@ MUST_USE bool policy_put_ssh_accept(const struct policy *p, node_id src, node_id
  */
 size_t policy_peer_routes(const struct policy *p, node_id viewer, node_id peer,
                           struct ip_prefix *out, size_t max);
+/* The same for whoever of the viewer's class sees the peer. */
+size_t policy_class_routes(const struct policy *p, uint32_t viewer, node_id peer,
+                           struct ip_prefix *out, size_t max);
 /* Whether the node has any route, so that the above is worth asking. */
 bool policy_has_routes(const struct policy *p, node_id peer);
 /* All nodes that have: their ids, rising. Borrowed. */

@@ -192,6 +192,7 @@ struct policy_class {
     roaring_bitmap_t *as_source; /* links, without self ones, that have it as a source */
     roaring_bitmap_t *as_dst;
     bool self_source; /* some self link lists its devices */
+    uint32_t sight;   /* the first class with the same links and self_source */
     uint32_t *ssh;    /* rules that may concern it, rising */
     size_t n_ssh;
     struct str *attrs; /* sorted */

@@ -358,8 +358,29 @@ static void gather_self(struct shape *s, struct gather *dst, uint32_t index)
     }
 }
 
+/* Classes with the same links see, and are seen by, the same: the first of them stands for all. */
+static uint32_t sight_of(struct map *sights, struct buf *key, struct policy_class *c,
+                         const struct gather *src, const struct gather *dst)
+{
+    const struct policy_class *first;
+
+    buf_clear(key);
+    buf_put_u64(key, src->len);
+    buf_put_char(key, c->self_source ? '+' : '-');
+    buf_put(key, (struct str){(const char *)src->ids, src->len * sizeof *src->ids});
+    buf_put(key, (struct str){(const char *)dst->ids, dst->len * sizeof *dst->ids});
+    first = buf_is_full(key) ? NULL : map_find(sights, buf_str(key));
+    if (first)
+        return first->id;
+    if (!buf_is_full(key))
+        (void)map_put(sights, buf_str(key), c);
+    return c->id;
+}
+
 static void make_links(struct shape *s)
 {
+    struct map *sights = map_new();
+    struct buf key = BUF(0);
     struct gather *dst = mem_alloc_array(s->n_classes, sizeof *dst);
     struct gather *src = mem_alloc_array(s->n_classes, sizeof *src);
 
@@ -382,8 +403,11 @@ static void make_links(struct shape *s)
         c->as_source = roaring_bitmap_of_ptr(src[i].len, src[i].ids);
         c->links = dst[i].ids;
         c->n_links = dst[i].len;
+        c->sight = sight_of(sights, &key, c, &src[i], &dst[i]);
         mem_free(src[i].ids);
     }
+    map_free(sights);
+    buf_fini(&key);
     mem_free(dst);
     mem_free(src);
 }

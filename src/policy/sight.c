@@ -31,6 +31,53 @@ bool policy_sees(const struct policy *p, node_id viewer, node_id peer)
     return reaches(ca, cb) || reaches(cb, ca);
 }
 
+static const struct policy_class *class_at(const struct policy *p, uint32_t cls)
+{
+    return p->shape && cls && cls <= p->shape->n_classes ? &p->shape->classes[cls - 1] : NULL;
+}
+
+enum policy_sight policy_class_sight(const struct policy *p, uint32_t a, uint32_t b)
+{
+    const struct policy_class *ca = class_at(p, a), *cb = class_at(p, b);
+
+    if (p->is_open)
+        return POLICY_SIGHT_ALL;
+    if (!ca || !cb)
+        return POLICY_SIGHT_NONE;
+    if (reaches(ca, cb) || reaches(cb, ca))
+        return POLICY_SIGHT_ALL;
+    return ca->self_source || cb->self_source ? POLICY_SIGHT_SAME_USER : POLICY_SIGHT_NONE;
+}
+
+uint32_t policy_sight_class(const struct policy *p, uint32_t cls)
+{
+    const struct policy_class *c = class_at(p, cls);
+
+    return c ? c->sight : 0;
+}
+
+struct str policy_class_caps(const struct policy *p, uint32_t cls)
+{
+    const struct policy_class *c = class_at(p, cls);
+
+    return c ? c->peer_caps : STR_NONE;
+}
+
+bool policy_class_hides_ipv4(const struct policy *p, uint32_t cls)
+{
+    const struct policy_class *c = class_at(p, cls);
+
+    return c && c->hides_v4;
+}
+
+node_id policy_next_device(const struct policy *p, user_id user, node_id after)
+{
+    struct rows_at at = rows_from(&p->devices, user, after + 1);
+    const struct device *d = rows_next(&p->devices, &at);
+
+    return d && user && d->key[0] == user ? d->key[1] : 0;
+}
+
 user_id policy_sight_user(const struct policy *p, node_id node)
 {
     const struct member *m = member_find(p, node);
@@ -301,17 +348,15 @@ static size_t add_route(struct ip_prefix *out, size_t max, size_t n, struct ip_p
     return n + 1;
 }
 
-size_t policy_peer_routes(const struct policy *p, node_id viewer, node_id peer,
-                          struct ip_prefix *out, size_t max)
+size_t policy_class_routes(const struct policy *p, uint32_t viewer, node_id peer,
+                           struct ip_prefix *out, size_t max)
 {
-    const struct member *v = member_find(p, viewer);
     const struct router *r = policy_router_find(p, peer);
-    struct route_question q = {.p = p, .peer = r};
+    struct route_question q = {.p = p, .viewer = class_at(p, viewer), .peer = r};
     size_t n = 0;
 
-    if (!v || !r || !policy_sees(p, viewer, peer))
+    if (!q.viewer || !r)
         return 0;
-    q.viewer = member_class(p, v);
     for (size_t i = 0; i < r->n_routes; i++) {
         q.route = r->routes[i];
         if (shows_route(&q))
@@ -324,6 +369,14 @@ size_t policy_peer_routes(const struct policy *p, node_id viewer, node_id peer,
     if (r->exit_v6)
         n = add_route(out, max, n, (struct ip_prefix){.addr = {.family = IP_V6}});
     return n;
+}
+
+size_t policy_peer_routes(const struct policy *p, node_id viewer, node_id peer,
+                          struct ip_prefix *out, size_t max)
+{
+    if (!policy_sees(p, viewer, peer))
+        return 0;
+    return policy_class_routes(p, policy_class_of(p, viewer), peer, out, max);
 }
 
 bool policy_has_routes(const struct policy *p, node_id peer)

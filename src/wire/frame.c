@@ -55,7 +55,7 @@ static struct contexts *contexts_get(void)
  * In pieces, so that `out` needs room for what comes out and not for the worst case of it. All
  * input is there at the first call, so the frame says how large its content is.
  */
-int wire_compress(struct str json, int level, struct buf *out, struct err *err)
+static int compress(struct str json, int level, bool sized, struct buf *out, struct err *err)
 {
     ZSTD_CCtx *c = contexts_get()->c;
     ZSTD_inBuffer in = {.src = json.ptr, .size = json.len};
@@ -63,6 +63,8 @@ int wire_compress(struct str json, int level, struct buf *out, struct err *err)
 
     ZSTD_CCtx_reset(c, ZSTD_reset_session_only);
     n = ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, level);
+    if (!ZSTD_isError(n))
+        n = ZSTD_CCtx_setParameter(c, ZSTD_c_contentSizeFlag, sized);
     while (!ZSTD_isError(n)) {
         size_t chunk = MIN(bound, ZSTD_CStreamOutSize());
         char *at = buf_reserve(out, chunk);
@@ -81,6 +83,16 @@ int wire_compress(struct str json, int level, struct buf *out, struct err *err)
     }
     buf_cut(out, before);
     return err_set(err, ERR_INTERNAL, "compressing: %s", ZSTD_getErrorName(n));
+}
+
+int wire_compress(struct str json, int level, struct buf *out, struct err *err)
+{
+    return compress(json, level, true, out, err);
+}
+
+int wire_compress_part(struct str json, int level, struct buf *out, struct err *err)
+{
+    return compress(json, level, false, out, err);
 }
 
 /* One call of zstd's; false when the limit, *out's ceiling or bad data ends it. */
@@ -125,6 +137,13 @@ int wire_decompress(struct str payload, size_t limit, struct buf *out, struct er
     }
     buf_cut(out, before);
     return err_set(err, ERR_INVALID, "not zstd: cut short");
+}
+
+size_t wire_zstd_frame_len(struct str in)
+{
+    size_t n = ZSTD_findFrameCompressedSize(in.ptr, in.len);
+
+    return ZSTD_isError(n) ? 0 : n;
 }
 
 void wire_frame_put_ready(struct buf *out, struct str payload)

@@ -37,8 +37,15 @@ void wire_frame_put(struct buf *out, struct str json, bool zstd);
 void wire_frame_put_ready(struct buf *out, struct str payload);
 /* One whole zstd frame; concatenating several is a valid payload. */
 MUST_USE int wire_compress(struct str json, int level, struct buf *out, struct err *err);
+/*
+ * The same for a frame that follows others in one payload: without its content's size. Decoders
+ * that trust the size make room for each frame by itself and copy all that came before.
+ */
+MUST_USE int wire_compress_part(struct str json, int level, struct buf *out, struct err *err);
 /* One or several frames; `limit` bytes at most come out. */
 MUST_USE int wire_decompress(struct str payload, size_t limit, struct buf *out, struct err *err);
+/* Bytes of the zstd frame at the front of `in`; 0: it is not there whole, or it is none. */
+size_t wire_zstd_frame_len(struct str in);
 
 enum wire_frame { WIRE_FRAME_OK, WIRE_FRAME_MORE, WIRE_FRAME_TOO_LONG };
 /* Client side: the frame at the front of `in`; payload borrows. `used` is what to drop. */
