@@ -334,6 +334,18 @@ size_t registry_drop(struct derp_server *s, const struct node_key *key,
     return n;
 }
 
+size_t registry_len(struct derp_server *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < SHARDS; i++) {
+        (void)pthread_mutex_lock(&s->shards[i].lock->mutex);
+        n += map_len(s->shards[i].peers);
+        unlock(&s->shards[i]);
+    }
+    return n;
+}
+
 /* ---- Life ---- */
 
 void registry_init(struct derp_server *s)

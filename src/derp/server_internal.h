@@ -137,6 +137,8 @@ uint64_t registry_drops(struct derp_server *s, const struct node_key *key);
 /* Counts a drop and copies the key's connections. */
 size_t registry_drop(struct derp_server *s, const struct node_key *key,
                      session_id ids[DERP_DUPLICATES_MAX]);
+/* Peers that are connected or remembered; for tests. */
+size_t registry_len(struct derp_server *s);
 void registry_init(struct derp_server *s);
 void registry_fini(struct derp_server *s);
 

@@ -333,9 +333,13 @@ int tls_client_begin(const struct tls_client_options *options, SSL **out, struct
     int status = ssl ? 0 : tls_fail(err, "setting up TLS");
 
     if (status == 0) {
-        /* A pin stands for the chain. */
-        SSL_set_verify(
-            ssl, options->insecure || options->has_pin ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+        /* A pin stands for the chain. Else authorities would be looked for all the same, on disk.
+         */
+        bool has_chain = !options->insecure && !options->has_pin;
+
+        SSL_set_verify(ssl, has_chain ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+        if (!has_chain)
+            (void)SSL_set0_verify_cert_store(ssl, X509_STORE_new());
         SSL_set_connect_state(ssl);
         if (options->server_name.len > 0)
             status = set_peer_name(ssl, options, err);
