@@ -19,7 +19,7 @@
 struct tally {
     struct derp_load_figures load[CASES_MAX], paced[CASES_MAX];
     struct derp_crowd_figures idle, storm;
-    struct derp_stun_figures stun;
+    struct derp_stun_figures stun[2]; /* a crowd, a few that ask in a row */
 };
 
 struct bench {
@@ -135,13 +135,13 @@ static void say_storm(const struct bench *b, const struct derp_bench_target *t,
     (void)fflush(stdout);
 }
 
-static void say_stun(const struct bench *b, const struct derp_bench_target *t,
+static void say_stun(const struct bench *b, const struct derp_bench_target *t, bool is_crowd,
                      const struct derp_stun_figures *f)
 {
     struct buf out = BUF(4096);
 
     if (b->o.json) {
-        json_begin(&out, "stun", t);
+        json_begin(&out, is_crowd ? "stun-crowd" : "stun", t);
         buf_printf(&out,
                    ",\"answers_per_s\":%.0f,\"sent\":%llu,\"answers\":%llu,"
                    "\"server_us_per_answer\":%.3f,\"own_cpu_percent\":%.1f",
@@ -149,9 +149,10 @@ static void say_stun(const struct bench *b, const struct derp_bench_target *t,
                    (unsigned long long)f->answers, f->server_us, 100 * f->own_cpu / f->seconds);
         json_end(&out);
     } else {
-        printf("%-12.*s %.0f STUN answers/s, %.2f us server CPU each, %llu of %llu answered; own "
-               "CPU %.0f%%\n",
-               STR_ARG(t->name), (double)f->answers / f->seconds, f->server_us,
+        printf("%-12.*s %.0f STUN answers/s to %s, %.2f us server CPU each, %llu of %llu answered; "
+               "own CPU %.0f%%\n",
+               STR_ARG(t->name), (double)f->answers / f->seconds,
+               is_crowd ? "a crowd" : "a few that ask in a row", f->server_us,
                (unsigned long long)f->answers, (unsigned long long)f->sent,
                100 * f->own_cpu / f->seconds);
     }
@@ -275,18 +276,22 @@ static void storm_cases(struct bench *b)
     }
 }
 
-static void stun_cases(struct bench *b)
+static void stun_case(struct bench *b, bool is_crowd)
 {
     struct derp_run r;
 
     for (size_t t = 0; t < b->o.n_targets; t++) {
-        if (!b->o.targets[t].has_stun || !begin_mode(b, DERP_BENCH_STUN, t, &r))
+        const struct derp_bench_target *target = &b->o.targets[t];
+        struct derp_stun_figures *f = &b->tallies[t].stun[!is_crowd];
+
+        if (!target->has_stun || (is_crowd && !derp_stun_can_crowd(target)) ||
+            !begin_mode(b, DERP_BENCH_STUN, t, &r))
             continue;
-        bool ok = derp_stun_run(&r, &b->tallies[t].stun);
+        bool ok = derp_stun_run(&r, is_crowd, f);
 
         after(b, &r, ok);
         if (ok)
-            say_stun(b, &b->o.targets[t], &b->tallies[t].stun);
+            say_stun(b, target, is_crowd, f);
     }
 }
 
@@ -333,7 +338,9 @@ static void compare(struct bench *b)
         say_ratio("CPU per connection in a storm",
                   first->storm.server_cpu / (double)MAX(first->storm.ready, (size_t)1),
                   other->storm.server_cpu / (double)MAX(other->storm.ready, (size_t)1));
-        say_ratio("STUN answers per CPU second", first->stun.server_us, other->stun.server_us);
+        say_ratio("STUN answers per CPU second, to a crowd", first->stun[0].server_us,
+                  other->stun[0].server_us);
+        say_ratio("to a few", first->stun[1].server_us, other->stun[1].server_us);
         printf("\n");
     }
 }
@@ -375,7 +382,8 @@ int bench_derp(const struct derp_bench_options *options)
         each_load(&b, slow_case);
     }
     storm_cases(&b);
-    stun_cases(&b);
+    stun_case(&b, true);
+    stun_case(&b, false);
     if (b.o.n_targets > 1 && !b.o.json)
         compare(&b);
     if (b.o.has_floor)

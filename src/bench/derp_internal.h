@@ -171,4 +171,7 @@ struct derp_stun_figures {
     double seconds, server_cpu, own_cpu;
     double server_us; /* CPU per answer */
 };
-MUST_USE bool derp_stun_run(struct derp_run *r, struct derp_stun_figures *out);
+/* A crowd: each question from another address; only where derp_stun_can_crowd. Else a few that ask
+ * many questions in a row. */
+MUST_USE bool derp_stun_run(struct derp_run *r, bool is_crowd, struct derp_stun_figures *out);
+bool derp_stun_can_crowd(const struct derp_bench_target *t);
