@@ -12,12 +12,14 @@ static const char usage[] =
     "hatsize-bench control --server http://ADDR:PORT --auth-key KEY [OPTION]...\n"
     "    simulated nodes join at once; what each of them holds is checked\n"
     "  --nodes N         how many (100)\n"
-    "  --phases LIST     of join, settle (these two always), change: endpoints, each viewer "
+    "  --phases LIST     of join, settle (these two always), fan-out: endpoints, each viewer "
     "timed;\n"
-    "                    churn: nodes leave and come back; storm: all drop out at once, then all\n"
+    "                    arrive: more nodes, one by one; churn: nodes leave and come back; storm: "
+    "all drop out at once, then all\n"
     "                    change at once; verify: deltas against a fresh map; idle\n"
-    "                    (change,verify,idle)\n"
+    "                    (fan-out,verify,idle)\n"
     "  --changes N       endpoint changes to time (20)\n"
+    "  --arrivals N      nodes that join later (5)\n"
     "  --churn SECONDS   how long nodes leave and come back (5)\n"
     "  --idle SECONDS    how long to stay and watch the server (5)\n"
     "  --verify N        how many nodes are compared with a fresh map (3)\n"
@@ -101,6 +103,8 @@ static void parse(int argc, char **argv, struct bench_options *o)
             phases_or_exit(value, o);
         } else if (str_eq(name, STR("--changes"))) {
             o->changes = number("--changes", value);
+        } else if (str_eq(name, STR("--arrivals"))) {
+            o->arrivals = number("--arrivals", value);
         } else if (str_eq(name, STR("--verify"))) {
             o->verify = number("--verify", value);
         } else if (str_eq(name, STR("--beside"))) {
@@ -139,6 +143,7 @@ int main(int argc, char **argv)
 {
     struct bench_options o = {.nodes = 100,
                               .changes = 20,
+                              .arrivals = 5,
                               .verify = 3,
                               .churn_ms = 5000,
                               .idle_ms = 5000,
@@ -147,7 +152,7 @@ int main(int argc, char **argv)
 
     log_init(LOG_ERROR, LOG_TEXT, -1);
     (void)signal(SIGPIPE, SIG_IGN);
-    IGNORE(bench_parse_phases(STR("change,verify,idle"), &o.phases));
+    IGNORE(bench_parse_phases(STR("fan-out,verify,idle"), &o.phases));
     if (str_eq(what, STR("derp")))
         return derp(argc, argv);
     parse(argc, argv, &o);

@@ -16,7 +16,8 @@
 enum bench_phase {
     BENCH_JOIN,   /* all at once, a bounded number under way; always */
     BENCH_SETTLE, /* until everybody holds what is true of everybody else; always */
-    BENCH_CHANGE, /* endpoints one after the other, each viewer timed */
+    BENCH_CHANGE, /* fan-out: endpoints one after the other, each viewer timed */
+    BENCH_ARRIVE, /* a few more nodes join, one after the other, each timed at each viewer */
     BENCH_CHURN,  /* nodes leave and come back for `churn_ms` */
     BENCH_STORM,  /* all leave and come back at once, then all change at once */
     BENCH_VERIFY, /* what deltas made is compared with a fresh map */
@@ -32,6 +33,7 @@ struct bench_options {
     unsigned phases; /* BIT(enum bench_phase) */
     size_t nodes;
     size_t changes; /* endpoint changes to time */
+    size_t arrivals; /* nodes that join later, one by one */
     bool has_beside;
     size_t beside;    /* how many nodes there are beside ours; not checked unless has_beside */
     size_t verify;    /* how many nodes keep all, to be compared */
@@ -59,5 +61,6 @@ int bench_policy(const struct bench_options *options);
 struct bench_usage {
     double cpu_seconds;
     double rss_kib;
+    double peak_kib; /* highest ever resident */
 };
 struct bench_usage bench_usage_of(long pid);

@@ -6,8 +6,10 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "core/rand.h"
 
 #define CAPVER 142
+#define PER_ADDRESS 2000
 
 void samples_add(struct samples *s, double ms)
 {
@@ -30,51 +32,111 @@ static bool counts(const struct sim_stream *st)
     return st == st->sim->stream;
 }
 
-static void on_peer(void *user, const struct netmap_peer *peer)
+/* What becomes of the node that is watched. */
+static void on_peer(void *user, text_ix ix)
 {
     struct sim_stream *st = user;
     struct sim *s = st->sim;
     struct run *r = s->run;
 
-    if (!r->is_timing || s->saw_change || !ip_addrport_eq(peer->endpoint, r->marker))
+    if (r->watching == WATCH_NOTHING || s->saw_change || ix == 0 || !counts(st))
+        return;
+    if (r->watching == WATCH_ENDPOINT &&
+        !ip_addrport_eq(netmap_pool_card(r->pool, ix)->endpoint, r->marker))
         return;
     s->saw_change = true;
     r->saw++;
     samples_add(&r->changes, since_ms(r->change_ns));
 }
 
-static void first_message(struct sim_stream *st)
+/* From now on all that others hold of it may be checked. */
+static void learn_self(struct sim *s, const struct netmap_card *self)
 {
-    struct sim *s = st->sim;
     struct run *r = s->run;
 
+    s->name = self->name;
+    s->v4 = self->v4;
+    s->v6 = self->v6;
+    s->slot = self->slot;
+    if (s->slot >= r->n_at) {
+        size_t room = MAX(2 * r->n_at, (size_t)s->slot + 1);
+
+        r->sim_at = mem_realloc_array(r->sim_at, room, sizeof(*r->sim_at));
+        memset(r->sim_at + r->n_at, 0, (room - r->n_at) * sizeof(*r->sim_at));
+        r->n_at = room;
+    }
+    r->sim_at[s->slot] = s;
+}
+
+static void check_self(struct sim *s, const struct netmap_card *self)
+{
+    struct str name = netmap_pool_text(s->run->pool, self->name);
+
+    if (!node_key_eq(&self->key, &s->key))
+        run_complain(s->run, "a map names another key than the node's own:", name);
+    if (s->slot == 0)
+        learn_self(s, self);
+    else if (self->slot != s->slot || self->name != s->name || !ip_addr_eq(self->v4, s->v4) ||
+             !ip_addr_eq(self->v6, s->v6))
+        run_complain(s->run, "a node came back as another:", name);
+}
+
+static void first_message(struct sim_stream *st)
+{
+    const struct netmap_view *v = &st->view;
+    struct sim *s = st->sim;
+    struct run *r = s->run;
+    const struct netmap_card *self = netmap_pool_card(r->pool, v->self);
+
     st->has_map = true;
-    if (!st->state.has_derp_map || !st->state.has_filter)
-        run_complain(r, "a first message without relay map or filter:", st->state.self.name);
-    if (!node_key_eq(&st->state.self.key, &s->key))
-        run_complain(r, "a map names another key than the node's own:", st->state.self.name);
+    if (!v->kept[NETMAP_DERP_MAP] || !(v->kept[NETMAP_FILTER] || v->kept[NETMAP_FILTERS]))
+        run_complain(r, "a first message without relay map or filter:",
+                     netmap_pool_text(r->pool, self->name));
+    check_self(s, self);
     if (s->before)
         return; /* took over on a connection that had a map already */
+    s->is_online = true;
+    s->truth++;
     r->with_map++;
     r->under_way--;
     samples_add(&r->joins, since_ms(s->begun_ns));
 }
 
-static void on_message(void *user, const struct json_value *message, size_t frame_bytes)
+static void on_message(void *user, struct netmap_message *message, size_t wire_bytes)
 {
     struct sim_stream *st = user;
     struct run *r = st->sim->run;
 
-    r->wire_bytes += frame_bytes;
+    r->wire_bytes += wire_bytes;
     r->messages++;
     if (!counts(st))
         return;
-    if (!netmap_state_apply(&st->state, message)) {
-        run_complain(r, "a message that a client cannot take:", str_from(st->state.complaint));
+    if (!netmap_view_apply(&st->view, message)) {
+        run_complain(r, "a message that a client cannot take:", str_from(st->view.complaint));
         return;
     }
-    if (!st->has_map && st->state.has_self)
+    if (!st->has_map && st->view.self)
         first_message(st);
+}
+
+static void on_bytes(void *user, struct str data)
+{
+    struct sim_stream *st = user;
+    struct err err = {0};
+
+    if (st->is_dropped || !st->map ||
+        netmap_reader_feed(&st->reader, data, on_message, st, &err) == 0)
+        return;
+    run_complain(st->sim->run, "a map stream is broken:", str_from(err.text));
+    control_map_cancel(st->map);
+}
+
+static void stream_free(struct sim_stream *st)
+{
+    if (!st->is_dropped || st->map)
+        return;
+    list_remove(&st->link);
+    mem_free(st);
 }
 
 static void on_map_end(void *user, int status, const struct err *err)
@@ -84,21 +146,22 @@ static void on_map_end(void *user, int status, const struct err *err)
     char text[300];
 
     st->map = NULL;
-    if (!counts(st) || s->run->is_ending)
-        return;
     (void)snprintf(text, sizeof(text), "status %d, %s", status, err ? err->text : "in order");
-    run_complain(s->run, "a map stream ended:", str_from(text));
+    if (counts(st) && !s->run->is_ending && !s->run->is_down)
+        run_complain(s->run, "a map stream ended:", str_from(text));
+    stream_free(st);
 }
 
-static const struct control_map_events map_events = {.on_message = on_message,
-                                                     .on_end = on_map_end};
+static const struct control_map_events map_events = {.on_bytes = on_bytes, .on_end = on_map_end};
 
 static void stream_drop(struct sim_stream *st)
 {
     if (!st || st->is_dropped)
         return;
     st->is_dropped = true;
-    netmap_state_fini(&st->state);
+    netmap_view_fini(&st->view);
+    netmap_reader_fini(&st->reader);
+    stream_free(st);
 }
 
 static void open_stream(struct sim *s)
@@ -109,10 +172,10 @@ static void open_stream(struct sim *s)
         .version = CAPVER, .key = s->key, .disco = s->disco, .zstd = true, .hostname = hostname};
 
     st->sim = s;
-    netmap_state_init(&st->state);
-    st->state.keep_json = s->index < s->run->o->verify;
-    st->state.on_peer = on_peer;
-    st->state.user = st;
+    netmap_reader_init(&st->reader, s->run->pool, true);
+    netmap_view_init(&st->view, s->run->pool);
+    st->view.on_peer = on_peer;
+    st->view.user = st;
     list_push_back(&s->run->streams, &st->link);
     s->stream = st;
     st->map = control_client_stream(s->conn->client, &req, &map_events, st);
@@ -153,12 +216,13 @@ static struct ip_addrport next_endpoint(const struct sim *s)
 
     return (struct ip_addrport){
         .addr = IP_ADDR_V4(198, (uint8_t)(18 + (g >> 16) % 2), (uint8_t)(g >> 8), (uint8_t)g),
-        .port = (uint16_t)(1024 + s->index % 60000)};
+        .port = (uint16_t)(1024 + (s->index + (g >> 17)) % 60000)};
 }
 
 void sim_move(struct sim *s)
 {
     s->endpoint = next_endpoint(s);
+    s->truth++;
     send_lite(s);
 }
 
@@ -189,7 +253,7 @@ static void on_ready(void *user, const struct err *err)
         .version = CAPVER, .key = s->key, .auth_key = s->run->o->auth_key, .hostname = hostname};
 
     if (err) {
-        if (s->conn == conn && !s->run->is_ending)
+        if (s->conn == conn && !s->run->is_ending && !s->run->is_down)
             run_complain(s->run, "connect:", str_from(err->text));
     } else if (s->must_register) {
         control_client_register(conn->client, &req, on_registered, conn);
@@ -200,6 +264,43 @@ static void on_ready(void *user, const struct err *err)
     str_free(&hostname);
 }
 
+static void gone(struct sim *s)
+{
+    struct run *r = s->run;
+
+    if (s->stream && s->stream->has_map)
+        r->with_map--;
+    else
+        r->under_way--;
+    s->is_online = false;
+    s->truth++;
+    stream_drop(TAKE(s->stream));
+    sim_drop_before(s);
+}
+
+static void come_again(void *user)
+{
+    struct sim *s = user;
+
+    if (!s->conn && !s->run->is_ending)
+        sim_begin(s, false);
+}
+
+static void lost_connection(struct sim *s)
+{
+    struct run *r = s->run;
+
+    if (r->is_ending)
+        return;
+    gone(s);
+    if (!r->is_down) {
+        run_complain(r, "the server closed a connection", STR_NONE);
+        return;
+    }
+    r->retries++;
+    timer_start(&s->again, 100 + (int64_t)rand_below(400));
+}
+
 static void on_close(void *user)
 {
     struct sim_conn *conn = user;
@@ -207,8 +308,7 @@ static void on_close(void *user)
 
     if (s->conn == conn) {
         s->conn = NULL;
-        if (!s->run->is_ending)
-            run_complain(s->run, "the server closed a connection", STR_NONE);
+        lost_connection(s);
     }
     mem_free(conn);
 }
@@ -222,6 +322,18 @@ static void new_disco(struct sim *s)
     node_private_public(&disco, &public);
     node_private_fini(&disco);
     memcpy(s->disco.b, public.b, sizeof(s->disco.b));
+    s->truth++;
+}
+
+void sim_streams_free(struct run *r)
+{
+    LIST_FOR_EACH(st, &r->streams, struct sim_stream, link) {
+        st->map = NULL;
+        if (st->is_dropped)
+            stream_free(st);
+        else
+            stream_drop(st);
+    }
 }
 
 void sim_init(struct run *r, size_t index)
@@ -237,11 +349,26 @@ void sim_init(struct run *r, size_t index)
     node_private_fini(&node);
     new_disco(s);
     s->endpoint = next_endpoint(s);
+    timer_init(&s->again, r->loop, come_again, s);
 }
 
 void sim_fini(struct sim *s)
 {
     machine_private_fini(&s->machine);
+}
+
+/*
+ * On loopback each few thousand come from an address of their own: ports are limited, and so are
+ * the connections that a server takes from one address.
+ */
+static struct ip_addr place_of(const struct sim *s)
+{
+    const struct ip_addr *to = &s->run->o->addr.addr;
+    size_t place = 1 + s->index / PER_ADDRESS;
+
+    if (to->family != IP_V4 || to->bytes[0] != 127)
+        return (struct ip_addr){0};
+    return IP_ADDR_V4(127, 0, (uint8_t)(place >> 8), (uint8_t)place);
 }
 
 void sim_begin(struct sim *s, bool started_anew)
@@ -250,6 +377,7 @@ void sim_begin(struct sim *s, bool started_anew)
     struct sim_conn *conn = NEW(struct sim_conn);
     const struct control_client_options options = {.loop = r->loop,
                                                    .addr = r->o->addr,
+                                                   .from = place_of(s),
                                                    .authority = r->o->authority,
                                                    .server = r->server,
                                                    .machine = &s->machine,
@@ -280,17 +408,12 @@ void sim_drop_before(struct sim *s)
 
 void sim_leave(struct sim *s)
 {
-    struct run *r = s->run;
     struct sim_conn *conn = TAKE(s->conn);
 
+    timer_stop(&s->again);
     if (!conn)
         return; /* gone by itself, which was a failed check */
-    if (s->stream && s->stream->has_map)
-        r->with_map--;
-    else
-        r->under_way--;
-    stream_drop(TAKE(s->stream));
-    sim_drop_before(s);
+    gone(s);
     conn->is_leaving = true;
     control_client_close(conn->client);
 }

@@ -130,7 +130,8 @@ struct control_client *control_client_new(const struct control_client_options *o
     struct control_client *c = NEW(struct control_client);
 
     c->options = *options;
-    stream_connect_tcp(options->loop, options->addr, CONNECT_MS, on_connected, c);
+    stream_connect_tcp_from(options->loop, options->from, options->addr, CONNECT_MS, on_connected,
+                            c);
     return c;
 }
 
@@ -241,6 +242,11 @@ static void map_data(void *user, struct str data)
     struct str payload;
     size_t used = 0;
 
+    if (m->events->on_bytes) {
+        if (m->status == 200)
+            m->events->on_bytes(m->user, data);
+        return;
+    }
     buf_put(&m->in, data);
     while (m->status == 200 && m->err.code == 0) {
         enum wire_frame got = wire_frame_decode(buf_str(&m->in), FRAME_MAX, &payload, &used);

@@ -22,6 +22,7 @@ struct control_client;
 struct control_client_options {
     struct loop *loop;
     struct ip_addrport addr; /* where the server listens */
+    struct ip_addr from;     /* where to come from; family 0: as the system chooses */
     struct str authority; /* "host:port", for the Host header and :authority; borrowed for life */
     struct machine_key server;
     const struct machine_private *machine; /* borrowed for life */
@@ -48,6 +49,8 @@ struct control_map;
 struct control_map_events {
     /* Each message of the stream, parsed; borrowed. `frame_bytes` is what it took on the wire. */
     void (*on_message)(void *user, const struct json_value *message, size_t frame_bytes);
+    /* Not NULL: gets the stream's bytes as they come, and on_message is not called. */
+    void (*on_bytes)(void *user, struct str data);
     /* Last call. status is the HTTP status, 0 if none came. */
     void (*on_end)(void *user, int status, const struct err *err);
 };

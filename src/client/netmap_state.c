@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "client/node_text.h"
 #include "core/mem.h"
 #include "ip/prefix.h"
 
@@ -78,162 +79,15 @@ static void set(struct str *field, struct str value)
     *field = copy;
 }
 
-/* ---- Nodes as JSON, for the full size ---- */
-
-static bool is_patchable(struct str name)
-{
-    static const char *const names[] = {"Online",   "LastSeen",     "Endpoints", "HomeDERP",
-                                        "DERP",     "Cap",          "CapMap",    "Key",
-                                        "DiscoKey", "KeySignature", "KeyExpiry"};
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (str_eq(name, str_from(names[i])))
-            return true;
-    return false;
-}
-
-/* Go's zero values say the same as absence. Online is the exception: whether it is said counts. */
-static const struct json_value *said(const struct json_value *node, const char *name)
-{
-    const struct json_value *v = json_get(node, name);
-
-    if (!v || json_is(v, JSON_NULL))
-        return NULL;
-    if (str_eq(str_from(name), STR("Online")))
-        return v;
-    if ((json_is(v, JSON_STRING) &&
-         (v->str.len == 0 || str_eq(v->str, STR("0001-01-01T00:00:00Z")))) ||
-        (json_is(v, JSON_BOOL) && !v->boolean) ||
-        (json_is(v, JSON_NUMBER) && str_eq(v->raw, STR("0"))))
-        return NULL;
-    return v;
-}
-
-static bool same_member(const struct json_value *a, const struct json_value *b, const char *name)
-{
-    const struct json_value *x = said(a, name), *y = said(b, name);
-
-    return x && y ? json_eq(x, y) : x == y;
-}
-
-/* A member's name for json_get; too long for any real one: cut, and then not found. */
-static const char *c_name(char text[64], struct str name)
-{
-    (void)snprintf(text, 64, "%.*s", STR_ARG(name));
-    return text;
-}
-
-/* Whether all that differs could be said by a patch; the client then makes one of it. */
-static bool is_patch(const struct json_value *was, const struct json_value *now)
-{
-    char name[64];
-
-    JSON_EACH(member, was)
-        if (!is_patchable(member->key) && !same_member(was, now, c_name(name, member->key)))
-            return false;
-    JSON_EACH(member, now)
-        if (!is_patchable(member->key) && !same_member(was, now, c_name(name, member->key)))
-            return false;
-    return true;
-}
-
-/* What gets lost when a whole node becomes a patch. */
-static bool is_lost(const struct json_value *was, const struct json_value *now, const char *name)
-{
-    bool had = said(was, name) != NULL, has = said(now, name) != NULL;
-    struct str n = str_from(name);
-
-    if (str_eq(n, STR("Online")) || str_eq(n, STR("LastSeen")))
-        return had != has;
-    if (str_eq(n, STR("Endpoints")) || str_eq(n, STR("HomeDERP")) || str_eq(n, STR("DERP")) ||
-        str_eq(n, STR("Cap")))
-        return had && !has;
-    return false;
-}
-
-static void write_member(struct json_writer *w, struct str name, const struct json_value *v)
-{
-    json_key(w, name);
-    json_value_write(w, v);
-}
-
-/* The node a client holds after it held `was` and was sent `now` whole. */
-static void write_changed(struct json_writer *w, const struct json_value *was,
-                          const struct json_value *now)
-{
-    bool as_patch = was && is_patch(was, now);
-    char name[64];
-
-    json_begin_object(w);
-    JSON_EACH(member, now)
-        if (!as_patch || !is_lost(was, now, c_name(name, member->key)))
-            write_member(w, member->key, member);
-    if (as_patch)
-        JSON_EACH(member, was)
-            if (is_lost(was, now, c_name(name, member->key)))
-                write_member(w, member->key, member);
-    json_end_object(w);
-}
-
-/* Where a patch says a node's member, or NULL when it leaves it. */
-static const struct json_value *patched(const struct json_value *patch, struct str name)
-{
-    char text[64];
-    const struct json_value *v;
-
-    if (!is_patchable(name))
-        return NULL;
-    if (str_eq(name, STR("HomeDERP")))
-        v = json_get(patch, "DERPRegion");
-    else
-        v = json_get(patch, c_name(text, name));
-    if (!v || json_is(v, JSON_NULL))
-        return NULL;
-    /* These two have no "now empty". */
-    if ((str_eq(name, STR("HomeDERP")) || str_eq(name, STR("Cap"))) && json_as_u64(v, 0) == 0)
-        return NULL;
-    return v;
-}
-
-static void write_patched(struct json_writer *w, const struct json_value *was,
-                          const struct json_value *patch)
-{
-    static const char *const members[] = {"Online",   "LastSeen", "Endpoints", "HomeDERP",
-                                          "Cap",      "CapMap",   "Key",       "KeySignature",
-                                          "DiscoKey", "KeyExpiry"};
-    uint64_t region = json_get_u64(patch, "DERPRegion", 0);
-    struct str derp = str_printf("127.3.3.40:%" PRIu64, region);
-
-    json_begin_object(w);
-    JSON_EACH(member, was)
-        if (!patched(patch, member->key) && !(region && str_eq(member->key, STR("DERP"))))
-            write_member(w, member->key, member);
-    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
-        const struct json_value *v = patched(patch, str_from(members[i]));
-
-        if (v)
-            write_member(w, str_from(members[i]), v);
-    }
-    if (region)
-        json_field_str(w, STR("DERP"), derp);
-    json_end_object(w);
-    str_free(&derp);
-}
-
 /* Makes p->json what it becomes by a whole node or by a patch. */
 static void keep_json(struct netmap_peer *p, const struct json_value *v, bool is_patching)
 {
-    AUTO(arena_free) struct arena *arena = arena_new();
-    struct json_value *was = NULL;
     struct buf text = BUF((size_t)1 << 20);
-    struct json_writer w = JSON_WRITER(&text);
 
-    if (p->json.len > 0 && !json_parse(arena, p->json, NULL, &was, NULL))
-        was = NULL;
     if (is_patching)
-        write_patched(&w, was, v);
+        node_text_put_patched(&text, p->json, v);
     else
-        write_changed(&w, was, v);
+        node_text_put_changed(&text, p->json, v);
     str_free(&p->json);
     p->json = buf_take(&text);
 }
@@ -458,65 +312,20 @@ const struct netmap_peer *netmap_state_peer(const struct netmap_state *s, uint64
 
 /* ---- Comparing ---- */
 
-static bool is_among(struct str name, const char *const *names, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(name, str_from(names[i])))
-            return true;
-    return false;
-}
-
-static bool same_node(const struct netmap_peer *a, const struct netmap_peer *b,
-                      const char *const *ignored, size_t n_ignored, char *why, size_t why_len)
-{
-    AUTO(arena_free) struct arena *arena = arena_new();
-    struct json_value *x = NULL, *y = NULL;
-    char name[64];
-
-    if (!json_parse(arena, a->json, NULL, &x, NULL) || !json_parse(arena, b->json, NULL, &y, NULL))
-        return false;
-    const struct json_value *both[] = {x, y};
-
-    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
-        JSON_EACH(member, both[i]) {
-            (void)c_name(name, member->key);
-            if (is_among(member->key, ignored, n_ignored) || same_member(x, y, name))
-                continue;
-            (void)snprintf(why, why_len, "node %" PRIu64 ": %s is %.*s, should be %.*s", b->id,
-                           name, STR_ARG(json_get_raw(x, name)), STR_ARG(json_get_raw(y, name)));
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool same_json(struct str a, struct str b)
-{
-    AUTO(arena_free) struct arena *arena = arena_new();
-    struct json_value *x = NULL, *y = NULL;
-
-    if (a.len == 0 || b.len == 0)
-        return a.len == b.len;
-    return json_parse(arena, a, NULL, &x, NULL) && json_parse(arena, b, NULL, &y, NULL) &&
-           json_eq(x, y);
-}
-
 bool netmap_state_same(const struct netmap_state *s, const struct netmap_state *fresh, char *why,
                        size_t why_len)
 {
-    static const char *const own[] = {"Endpoints", "HomeDERP", "DERP", "Online",
-                                      "LastSeen",  "DiscoKey", "Cap",  "Hostinfo"};
-    static const char *const seen[] = {"LastSeen"};
+    static const struct node_text_ignored all = {NULL, 0};
     struct str key;
     void *value;
 
     for (size_t i = 0; i < NETMAP_KEPT; i++) {
-        if (!same_json(s->kept[i], fresh->kept[i])) {
+        if (!node_text_eq_json(s->kept[i], fresh->kept[i])) {
             (void)snprintf(why, why_len, "%s differs", kept_names[i]);
             return false;
         }
     }
-    if (!same_node(&s->self, &fresh->self, own, ARRAY_LEN(own), why, why_len))
+    if (!node_text_same(s->self.json, fresh->self.json, &node_text_own, s->self.id, why, why_len))
         return false;
     if (netmap_state_peers(s) != netmap_state_peers(fresh)) {
         (void)snprintf(why, why_len, "%zu peers, should be %zu", netmap_state_peers(s),
@@ -530,7 +339,8 @@ bool netmap_state_same(const struct netmap_state *s, const struct netmap_state *
             (void)snprintf(why, why_len, "peer %" PRIu64 " is missing", b->id);
             return false;
         }
-        if (!same_node(a, b, seen, b->online ? 1 : 0, why, why_len))
+        if (!node_text_same(a->json, b->json, b->online ? &node_text_online : &all, b->id, why,
+                            why_len))
             return false;
     }
     return true;

@@ -71,6 +71,9 @@ void stream_unread(struct stream *s, struct str data);
 typedef void stream_connect_fn(void *user, struct stream *s, const struct err *err);
 void stream_connect_tcp(struct loop *loop, struct ip_addrport to, int64_t timeout_ms,
                         stream_connect_fn *on_done, void *user);
+/* The same from an address of this machine; family 0: as the system chooses. */
+void stream_connect_tcp_from(struct loop *loop, struct ip_addr from, struct ip_addrport to,
+                             int64_t timeout_ms, stream_connect_fn *on_done, void *user);
 void stream_connect_unix(struct loop *loop, struct str path, stream_connect_fn *on_done,
                          void *user);
 /* Two streams joined back to back on one loop; for tests and in-process clients. */

@@ -417,14 +417,32 @@ static struct connecting *connecting_new(struct loop *loop, bool is_unix, int64_
     return c;
 }
 
+static int tcp_bind(struct tcp *t, struct ip_addr from)
+{
+    struct sockaddr_storage sa;
+
+    if (from.family == IP_NONE)
+        return 0;
+    (void)addrport_to_sockaddr((struct ip_addrport){.addr = from}, &sa);
+    return uv_tcp_bind(&t->uv.tcp, (struct sockaddr *)&sa, 0);
+}
+
 void stream_connect_tcp(struct loop *loop, struct ip_addrport to, int64_t timeout_ms,
                         stream_connect_fn *on_done, void *user)
 {
+    stream_connect_tcp_from(loop, (struct ip_addr){0}, to, timeout_ms, on_done, user);
+}
+
+void stream_connect_tcp_from(struct loop *loop, struct ip_addr from, struct ip_addrport to,
+                             int64_t timeout_ms, stream_connect_fn *on_done, void *user)
+{
     struct connecting *c = connecting_new(loop, false, timeout_ms, on_done, user);
     struct sockaddr_storage sa;
+    int status = tcp_bind(c->tcp, from);
 
     (void)addrport_to_sockaddr(to, &sa);
-    int status = uv_tcp_connect(&c->req, &c->tcp->uv.tcp, (struct sockaddr *)&sa, on_uv_connected);
+    if (status == 0)
+        status = uv_tcp_connect(&c->req, &c->tcp->uv.tcp, (struct sockaddr *)&sa, on_uv_connected);
     if (status < 0) {
         c->failed = true;
         IGNORE(err_set(&c->err, ERR_IO, "connecting: %s", uv_strerror(status)));
