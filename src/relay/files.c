@@ -255,8 +255,53 @@ int relay_load_tls(const struct relay_options *o, const struct node_private *key
         if (tls_derp_meta_cert(public_key.b, &meta, err) < 0)
             return -(int)err->code;
     }
-    const struct tls_server_options options = {
-        .cert_pem = buf_str(&p.cert), .key_pem = buf_str(&p.key), .extra_der = buf_str(&meta)};
+    /* As the official relay: a client that asks for another name, or for none, is not ours. A pin
+     * stands for the name. */
+    const struct tls_server_options options = {.cert_pem = buf_str(&p.cert),
+                                               .key_pem = buf_str(&p.key),
+                                               .extra_der = buf_str(&meta),
+                                               .names = &o->hostname,
+                                               .n_names = p.is_literal || p.is_own ? 0 : 1};
 
     return tls_server_new(&options, out, err);
+}
+
+int relay_open_acme(struct relay *r, struct err *err)
+{
+    AUTO_FINI(buf_fini) struct buf meta = BUF(4096), name = BUF(1024);
+    const struct relay_options *o = r->o;
+    struct str host = o->hostname;
+    struct node_key public_key;
+
+    if (str_ends(host, STR(".")))
+        host = str_sub(host, 0, host.len - 1);
+    for (size_t i = 0; i < host.len; i++)
+        buf_put_char(&name, (char)(host.ptr[i] >= 'A' && host.ptr[i] <= 'Z' ? host.ptr[i] | 32
+                                                                            : host.ptr[i]));
+    struct str lower = buf_str(&name);
+
+    node_private_public(&r->key, &public_key);
+    if (tls_derp_meta_cert(public_key.b, &meta, err) < 0)
+        return -(int)err->code;
+    const struct acme_options options = {
+        .dir = o->cert_dir,
+        .directory_url = o->acme_directory.len > 0          ? o->acme_directory
+                         : str_eq(o->cert_mode, STR("gcp")) ? ACME_GOOGLE
+                                                            : STR_NONE,
+        .ca_file = o->acme_ca_file,
+        .email = o->acme_email,
+        .eab_kid = o->acme_eab_kid,
+        .eab_key = o->acme_eab_key,
+        .names = &lower,
+        .n_names = 1,
+        .own_addresses = o->acme_ip_certs,
+        .http_01 = o->http_port >= 0,
+        .tls_alpn_01 = true,
+        .extra_der = buf_str(&meta),
+    };
+
+    if (acme_new(&options, &r->acme, err) < 0)
+        return err_wrap(err, "-certmode %.*s", STR_ARG(o->cert_mode));
+    r->tls = tls_server_ref(acme_tls(r->acme));
+    return 0;
 }

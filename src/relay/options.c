@@ -25,11 +25,11 @@ struct flag {
 static const struct flag flags[] = {
     FLAG("a", KIND_TEXT, addr,
          "address to serve on: \":port\", \"ip:port\" or \"[ip]:port\"; HTTPS when the port is 443 "
-         "or with -certmode manual or self-signed, otherwise HTTP (:443)"),
-    FLAG(
-        "http-port", KIND_INT, http_port,
-        "with HTTPS, the port for plain HTTP beside it: /generate_204 and the way to HTTPS; -1 for "
-        "none (80)"),
+         "or with -certmode manual or self-signed or -acme-directory, otherwise HTTP (:443)"),
+    FLAG("http-port", KIND_INT, http_port,
+         "with HTTPS, the port for plain HTTP beside it: /generate_204, what ACME asks for, and "
+         "the way "
+         "to HTTPS; -1 for none (80)"),
     FLAG("stun-port", KIND_INT, stun_port, "UDP port of STUN (3478)"),
     FLAG("stun", KIND_BOOL, stun, "answer STUN (true)"),
     FLAG("derp", KIND_BOOL, derp, "relay; false leaves the other pages (true)"),
@@ -40,13 +40,23 @@ static const struct flag flags[] = {
          "the relay's name, or an IP address (derp.tailscale.com)"),
     FLAG(
         "certmode", KIND_TEXT, cert_mode,
-        "where the certificate comes from. manual: HOSTNAME.crt and HOSTNAME.key in -certdir, made "
-        "when HOSTNAME is an IP address and they are not there; self-signed: the same, made for "
-        "any "
-        "name, for relay maps that pin it. letsencrypt and gcp need ACME, which this program does "
-        "not speak yet: it refuses to serve HTTPS with them (letsencrypt)"),
+        "where the certificate comes from. letsencrypt: from Let's Encrypt (ACME), by itself; gcp: "
+        "from Google Trust Services; manual: HOSTNAME.crt and HOSTNAME.key in -certdir, made when "
+        "HOSTNAME is an IP address and they are not there; self-signed: the same, made for any "
+        "name, for relay maps that pin it (letsencrypt)"),
     FLAG("certdir", KIND_TEXT, cert_dir,
          "folder of the certificates (~/.cache/tailscale/derper-certs)"),
+    FLAG("acme-email", KIND_TEXT, acme_email, "mail address for the ACME account; gcp needs one"),
+    FLAG("acme-eab-kid", KIND_TEXT, acme_eab_kid,
+         "external account binding: the key's id; gcp needs one"),
+    FLAG("acme-eab-key", KIND_TEXT, acme_eab_key, "external account binding: the key, in base64"),
+    FLAG("acme-ip-certs", KIND_BOOL, acme_ip_certs,
+         "with letsencrypt: also certificates for the addresses that clients connect to without a "
+         "name; -hostname may then be an address (false)"),
+    FLAG("acme-directory", KIND_TEXT, acme_directory,
+         "URL of another ACME server's directory; HTTPS on any port (ours)"),
+    FLAG("acme-ca-file", KIND_TEXT, acme_ca_file,
+         "PEM file: whom to trust about that server, instead of the system's authorities (ours)"),
     FLAG("home", KIND_TEXT, home,
          "what / shows: \"\" a line, \"blank\" nothing, or a URL to go to"),
     FLAG("mesh-psk-file", KIND_TEXT, mesh_psk_file,
@@ -98,10 +108,6 @@ static const struct flag flags[] = {
          "-mesh-psk-file"),
     FLAG("secrets-path-prefix", KIND_TEXT, secrets_prefix, NULL),
     FLAG("secrets-cache-dir", KIND_TEXT, secrets_cache_dir, NULL),
-    FLAG("acme-eab-kid", KIND_TEXT, acme_eab_kid, NULL),
-    FLAG("acme-eab-key", KIND_TEXT, acme_eab_key, NULL),
-    FLAG("acme-email", KIND_TEXT, acme_email, NULL),
-    FLAG("acme-ip-certs", KIND_BOOL, acme_ip_certs, "refused, as it needs ACME"),
     FLAG("ace", KIND_BOOL, ace, "refused: an experiment of the official relay's"),
 };
 
@@ -283,30 +289,56 @@ static int check_listen(struct relay_options *o, struct err *err)
     return 0;
 }
 
+/* The official relay's rules, and a name that could be had at all. */
+static int check_acme(struct relay_options *o, struct err *err)
+{
+    bool is_gcp = str_eq(o->cert_mode, STR("gcp"));
+    struct ip_addr addr;
+    bool is_literal = ip_addr_parse(o->hostname, &addr);
+
+    if (str_eq(o->hostname, STR("derp.tailscale.com")))
+        return err_set(err, ERR_INVALID,
+                       "-hostname is missing: the name that the certificate is for");
+    if (is_gcp && is_literal)
+        return err_set(err, ERR_INVALID, "-certmode gcp: -hostname must be a DNS name");
+    if (is_gcp && (o->acme_eab_kid.len == 0 || o->acme_eab_key.len == 0))
+        return err_set(err, ERR_INVALID,
+                       "-certmode gcp needs -acme-eab-kid and -acme-eab-key (see `gcloud publicca "
+                       "external-account-keys create`)");
+    if (is_gcp && o->acme_email.len == 0)
+        return err_set(err, ERR_INVALID, "-certmode gcp needs -acme-email");
+    if (is_literal && !o->acme_ip_certs)
+        return err_set(err, ERR_INVALID,
+                       "-hostname is an IP address: use -acme-ip-certs, or -certmode manual and "
+                       "pin what it makes in the relay map");
+    if (o->acme_ip_certs && o->http_port < 0)
+        return err_set(err, ERR_INVALID, "-acme-ip-certs needs -http-port");
+    return 0;
+}
+
 static int check_tls(struct relay_options *o, struct err *err)
 {
     bool is_manual = str_eq(o->cert_mode, STR("manual")),
          is_own = str_eq(o->cert_mode, STR("self-signed")),
-         is_acme = str_eq(o->cert_mode, STR("letsencrypt")) || str_eq(o->cert_mode, STR("gcp"));
+         is_letsencrypt = str_eq(o->cert_mode, STR("letsencrypt")),
+         is_acme = is_letsencrypt || str_eq(o->cert_mode, STR("gcp"));
 
     if (!is_manual && !is_own && !is_acme)
         return err_set(err, ERR_INVALID,
                        "-certmode: \"%.*s\" is none of manual, self-signed, "
                        "letsencrypt, gcp",
                        STR_ARG(o->cert_mode));
-    o->is_tls = o->listen.port == 443 || is_manual || is_own;
-    if (o->acme_ip_certs || (o->is_tls && is_acme))
-        return err_set(
-            err, ERR_INVALID,
-            "certificates from an ACME server cannot be had yet: use -certmode manual with "
-            "your own, or -certmode self-signed and pin it in the relay map");
+    if (o->acme_ip_certs && !is_letsencrypt)
+        return err_set(err, ERR_INVALID, "-acme-ip-certs needs -certmode letsencrypt");
+    o->is_tls = o->listen.port == 443 || is_manual || is_own || o->acme_directory.len > 0;
+    o->is_acme = o->is_tls && is_acme;
     if (!o->is_tls)
         return 0;
     if (o->cert_dir.len == 0)
         return err_set(err, ERR_INVALID, "-certdir is missing");
     if (o->hostname.len == 0)
         return err_set(err, ERR_INVALID, "-hostname is missing");
-    return 0;
+    return o->is_acme ? check_acme(o, err) : 0;
 }
 
 static int check_ports(const struct relay_options *o, struct err *err)
@@ -387,6 +419,5 @@ void relay_options_put_help(struct buf *out)
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         if (flags[i].help)
             buf_printf(out, "  -%-32s %s\n", flags[i].name, flags[i].help);
-    buf_put(out, STR("\nTaken and without effect: -secrets-path-prefix, -secrets-cache-dir, "
-                     "-acme-email, -acme-eab-kid, -acme-eab-key.\n"));
+    buf_put(out, STR("\nTaken and without effect: -secrets-path-prefix, -secrets-cache-dir.\n"));
 }

@@ -21,7 +21,7 @@ struct relay_options {
     struct str addr;
     struct str config;
     struct str cert_mode, cert_dir, hostname;
-    struct str acme_eab_kid, acme_eab_key, acme_email;
+    struct str acme_eab_kid, acme_eab_key, acme_email, acme_directory, acme_ca_file;
     struct str home;
     struct str mesh_psk_file, mesh_with, mesh_pins;
     struct str secrets_url, secrets_prefix, secrets_cache_dir;
@@ -36,6 +36,7 @@ struct relay_options {
     /* Worked out of them. */
     struct ip_addrport listen;
     bool is_tls;
+    bool is_acme; /* certificates by ACME; with is_tls */
     struct str_list owned;
 };
 

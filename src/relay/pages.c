@@ -177,10 +177,21 @@ static void on_plain(void *user, struct http_exchange *x, const struct http_requ
     http_respond(x, 302, NULL, STR_NONE);
 }
 
+static void on_challenge(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    struct relay *r = user;
+
+    if (r->acme)
+        acme_answer_challenge(r->acme, x, http_param_get(req, STR("token")));
+    else
+        on_plain(user, x, req);
+}
+
 struct http_server *relay_plain_server(struct relay *r)
 {
     static const struct http_route routes[] = {
         {"*", "/generate_204", on_generate_204, BODY_MAX},
+        {"GET", ACME_CHALLENGE_PATH, on_challenge, 0},
         {"*", "/*", on_plain, BODY_MAX},
     };
     const struct http_server_options options = {.routes = routes,

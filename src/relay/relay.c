@@ -204,6 +204,8 @@ static int load_files(struct relay *r, struct err *err)
         return err_wrap(err, "reading the relay's key");
     if (relay_load_mesh_key(r, err) < 0)
         return -(int)err->code;
+    if (r->o->is_acme)
+        return relay_open_acme(r, err);
     return r->o->is_tls ? relay_load_tls(r->o, &r->key, &r->tls, err) : 0;
 }
 
@@ -272,6 +274,11 @@ static void on_reload(void *user, int signo)
         set_rates(r, &rates);
     if (!r->o->is_tls)
         return;
+    if (r->acme) {
+        acme_reload(r->acme);
+        log_event(LOG_INFO, "certificates and rate limits read again");
+        return;
+    }
     if (relay_load_tls(r->o, &r->key, &tls, &err) < 0) {
         log_event(LOG_ERROR, "the certificate stays as it is", LOG_ERR(&err));
         return;
@@ -292,6 +299,14 @@ static int watch_signals(struct relay *r, struct err *err)
     return 0;
 }
 
+static int start_acme(struct relay *r, struct err *err)
+{
+    (void)err;
+    if (r->acme)
+        acme_start(r->acme, r->loops[0], r->pool);
+    return 0;
+}
+
 static int start_threads(struct relay *r, struct err *err)
 {
     for (size_t i = 1; i < r->n_loops; i++)
@@ -304,8 +319,8 @@ static int start_threads(struct relay *r, struct err *err)
 static int start(struct relay *r, struct err *err)
 {
     int (*const steps[])(struct relay *, struct err *) = {
-        load_files, make_loops,      open_ports,    make_pool,
-        open_relay, relay_open_mesh, watch_signals, start_threads,
+        load_files,      make_loops,    open_ports, make_pool,     open_relay,
+        relay_open_mesh, watch_signals, start_acme, start_threads,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -336,6 +351,7 @@ static void stop(struct relay *r)
         admission_stop(r->admission);
     if (r->bootstrap)
         bootstrap_stop(r->bootstrap);
+    acme_stop(r->acme);
     worker_pool_free(r->pool);
     for (size_t i = 0; i < r->n_loops; i++)
         loop_free(r->loops[i]);
@@ -348,6 +364,7 @@ static void stop(struct relay *r)
     admission_free(r->admission);
     bootstrap_free(r->bootstrap);
     tls_server_unref(r->tls);
+    acme_free(r->acme);
     node_private_fini(&r->key);
     mem_wipe(r->mesh_key, sizeof(r->mesh_key));
 }

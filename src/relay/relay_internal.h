@@ -2,6 +2,7 @@
 
 /* The parts of the stand-alone relay and the order of their lives. */
 
+#include "acme/acme.h"
 #include "crypto/keys.h"
 #include "derp/server.h"
 #include "http/server.h"
@@ -23,6 +24,7 @@ struct relay {
     bool has_mesh_key;
     uint8_t mesh_key[DERP_MESH_KEY_BYTES];
     struct tls_server *tls; /* NULL: plain HTTP */
+    struct acme *acme;      /* where its certificates come from; NULL: from files */
     struct admission_urls urls;
     struct admission *admission; /* NULL: everybody */
     struct derp_server *derp;
@@ -59,6 +61,9 @@ MUST_USE int relay_load_rates(const struct relay_options *o, struct relay_rates 
  */
 MUST_USE int relay_load_tls(const struct relay_options *o, const struct node_private *key,
                             struct tls_server **out, struct err *err);
+
+/* The same for ACME's modes: reads what there is, and r->acme gets the rest when it is started. */
+MUST_USE int relay_open_acme(struct relay *r, struct err *err);
 
 /* mesh.c; the loops do not run yet. */
 MUST_USE int relay_open_mesh(struct relay *r, struct err *err);
