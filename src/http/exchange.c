@@ -318,7 +318,7 @@ struct str exchange_out(const struct http_exchange *x)
 
 void exchange_has_room(struct http_exchange *x)
 {
-    if (!x->starved || exchange_out_len(x) > 0)
+    if (!x->starved || http_stream_room(x) == 0)
         return;
     x->starved = false;
     if (x->answer != ANSWER_OPEN || x->over)
