@@ -221,6 +221,11 @@ enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
     return did;
 }
 
+bool netmap_stream_wants_full(const struct netmap_stream *s)
+{
+    return !s->done && !s->view;
+}
+
 bool netmap_stream_is_behind(const struct netmap_stream *s)
 {
     if (s->done)

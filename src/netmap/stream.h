@@ -78,6 +78,8 @@ MUST_USE enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t no
  */
 void netmap_stream_farewell(const struct netmap_stream *s, const struct node *last, int64_t now_ms,
                             struct netmap_parcel *out);
+/* Whether the next message is a whole map: the first one, or after a fall. */
+bool netmap_stream_wants_full(const struct netmap_stream *s);
 /* Whether pull would have anything to look at. Cheap. */
 bool netmap_stream_is_behind(const struct netmap_stream *s);
 /* Adds the keep-alive message. */
