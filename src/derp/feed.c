@@ -114,6 +114,44 @@ static bool is_fed(const struct session *c)
     return c->state == SESSION_LOGIN || c->state == SESSION_READY;
 }
 
+/* Whole frames straight from `data`; what is left of it is kept. */
+static void feed_whole(struct session *c, struct str *data)
+{
+    size_t used = 0;
+
+    switch (step(c, *data, &used)) {
+    case STEP_ON:
+        *data = str_from_index(*data, used);
+        break;
+    case STEP_MORE:
+        buf_put(&c->in, *data);
+        *data = STR_NONE;
+        break;
+    case STEP_BROKEN:
+        session_broken(c, "a frame of a kind or size that may not come now");
+        break;
+    }
+}
+
+/* The frame of which `in` has a part. */
+static void feed_part(struct session *c, struct str *data)
+{
+    struct str cur = complete(c, data);
+    struct buf frame = c->in; /* `in` is free for what a change of state leaves */
+    size_t used = 0;
+
+    c->in = BUF(IN_MAX);
+    enum step did = step(c, cur, &used);
+
+    if (did == STEP_MORE) {
+        c->in = frame;
+        return;
+    }
+    if (did == STEP_BROKEN)
+        session_broken(c, "a frame of a kind or size that may not come now");
+    buf_fini(&frame);
+}
+
 void session_feed(struct session *c, struct str data)
 {
     while (data.len > 0 && is_fed(c)) {
@@ -122,28 +160,11 @@ void session_feed(struct session *c, struct str data)
 
             c->skip -= n;
             data = str_from_index(data, n);
-            continue;
+        } else if (c->in.len > 0) {
+            feed_part(c, &data);
+        } else {
+            feed_whole(c, &data);
         }
-        bool is_kept = c->in.len > 0;
-        struct str cur = is_kept ? complete(c, &data) : data;
-        struct buf frame = c->in; /* `in` is free for what a change of state leaves */
-        size_t used = 0;
-
-        c->in = BUF(IN_MAX);
-        enum step did = step(c, cur, &used);
-
-        if (did == STEP_BROKEN)
-            session_broken(c, "a frame of a kind or size that may not come now");
-        if (did == STEP_MORE) {
-            c->in = frame;
-            if (!is_kept)
-                buf_put(&c->in, data);
-            data = is_kept ? data : STR_NONE;
-            continue;
-        }
-        buf_fini(&frame);
-        if (!is_kept)
-            data = str_from_index(data, used);
     }
     if (c->state != SESSION_ADMITTING)
         return;

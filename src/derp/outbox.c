@@ -105,8 +105,10 @@ struct buf *outbox_begin(struct session *c)
 {
     struct outbox *o = &c->outbox;
 
-    if (o->out.len == 0)
+    if (o->out.len == 0) {
+        loop_buf_take(c->home->loop, &o->out);
         IGNORE(buf_reserve(&o->out, OUT_FIRST));
+    }
     if (!list_node_is_linked(&o->dirty_link))
         list_push_back(&c->home->dirty_sessions, &o->dirty_link);
     return &o->out;
@@ -141,7 +143,7 @@ void outbox_flush(struct session *c)
         return;
     o->in_stream += o->out.len;
     stream_write(c->stream, buf_str(&o->out));
-    buf_fini(&o->out);
+    loop_buf_give(c->home->loop, &o->out);
     if (timer_is_started(&o->stall) || stall_ms(c) < 0)
         return;
     o->has_drained = false;

@@ -9,19 +9,32 @@
  *
  * Whether it helps is measured: one who asks and waits for each answer gains nothing, is soon left
  * alone, and not tried again for RETRY_US. A loop with little to do never rests.
+ *
+ * Falling asleep and waking costs some 20 us of CPU, so rests grow with the number of streams that
+ * share them, up to REST_MAX_US: that much later is a packet at most on each loop it passes.
  */
 
 #include "net/net_internal.h"
 
 #define WINDOW_US 4000
-#define MANY_READS 60                /* in a window: 15,000 a second */
-#define FEW_READS 4                  /* the same, while resting */
-#define MANY_STREAMS 8               /* reads of a round: one poll for all of them helps too */
-#define SMALL_READ ((size_t)8 << 10) /* bytes; reads that bring more are worth their call */
+#define MANY_READS 60                 /* in a window: 15,000 a second */
+#define FEW_READS 4                   /* the same, while resting */
+#define MANY_STREAMS 8                /* reads of a round: one poll for all of them helps too */
+#define SMALL_READ ((size_t)32 << 10) /* bytes; reads that bring more are worth their call */
 #define RETRY_US 100000
-#define REST_US 100 /* and for each read of the round */
-#define REST_READ_US 30
-#define REST_MAX_US 1000
+#define REST_US 100 /* and for each stream that was read of late: */
+#define REST_STREAM_US 50
+#define REST_MAX_US 700
+
+void load_add(struct load *l, size_t bytes, unsigned *window)
+{
+    l->reads++;
+    l->bytes += bytes;
+    if (*window == l->window + 1)
+        return;
+    *window = l->window + 1;
+    l->window_streams++;
+}
 
 static void judge_load(struct load *l, int64_t now)
 {
@@ -38,7 +51,9 @@ static void judge_load(struct load *l, int64_t now)
         l->is_resting = false;
         l->retry_us = now + RETRY_US;
     }
-    l->window_reads = l->window_bytes = l->window_rounds = 0;
+    l->streams = l->window_streams;
+    l->window++;
+    l->window_reads = l->window_bytes = l->window_rounds = l->window_streams = 0;
     l->since_us = now;
 }
 
@@ -46,8 +61,11 @@ int64_t load_rest_us(struct load *l, int64_t now)
 {
     size_t reads = l->reads;
 
-    if (reads == 0)
-        return 0;
+    if (reads == 0) {
+        /* Other loops brought something: not a reason to look again sooner. */
+        l->is_resting = l->is_resting && now - l->since_us < 4 * WINDOW_US;
+        return l->is_resting ? l->rest_us : 0;
+    }
     bool is_small = l->bytes / reads < SMALL_READ;
 
     l->window_rounds++;
@@ -58,5 +76,6 @@ int64_t load_rest_us(struct load *l, int64_t now)
         judge_load(l, now);
     if (!l->is_resting || !is_small)
         return 0;
-    return (int64_t)MIN(REST_US + reads * REST_READ_US, (size_t)REST_MAX_US);
+    l->rest_us = (int64_t)MIN(REST_US + l->streams * REST_STREAM_US, (size_t)REST_MAX_US);
+    return l->rest_us;
 }

@@ -2,7 +2,11 @@
  * Loops: libuv underneath, a mailbox, a heap of timers, and hooks at the end of each round.
  *
  * The mailbox is a lock-free stack that the loop takes whole and reverses: posting is one exchange,
- * and one wake-up serves all that was posted meanwhile.
+ * and one wake-up serves all that was posted meanwhile. A loop that is not asleep needs none, as it
+ * looks before it falls asleep:
+ *
+ *   loop:    is_asleep = true,  then looks into the mailbox
+ *   poster:  puts a message in, then looks at is_asleep     so one of them sees the other's
  */
 
 #include "net/net_internal.h"
@@ -56,10 +60,18 @@ static void on_wakeup(uv_async_t *async)
 {
     struct loop *loop = async->data;
 
-    see_time(loop);
-    run_messages(loop);
     if (atomic_load(&loop->stopping))
         uv_stop(&loop->uv);
+}
+
+/* False, and it is not asleep: there is something to do. */
+static bool fall_asleep(struct loop *loop)
+{
+    atomic_store(&loop->is_asleep, true);
+    if (!atomic_load(&loop->mailbox))
+        return true;
+    atomic_store(&loop->is_asleep, false);
+    return false;
 }
 
 void loop_post(struct loop *loop, struct loop_message *msg)
@@ -70,7 +82,7 @@ void loop_post(struct loop *loop, struct loop_message *msg)
         msg->next = head;
     while (!atomic_compare_exchange_weak(&loop->mailbox, &head, msg));
     /* Whoever found it empty wakes the loop; the others ride along. */
-    if (!head)
+    if (!head && atomic_load(&loop->is_asleep))
         (void)uv_async_send(&loop->wakeup);
 }
 
@@ -222,7 +234,7 @@ static void rest(struct loop *loop)
 {
     struct timespec ts;
 
-    if (loop->load.reads == 0)
+    if (loop->load.reads == 0 && !loop->load.is_resting)
         return;
     (void)clock_gettime(CLOCK_MONOTONIC, &ts);
     int64_t us = load_rest_us(&loop->load, (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
@@ -257,13 +269,17 @@ static void on_prepare(uv_prepare_t *prepare)
 
     run_deferred(loop);
     rest(loop);
+    if (!fall_asleep(loop) && !uv_is_active((uv_handle_t *)&loop->idle))
+        (void)uv_idle_start(&loop->idle, on_idle);
 }
 
 static void on_check(uv_check_t *check)
 {
     struct loop *loop = check->data;
 
+    atomic_store(&loop->is_asleep, false);
     see_time(loop);
+    run_messages(loop);
     run_deferred(loop);
 }
 
@@ -354,6 +370,7 @@ void loop_free(struct loop *loop)
     mem_free(loop->timers);
     mem_free(loop->read_buffer);
     mem_free(loop->plain_buffer);
+    pool_fini(&loop->pool);
     mem_free(loop);
 }
 
@@ -378,6 +395,8 @@ void loop_run_once(struct loop *loop, int ms)
     uv_update_time(&loop->uv);
     int wait = uv_backend_timeout(&loop->uv);
 
+    if (!fall_asleep(loop))
+        wait = 0;
     (void)poll(&backend, 1, wait < 0 || wait > ms ? ms : wait);
     (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
     current_loop = outside;

@@ -56,6 +56,17 @@ void loop_run_once(struct loop *loop, int ms);
 void loop_flush(struct loop *loop);
 
 /*
+ * For buffers that are filled, written and emptied over and over: their memory is the loop's while
+ * they are empty, so idle owners hold none, and busy ones need not grow it each time. On the loop's
+ * thread only.
+ */
+struct buf;
+/* Gives a buffer without memory some that was given back, if there is any. */
+void loop_buf_take(struct loop *loop, struct buf *b);
+/* Empties the buffer, and leaves it without memory; its ceiling stays. */
+void loop_buf_give(struct loop *loop, struct buf *b);
+
+/*
  * A one-shot timer, embedded where it is needed; costs nothing while not started. Resolution is
  * about a millisecond; starting a started one moves it. `fn` may start it again. Stop it before
  * freeing its memory.

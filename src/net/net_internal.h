@@ -43,12 +43,28 @@ struct loop_signal {
 struct load {
     size_t reads, bytes;                              /* of this round */
     size_t window_reads, window_bytes, window_rounds; /* since since_us */
+    size_t window_streams, streams;                   /* that were read, and in the last window */
+    unsigned window;                                  /* its number */
     int64_t since_us, retry_us;
     size_t mean; /* bytes of a read, in the last window without rests */
     bool is_resting;
+    int64_t rest_us; /* the last one */
 };
+/* A stream has brought so much; *window is its own, which begins as 0. */
+void load_add(struct load *l, size_t bytes, unsigned *window);
 /* After a round: how long to rest, 0 for not at all, at most a millisecond. */
 int64_t load_rest_us(struct load *l, int64_t now_us);
+
+/* Memory for buffers; pool.c. */
+struct pooled {
+    char *ptr;
+    size_t cap;
+};
+struct pool {
+    struct pooled at[32];
+    size_t n;
+};
+void pool_fini(struct pool *p);
 
 /* TLS handshakes that wait for their turn; tls.c. */
 struct turns {
@@ -66,6 +82,7 @@ struct loop {
     uv_check_t check;
     uv_idle_t idle;
     _Atomic(struct loop_message *) mailbox;
+    _Atomic(bool) is_asleep; /* or about to be: who posts wakes it */
     _Atomic(bool) stopping;
     pthread_t thread;
     bool has_thread;
@@ -76,6 +93,7 @@ struct loop {
     size_t n_timers, cap_timers;
     bool in_timers;
     struct load load;
+    struct pool pool;
     struct turns handshakes;
     struct list deferred;
     struct list streams; /* every stream, so that loop_free can end them */

@@ -121,7 +121,7 @@ static void on_uv_written(uv_write_t *req, int status)
 {
     struct tcp *t = req->data;
 
-    buf_fini(&t->in_flight);
+    loop_buf_give(t->stream.loop, &t->in_flight);
     t->in_flight = (struct buf){0};
     if (uv_is_closing(&t->uv.handle))
         return;
@@ -152,8 +152,7 @@ static void on_flush(struct deferred *d)
         buf_drop(&t->out, (size_t)wrote);
     if (t->out.len == 0) {
         /* An idle connection holds no memory. */
-        buf_fini(&t->out);
-        t->out = BUF((size_t)1 << 40);
+        loop_buf_give(t->stream.loop, &t->out);
         after_written(t);
         return;
     }
@@ -176,6 +175,7 @@ static void tcp_write(struct stream *s, struct str data)
 
     if (t->write_failed)
         return;
+    loop_buf_take(s->loop, &t->out);
     buf_put(&t->out, data);
     if (t->in_flight.len == 0)
         loop_defer(s->loop, &t->flush);
@@ -185,7 +185,10 @@ static struct buf *tcp_write_begin(struct stream *s)
 {
     struct tcp *t = CONTAINER_OF(s, struct tcp, stream);
 
-    return t->write_failed ? NULL : &t->out;
+    if (t->write_failed)
+        return NULL;
+    loop_buf_take(s->loop, &t->out);
+    return &t->out;
 }
 
 static void tcp_write_end(struct stream *s)
@@ -211,8 +214,7 @@ static void on_uv_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *chunk)
     struct tcp *t = handle->data;
 
     if (n > 0) {
-        t->stream.loop->load.reads++;
-        t->stream.loop->load.bytes += (size_t)n;
+        load_add(&t->stream.loop->load, (size_t)n, &t->load_window);
         stream_deliver(&t->stream, str_bytes(chunk->base, (size_t)n));
     } else if (n < 0 && t->write_failed) {
         tcp_fail(t, t->write_failed, "writing");

@@ -19,6 +19,7 @@ struct tcp {
     uv_write_t write_req;
     int write_failed; /* libuv's status; told when all that the peer had sent is read */
     struct deferred flush;
+    unsigned load_window; /* load_add's */
     struct timer grace;
     void (*on_closed)(void *user, const struct ip_addrport *peer); /* the listener's count */
     void *on_closed_user;

@@ -7,17 +7,20 @@
 
 #include "net/net_internal.h"
 
+#define STREAMS 32
+
 struct world {
     struct load load;
+    unsigned windows[STREAMS];
     int64_t now_us;
     int64_t rested_us, longest_us;
 };
 
-/* One round: so many reads and bytes, and so long without the rest. */
-static void turn(struct world *w, size_t reads, size_t bytes, int64_t us)
+/* One round: a read on each of so many streams, bytes of all, and so long without the rest. */
+static void turn(struct world *w, size_t streams, size_t bytes, int64_t us)
 {
-    w->load.reads = reads;
-    w->load.bytes = bytes;
+    for (size_t i = 0; i < streams; i++)
+        load_add(&w->load, bytes / streams, &w->windows[i]);
     int64_t rest = load_rest_us(&w->load, w->now_us);
 
     w->rested_us += rest;
@@ -48,7 +51,7 @@ static void leaves_large_reads_alone(void **state)
 
     (void)state;
     for (int i = 0; i < 10000; i++)
-        turn(&w, 2, 40000, 30);
+        turn(&w, 2, 80000, 30);
     assert_int_equal(w.rested_us, 0);
 }
 
@@ -86,9 +89,44 @@ static void rests_for_many_streams(void **state)
 
     (void)state;
     for (int i = 0; i < 1000; i++)
-        turn(&w, 32, 3200, 100);
+        turn(&w, STREAMS, 3200, 100);
     assert_in_range(w.longest_us, 500, 1000);
     assert_true(w.rested_us > 900 * 500);
+}
+
+/* A few streams are not made to wait as long as many are. */
+static void rests_less_for_few_streams(void **state)
+{
+    struct world w = world_new();
+    size_t waiting = 1;
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        turn(&w, 2, 200 * waiting, 10);
+        waiting = (size_t)w.longest_us / 10 + 1;
+    }
+    assert_in_range(w.longest_us, 100, 300);
+}
+
+/* Rounds that only messages of other loops have caused rest too, but not when the streams are
+ * silent. */
+static void rests_after_messages(void **state)
+{
+    struct world w = world_new();
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        turn(&w, STREAMS, 3200, 100);
+    int64_t before = w.rested_us;
+
+    turn(&w, 0, 0, 10);
+    assert_true(w.rested_us > before);
+    for (int i = 0; i < 1000; i++)
+        turn(&w, 0, 0, 100);
+    before = w.rested_us;
+    for (int i = 0; i < 1000; i++)
+        turn(&w, 0, 0, 100);
+    assert_int_equal(w.rested_us, before);
 }
 
 /* Who waits for each answer sends one packet a round, rest or no rest: soon it is not made to wait.
@@ -110,6 +148,8 @@ int main(void)
         cmocka_unit_test(leaves_large_reads_alone),
         cmocka_unit_test(rests_while_it_helps),
         cmocka_unit_test(rests_for_many_streams),
+        cmocka_unit_test(rests_less_for_few_streams),
+        cmocka_unit_test(rests_after_messages),
         cmocka_unit_test(leaves_alone_who_gains_nothing),
     };
 
