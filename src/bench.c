@@ -14,7 +14,9 @@ static const char usage[] =
     "  --nodes N         how many (100)\n"
     "  --phases LIST     of join, settle (these two always), fan-out: endpoints, each viewer "
     "timed;\n"
-    "                    arrive: more nodes, one by one; churn: nodes leave and come back; storm: "
+    "                    arrive: more nodes, one by one; restart: the server ends and starts\n"
+    "                    anew (--serve); policy: it changes for everybody; churn: nodes leave and "
+    "come back; storm: "
     "all drop out at once, then all\n"
     "                    change at once; verify: deltas against a fresh map; idle\n"
     "                    (fan-out,verify,idle)\n"
@@ -25,6 +27,13 @@ static const char usage[] =
     "  --verify N        how many nodes are compared with a fresh map (3)\n"
     "  --beside N        exactly so many nodes are there beside these (any number)\n"
     "  --limit SECONDS   for the whole run (300)\n"
+    "  --rules N         under a made-up policy: N rules between 40 groups and 40 tags (0)\n"
+    "  --policies N      policy changes to time (3)\n"
+    "  --quiet N         more nodes, which register and report but hold no stream (0)\n"
+    "  --api-socket PATH the server's Unix socket; makes users, keys (--auth-key is not needed "
+    "then)\n"
+    "                    and policies; or --api-url URL --api-key KEY, as headscale has it\n"
+    "  --serve COMMAND   start the server by this, and end it\n"
     "  --server-pid PID  report this process's CPU and memory\n"
     "  --json            one line of JSON\n"
     "hatsize-bench hostile --server http://ADDR:PORT --auth-key KEY\n"
@@ -103,6 +112,20 @@ static void parse(int argc, char **argv, struct bench_options *o)
             phases_or_exit(value, o);
         } else if (str_eq(name, STR("--changes"))) {
             o->changes = number("--changes", value);
+        } else if (str_eq(name, STR("--rules"))) {
+            o->rules = number("--rules", value);
+        } else if (str_eq(name, STR("--policies"))) {
+            o->policy_changes = number("--policies", value);
+        } else if (str_eq(name, STR("--quiet"))) {
+            o->quiet = number("--quiet", value);
+        } else if (str_eq(name, STR("--api-socket")) && value) {
+            o->api_socket = value;
+        } else if (str_eq(name, STR("--api-url")) && value) {
+            o->api_url = value;
+        } else if (str_eq(name, STR("--api-key")) && value) {
+            o->api_key = str_from(value);
+        } else if (str_eq(name, STR("--serve")) && value) {
+            o->serve = value;
         } else if (str_eq(name, STR("--arrivals"))) {
             o->arrivals = number("--arrivals", value);
         } else if (str_eq(name, STR("--verify"))) {
@@ -144,6 +167,7 @@ int main(int argc, char **argv)
     struct bench_options o = {.nodes = 100,
                               .changes = 20,
                               .arrivals = 5,
+                              .policy_changes = 3,
                               .verify = 3,
                               .churn_ms = 5000,
                               .idle_ms = 5000,
@@ -159,8 +183,9 @@ int main(int argc, char **argv)
     allow_many_files();
     if (str_eq(what, STR("policy")))
         return bench_policy(&o);
-    if (!o.url || o.auth_key.len == 0 || o.nodes == 0 || o.nodes > BENCH_NODES_MAX ||
-        !bench_parse_url(&o)) {
+    bool has_key = o.auth_key.len > 0 || o.api_socket || o.api_url;
+
+    if (!o.url || !has_key || o.nodes == 0 || o.nodes > BENCH_NODES_MAX || !bench_parse_url(&o)) {
         (void)fputs(usage, stderr);
         return 2;
     }

@@ -14,25 +14,34 @@
 
 /* What the simulated nodes do, in this order. */
 enum bench_phase {
-    BENCH_JOIN,   /* all at once, a bounded number under way; always */
-    BENCH_SETTLE, /* until everybody holds what is true of everybody else; always */
-    BENCH_CHANGE, /* fan-out: endpoints one after the other, each viewer timed */
-    BENCH_ARRIVE, /* a few more nodes join, one after the other, each timed at each viewer */
-    BENCH_CHURN,  /* nodes leave and come back for `churn_ms` */
-    BENCH_STORM,  /* all leave and come back at once, then all change at once */
-    BENCH_VERIFY, /* what deltas made is compared with a fresh map */
-    BENCH_IDLE,   /* stay for `idle_ms` and watch the server */
+    BENCH_JOIN,    /* all at once, a bounded number under way; always */
+    BENCH_SETTLE,  /* until everybody holds what is true of everybody else; always */
+    BENCH_CHANGE,  /* fan-out: endpoints one after the other, each viewer timed */
+    BENCH_ARRIVE,  /* a few more nodes join, one after the other, each timed at each viewer */
+    BENCH_CHURN,   /* nodes leave and come back for `churn_ms` */
+    BENCH_STORM,   /* all leave and come back at once, then all change at once */
+    BENCH_RESTART, /* the server ends and starts anew, and all come back */
+    BENCH_POLICY,  /* the policy changes for everybody, several times */
+    BENCH_VERIFY,  /* what deltas made is compared with a fresh map */
+    BENCH_IDLE,    /* stay for `idle_ms` and watch the server */
     BENCH_PHASES
 };
 
 struct bench_options {
-    const char *url;         /* http://host:port, a literal address */
-    struct str auth_key;     /* reusable */
+    const char *url;        /* http://host:port, a literal address */
+    struct str auth_key;    /* reusable; empty: made through the API */
+    const char *serve;      /* command that starts the server; NULL: it is there */
+    const char *api_socket; /* its Unix socket for the API, or NULL */
+    const char *api_url;    /* else where the API is, with a key; or NULL */
+    struct str api_key;
     struct ip_addrport addr; /* of the url; bench_parse_url */
     struct str authority;
     unsigned phases; /* BIT(enum bench_phase) */
     size_t nodes;
-    size_t changes; /* endpoint changes to time */
+    size_t quiet; /* more nodes that only register and report once: no stream, counted as beside */
+    size_t rules; /* of a made-up policy (made_up.h); 0: everybody sees everybody */
+    size_t policy_changes;
+    size_t changes;  /* endpoint changes to time */
     size_t arrivals; /* nodes that join later, one by one */
     bool has_beside;
     size_t beside;    /* how many nodes there are beside ours; not checked unless has_beside */

@@ -25,6 +25,8 @@
 
 struct run;
 struct sim;
+struct sight;
+struct crowd;
 
 struct sim_conn {
     struct sim *sim;
@@ -62,7 +64,6 @@ struct sim {
     uint64_t begun_ns;        /* this connection */
     bool saw_change;          /* the change that is being timed */
     uint32_t messages_before; /* of its stream, when idling began */
-    text_ix filter_before;    /* when the policy was about to change */
     struct timer again;
 };
 
@@ -73,7 +74,7 @@ struct samples {
 };
 
 /* What is waited for at each viewer of the node that is watched. */
-enum watching { WATCH_NOTHING, WATCH_ENDPOINT, WATCH_PRESENCE };
+enum watching { WATCH_NOTHING, WATCH_ENDPOINT, WATCH_PRESENCE, WATCH_FILTER };
 
 struct run {
     const struct bench_options *o;
@@ -100,11 +101,16 @@ struct run {
     size_t wire_bytes;
     size_t messages;
     struct samples joins;
+    struct crowd *crowd;
+    struct sight *sight; /* NULL: everybody sees everybody */
     /* The change being timed. */
     enum watching watching;
     struct ip_addrport marker;
     uint64_t change_ns;
     size_t saw;
+    size_t must_see;
+    unsigned filter_port; /* WATCH_FILTER: filters that open it have come */
+    text_ix filter_opens; /* the last text found to */
     struct samples changes;
     long server_pid;
 };

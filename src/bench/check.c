@@ -1,6 +1,7 @@
 /* See bench_internal.h. */
 
 #include "bench/bench_internal.h"
+#include "bench/sight.h"
 #include "core/map.h"
 #include "core/mem.h"
 
@@ -95,6 +96,8 @@ static bool look_at(struct run *r, struct look *l, const struct sim *other, text
     l->other = other;
     if (other == l->viewer)
         l->what = ix ? "is a peer of" : NULL;
+    else if (r->sight && !sight_sees(r->sight, l->viewer, other))
+        l->what = ix ? "must not see" : NULL;
     else if (ix == 0)
         l->what = "does not see";
     else if (!is_right(r, ix, other))
@@ -116,14 +119,14 @@ static void look_at_all(struct run *r, struct look *l, text_ix *usual)
             l->beside += ix != 0;
             continue;
         }
-        if (ix && ix == usual[slot] && other != l->viewer)
+        if (ix && ix == usual[slot] && other != l->viewer && !r->sight)
             continue;
         if (!look_at(r, l, other, ix))
             return;
         usual[slot] = ix;
     }
     l->other = NULL;
-    if (r->o->has_beside && l->beside != r->o->beside)
+    if (r->o->has_beside && l->beside != r->o->beside + r->o->quiet)
         l->what = "sees another number beside";
 }
 

@@ -3,6 +3,9 @@
 #include <unistd.h>
 
 #include "bench/control_internal.h"
+#include "bench/crowd.h"
+#include "bench/own_server.h"
+#include "bench/sight.h"
 #include "core/clock.h"
 #include "core/mem.h"
 
@@ -52,11 +55,30 @@ void run_settle(struct run *r, const char *when)
     run_complain(r, "not settled in time", str_from(when));
 }
 
+void run_judge(struct run *r, unsigned port, const char *when)
+{
+    struct buf text = BUF((size_t)16 << 20);
+    struct err err = {0};
+
+    if (r->o->rules > 0) {
+        crowd_put_policy(r->crowd, port, &text);
+        sight_free(r->sight);
+        r->sight = sight_new(r, buf_str(&text), &err);
+        if (!r->sight)
+            run_complain(r, "judging who sees whom:", str_from(err.text));
+        buf_fini(&text);
+    }
+    if (r->failures == 0)
+        run_settle(r, when);
+}
+
 static void phases(struct run *r, double *f)
 {
     static phase_fn *const table[BENCH_PHASES] = {
-        [BENCH_JOIN] = phase_join,   [BENCH_CHANGE] = phase_change, [BENCH_ARRIVE] = phase_arrive,
-        [BENCH_CHURN] = phase_churn, [BENCH_STORM] = phase_storm,   [BENCH_VERIFY] = phase_verify,
+        [BENCH_JOIN] = phase_join,     [BENCH_CHANGE] = phase_change,
+        [BENCH_ARRIVE] = phase_arrive, [BENCH_CHURN] = phase_churn,
+        [BENCH_STORM] = phase_storm,   [BENCH_RESTART] = phase_restart,
+        [BENCH_POLICY] = phase_policy, [BENCH_VERIFY] = phase_verify,
         [BENCH_IDLE] = phase_idle,
     };
     struct bench_usage end, own;
@@ -81,9 +103,10 @@ static void phases(struct run *r, double *f)
 bool bench_parse_phases(struct str text, unsigned *phases)
 {
     static const char *const names[BENCH_PHASES] = {
-        [BENCH_JOIN] = "join",     [BENCH_SETTLE] = "settle", [BENCH_CHANGE] = "fan-out",
-        [BENCH_ARRIVE] = "arrive", [BENCH_CHURN] = "churn",   [BENCH_STORM] = "storm",
-        [BENCH_VERIFY] = "verify", [BENCH_IDLE] = "idle"};
+        [BENCH_JOIN] = "join",       [BENCH_SETTLE] = "settle", [BENCH_CHANGE] = "fan-out",
+        [BENCH_ARRIVE] = "arrive",   [BENCH_CHURN] = "churn",   [BENCH_STORM] = "storm",
+        [BENCH_RESTART] = "restart", [BENCH_POLICY] = "policy", [BENCH_VERIFY] = "verify",
+        [BENCH_IDLE] = "idle"};
     unsigned found = BIT(BENCH_JOIN) | BIT(BENCH_SETTLE);
     struct str piece;
 
@@ -116,10 +139,24 @@ static void end_all(struct run *r)
     for (size_t i = 0; i < r->begun; i++)
         sim_fini(&r->sims[i]);
     netmap_pool_free(r->pool);
+    sight_free(r->sight);
+    crowd_free(r->crowd);
     mem_free(r->sims);
     mem_free(r->sim_at);
     mem_free(r->joins.ms);
     mem_free(r->changes.ms);
+}
+
+static int begin(struct run *r, struct err *err)
+{
+    const struct bench_options *o = r->o;
+
+    if (o->serve && (own_server_start(o->serve, &r->server_pid, err) < 0 ||
+                     own_server_wait(o->url, r->server_pid, err) < 0))
+        return -(int)err->code;
+    if (control_fetch_key(o->url, &r->server, err) < 0 || crowd_new(o, &r->crowd, err) < 0)
+        return -(int)err->code;
+    return loop_new("bench", &r->loop, err);
 }
 
 int bench_control(const struct bench_options *o)
@@ -132,8 +169,10 @@ int bench_control(const struct bench_options *o)
     double values[F_COUNT] = {0};
     struct err err = {0};
 
-    if (control_fetch_key(o->url, &r.server, &err) < 0 || loop_new("bench", &r.loop, &err) < 0) {
+    if (begin(&r, &err) < 0) {
         (void)fprintf(stderr, "Error: %s\n", err.text);
+        if (o->serve && r.server_pid > 0)
+            own_server_end(r.server_pid);
         return 1;
     }
     list_init(&r.streams);
@@ -143,5 +182,7 @@ int bench_control(const struct bench_options *o)
     figures_report(o, values);
     (void)fflush(stdout);
     end_all(&r);
+    if (o->serve)
+        own_server_end(r.server_pid);
     return r.failures > 0;
 }

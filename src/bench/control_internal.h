@@ -26,6 +26,18 @@ enum figure {
     F_CHURN_SETTLE,
     F_STORM_BACK,
     F_STORM_SETTLE,
+    F_RESTART_BACK,
+    F_RESTART_SETTLE,
+    F_RESTART_RETRIES,
+    F_RESTART_PEAK,
+    F_CPU_RESTART_BACK,
+    F_CPU_RESTART,
+    F_POLICY_ANSWER,
+    F_POLICY_P50,
+    F_POLICY_P99,
+    F_POLICY_MAX,
+    F_POLICY_SETTLE,
+    F_CPU_POLICY,
     F_VERIFIED,
     F_CPU_JOIN,
     F_CPU_CHURN,
@@ -50,6 +62,9 @@ double cpu_since(const struct run *r, const struct bench_usage *before);
 
 /* Waits until everybody holds what is true; complains when it does not come. */
 void run_settle(struct run *r, const char *when);
+/* The same after who sees whom may have changed: the policy has `port` opened on top, 0: none. */
+void run_judge(struct run *r, unsigned port, const char *when);
 
 typedef void phase_fn(struct run *r, double *f);
-phase_fn phase_join, phase_change, phase_arrive, phase_churn, phase_storm, phase_verify, phase_idle;
+phase_fn phase_join, phase_change, phase_arrive, phase_churn, phase_storm, phase_restart,
+    phase_policy, phase_verify, phase_idle;

@@ -6,6 +6,9 @@
  */
 
 #include "bench/control_internal.h"
+#include "bench/crowd.h"
+#include "bench/own_server.h"
+#include "bench/sight.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/rand.h"
@@ -17,6 +20,8 @@
 #define STORM_MOVES 5 /* endpoint changes of each node, without waiting for answers */
 #define VERIFY_TRIES 3
 #define VERIFY_AT_ONCE 256
+#define RESTART_NOTICE_MS 5000
+#define POLICY_PORT 17001
 #define WATCHDOG_MS 120000 /* a client ends a stream that is silent for so long */
 
 /* ---- Joining ---- */
@@ -54,7 +59,7 @@ void phase_join(struct run *r, double *f)
     f[F_JOIN] = seconds_since(begun);
     figures_put_samples(&f[F_FIRST_P50], &r->joins);
     if (r->failures == 0)
-        run_settle(r, "after joining");
+        run_judge(r, 0, "after joining");
     f[F_SETTLE] = seconds_since(begun);
     end = bench_usage_of(r->server_pid);
     f[F_CPU_JOIN] = end.cpu_seconds - start.cpu_seconds;
@@ -68,15 +73,27 @@ void phase_join(struct run *r, double *f)
 
 static bool all_saw(struct run *r)
 {
-    return r->saw >= r->n - 1;
+    return r->saw >= r->must_see;
 }
 
-static void watch_begin(struct run *r, enum watching what, uint32_t slot,
+/* Of that node; NULL: of all. */
+static size_t viewers(const struct run *r, const struct sim *other)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->n; i++)
+        n += &r->sims[i] != other &&
+             (!other || !r->sight || sight_sees(r->sight, &r->sims[i], other));
+    return n;
+}
+
+static void watch_begin(struct run *r, enum watching what, size_t must_see, uint32_t slot,
                         const struct node_key *key)
 {
     for (size_t k = 0; k < r->n; k++)
         r->sims[k].saw_change = false;
     r->saw = 0;
+    r->must_see = must_see;
     r->watching = what;
     netmap_pool_watch(r->pool, slot, key);
     r->change_ns = clock_mono_ns();
@@ -92,23 +109,30 @@ static void watch_end(struct run *r, const char *complaint)
 
 void phase_change(struct run *r, double *f)
 {
+    size_t seen = 0;
     struct bench_usage before = bench_usage_of(r->server_pid);
 
     for (size_t i = 0; i < r->o->changes && r->n > 1 && r->failures == 0; i++) {
         struct sim *mover = &r->sims[i * 7919 % r->n];
 
         run_for(r, CHANGE_EVERY_MS);
-        watch_begin(r, WATCH_ENDPOINT, mover->slot, NULL);
+        watch_begin(r, WATCH_ENDPOINT, viewers(r, mover), mover->slot, NULL);
+        seen += r->must_see;
         sim_move(mover);
         r->marker = mover->endpoint;
         watch_end(r, "a change was not seen by everybody");
     }
     if (r->o->changes > 0)
         f[F_CPU_CHANGE] = cpu_since(r, &before) * 1000 / (double)r->o->changes;
-    f[F_CPU_VIEWER] = f[F_CPU_CHANGE] * 1000 / (double)r->n;
+    f[F_CPU_VIEWER] = f[F_CPU_CHANGE] * 1000 * (double)r->o->changes / (double)MAX(seen, (size_t)1);
     figures_put_samples(&f[F_CHANGE_P50], &r->changes);
     if (r->failures == 0)
         run_settle(r, "after endpoint changes");
+}
+
+static bool all_have_maps(struct run *r)
+{
+    return r->with_map == r->n;
 }
 
 /* Nodes that come when everybody is there: what a person at a new machine waits for. */
@@ -124,11 +148,13 @@ void phase_arrive(struct run *r, double *f)
         run_for(r, CHANGE_EVERY_MS);
         sim_init(r, r->n++);
         r->begun++;
-        watch_begin(r, WATCH_PRESENCE, 0, &s->key);
+        watch_begin(r, WATCH_PRESENCE, r->sight ? 0 : r->n - 1, 0, &s->key);
         sim_begin(s, true);
+        if (!run_until(r, all_have_maps))
+            run_complain(r, "a new node got no map", STR_NONE);
         watch_end(r, "a new node was not seen by everybody");
         if (r->failures == 0)
-            run_settle(r, "after a new node");
+            run_judge(r, 0, "after a new node");
     }
     f[F_CPU_ARRIVE] = cpu_since(r, &before) * 1000 / (double)MAX(r->o->arrivals, (size_t)1);
     figures_put_samples(figure, &r->joins);
@@ -138,14 +164,9 @@ void phase_arrive(struct run *r, double *f)
 
 /* ---- Leaving and coming back ---- */
 
-static bool all_back(struct run *r)
-{
-    return r->with_map == r->n;
-}
-
 static void all_come_back(struct run *r, const char *when)
 {
-    if (!run_until(r, all_back))
+    if (!run_until(r, all_have_maps))
         run_complain(r, "not all nodes came back", str_from(when));
 }
 
@@ -204,6 +225,109 @@ void phase_storm(struct run *r, double *f)
         run_settle(r, "after a storm");
     f[F_STORM_SETTLE] = seconds_since(begun);
     f[F_CPU_STORM] = cpu_since(r, &before);
+}
+
+/* The server ends, and what it knew is on its disk. Nodes try again until it answers. */
+void phase_restart(struct run *r, double *f)
+{
+    struct err err = {0};
+    struct bench_usage after;
+    int64_t begun;
+
+    if (!r->o->serve) {
+        run_complain(r, "a restart needs a server of our own:", STR("--serve"));
+        return;
+    }
+    r->is_down = true;
+    r->retries = 0;
+    own_server_end(r->server_pid);
+    if (own_server_start(r->o->serve, &r->server_pid, &err) < 0 ||
+        own_server_wait(r->o->url, r->server_pid, &err) < 0) {
+        run_complain(r, "the server did not start anew:", str_from(err.text));
+        return;
+    }
+    begun = clock_mono_ms();
+    while (r->with_map > 0 && clock_mono_ms() < begun + RESTART_NOTICE_MS)
+        loop_run_once(r->loop, 1); /* the ends of the connections before */
+    all_come_back(r, "after the server was started anew");
+    r->is_down = false;
+    f[F_RESTART_BACK] = seconds_since(begun);
+    f[F_CPU_RESTART_BACK] = bench_usage_of(r->server_pid).cpu_seconds;
+    if (r->failures == 0)
+        run_settle(r, "after the server was started anew");
+    f[F_RESTART_SETTLE] = seconds_since(begun);
+    f[F_RESTART_RETRIES] = (double)r->retries - (double)r->n;
+    after = bench_usage_of(r->server_pid);
+    f[F_CPU_RESTART] = after.cpu_seconds;
+    f[F_RESTART_PEAK] = after.peak_kib;
+}
+
+/* ---- The policy ---- */
+
+/* Setting it blocks, and the nodes must be read meanwhile. */
+struct setting {
+    struct worker_job job;
+    struct run *run;
+    struct buf text;
+    int status;
+    struct err err;
+    bool is_done;
+};
+
+static void set_work(struct worker_job *job)
+{
+    struct setting *g = CONTAINER_OF(job, struct setting, job);
+
+    g->status = crowd_set_policy(g->run->o, buf_str(&g->text), &g->err);
+}
+
+static void set_done(struct worker_job *job)
+{
+    CONTAINER_OF(job, struct setting, job)->is_done = true;
+}
+
+static void set_policy(struct run *r, struct worker_pool *pool, unsigned port, double *f)
+{
+    struct setting g = {.job = {.work = set_work, .done = set_done, .loop = r->loop},
+                        .run = r,
+                        .text = BUF((size_t)16 << 20)};
+    int64_t begun = clock_mono_ms();
+
+    crowd_put_policy(r->crowd, port, &g.text);
+    r->filter_port = port;
+    r->filter_opens = 0;
+    watch_begin(r, WATCH_FILTER, r->n, 0, NULL);
+    worker_submit(pool, &g.job);
+    while (!g.is_done)
+        loop_run_once(r->loop, 20);
+    f[F_POLICY_ANSWER] = MAX(f[F_POLICY_ANSWER], seconds_since(begun) * 1000);
+    if (g.status < 0)
+        run_complain(r, "a policy was refused:", str_from(g.err.text));
+    else
+        watch_end(r, "a policy did not reach everybody");
+    if (r->failures == 0)
+        run_judge(r, port, "after a policy change");
+    f[F_POLICY_SETTLE] = MAX(f[F_POLICY_SETTLE], seconds_since(begun) * 1000);
+    buf_fini(&g.text);
+}
+
+void phase_policy(struct run *r, double *f)
+{
+    struct bench_usage before = bench_usage_of(r->server_pid);
+    struct worker_pool *pool = NULL;
+    struct err err = {0};
+
+    if (worker_pool_new(1, &pool, &err) < 0) {
+        run_complain(r, "no thread:", str_from(err.text));
+        return;
+    }
+    for (size_t i = 0; i < r->o->policy_changes && r->failures == 0; i++) {
+        run_for(r, CHANGE_EVERY_MS);
+        set_policy(r, pool, POLICY_PORT + (unsigned)i, f);
+    }
+    worker_pool_free(pool);
+    f[F_CPU_POLICY] = cpu_since(r, &before) * 1000 / (double)MAX(r->o->policy_changes, (size_t)1);
+    figures_put_samples(&f[F_POLICY_P50], &r->changes);
 }
 
 /* ---- Against a fresh map ---- */

@@ -16,27 +16,22 @@
 #include <stdio.h>
 
 #include "bench/bench.h"
+#include "bench/made_up.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/rand.h"
 #include "policy/policy.h"
 #include "tailnet/domain.h"
 
-#define GROUPS 40
-#define TAGS 40
-#define RULES 200
-#define DEVICES 4 /* per person */
 #define ROUNDS 5
 #define JOINS 200
 #define VIEWERS 200
 #define MARKED 2000
 
 struct world {
-    struct rand_seeded rand;
+    struct made_up made_up;
     struct domain *domain;
     size_t nodes;
-    size_t people;
-    bool self;
     uint64_t last_id;
 };
 
@@ -49,108 +44,12 @@ struct figures {
 
 static uint64_t below(struct world *w, uint64_t n)
 {
-    return rand_seeded_below(&w->rand, n);
+    return rand_seeded_below(&w->made_up.rand, n);
 }
 
 static double ms_since(uint64_t start_ns)
 {
     return (double)(clock_mono_ns() - start_ns) / 1e6;
-}
-
-/* ---- The policy ---- */
-
-static void put_groups(struct world *w, struct buf *b)
-{
-    struct buf groups[GROUPS] = {0};
-
-    for (size_t i = 1; i <= w->people; i++) {
-        for (uint64_t k = 0, n = 1 + below(w, 3); k < n; k++)
-            buf_printf(&groups[below(w, GROUPS)], ",\"p%zu@example.com\"", i);
-    }
-    buf_put(b, STR("\"groups\":{"));
-    for (size_t i = 0; i < GROUPS; i++) {
-        buf_printf(b, "%s\"group:g%zu\":[", i ? "," : "", i);
-        buf_put(b, str_from_index(buf_str(&groups[i]), groups[i].len ? 1 : 0));
-        buf_put_char(b, ']');
-        buf_fini(&groups[i]);
-    }
-    buf_put(b, STR("},\"tagOwners\":{"));
-    for (size_t i = 0; i < TAGS; i++)
-        buf_printf(b, "%s\"tag:t%zu\":[]", i ? "," : "", i);
-    buf_put_char(b, '}');
-}
-
-static void put_source(struct world *w, struct buf *b)
-{
-    switch (below(w, 10)) {
-    case 0:
-        buf_put(b, STR("\"autogroup:member\""));
-        return;
-    case 1:
-        buf_printf(b, "\"p%" PRIu64 "@example.com\"", 1 + below(w, w->people));
-        return;
-    case 2:
-    case 3:
-    case 4:
-        buf_printf(b, "\"tag:t%" PRIu64 "\"", below(w, TAGS));
-        return;
-    default:
-        buf_printf(b, "\"group:g%" PRIu64 "\"", below(w, GROUPS));
-        return;
-    }
-}
-
-static void put_destination(struct world *w, struct buf *b)
-{
-    unsigned port = (unsigned)(22 + below(w, 9000));
-
-    switch (below(w, 10)) {
-    case 0:
-        buf_printf(b, "\"group:g%" PRIu64 ":%u\"", below(w, GROUPS), port);
-        return;
-    case 1:
-        buf_printf(b, "\"10.%" PRIu64 ".0.0/16:%u\"", below(w, 200), port);
-        return;
-    case 2:
-        buf_put(b, STR("\"autogroup:internet:*\""));
-        return;
-    default:
-        buf_printf(b, "\"tag:t%" PRIu64 ":%u,%u-%u\"", below(w, TAGS), port, port + 10, port + 20);
-        return;
-    }
-}
-
-static void put_rules(struct world *w, struct buf *b)
-{
-    buf_put(b, STR(",\"acls\":["));
-    if (w->self)
-        buf_put(b, STR("{\"action\":\"accept\",\"src\":[\"autogroup:member\"],"
-                       "\"dst\":[\"autogroup:self:*\"]},"));
-    for (size_t i = 0; i < RULES; i++) {
-        buf_put(b, i ? STR(",{\"action\":\"accept\",\"src\":[")
-                     : STR("{\"action\":\"accept\",\"src\":["));
-        put_source(w, b);
-        for (uint64_t k = below(w, 3); k > 0; k--) {
-            buf_put_char(b, ',');
-            put_source(w, b);
-        }
-        buf_put(b, STR("],\"dst\":["));
-        put_destination(w, b);
-        if (below(w, 2)) {
-            buf_put_char(b, ',');
-            put_destination(w, b);
-        }
-        buf_put(b, STR("]}"));
-    }
-    buf_put_char(b, ']');
-}
-
-static void put_policy(struct world *w, struct buf *b)
-{
-    buf_put_char(b, '{');
-    put_groups(w, b);
-    put_rules(w, b);
-    buf_put_char(b, '}');
 }
 
 /* ---- The tailnet ---- */
@@ -174,7 +73,7 @@ static void load_tailnet(struct world *w)
     IGNORE(ip_prefix_parse(STR("100.64.0.0/10"), &info->prefix_v4));
     IGNORE(ip_prefix_parse(STR("fd7a:115c:a1e0::/48"), &info->prefix_v6));
     must(domain_load_tailnet(w->domain, info, 1, &err), &err);
-    for (size_t i = 1; i <= w->people; i++) {
+    for (size_t i = 1; i <= w->made_up.people; i++) {
         struct user *u = user_new();
 
         u->id = i;
@@ -225,9 +124,9 @@ static void load_node(struct world *w, uint64_t id)
     n->v4 = numbered("100.64.0.0", id);
     n->v6 = numbered("fd7a:115c:a1e0::", id);
     if (id % 10 < 6) {
-        n->user = 1 + id % w->people;
+        n->user = 1 + id % w->made_up.people;
     } else {
-        struct str tag = str_printf("tag:t%" PRIu64, below(w, TAGS));
+        struct str tag = str_printf("tag:t%" PRIu64, below(w, MADE_UP_TAGS));
 
         str_list_add(&n->tags, tag);
         str_free(&tag);
@@ -239,15 +138,15 @@ static void load_node(struct world *w, uint64_t id)
 
 static void world_begin(struct world *w)
 {
-    rand_seed(&w->rand, 1);
-    w->people = MAX(w->nodes * 6 / 10 / DEVICES, (size_t)1);
+    rand_seed(&w->made_up.rand, 1);
+    w->made_up.people = made_up_people(w->nodes);
     w->domain = domain_new();
     load_tailnet(w);
     for (uint64_t id = 1; id <= w->nodes; id++)
         load_node(w, id);
     w->last_id = w->nodes;
     domain_load_counters(w->domain, &(struct domain_counters){.tailnet = 2,
-                                                              .user = w->people + 1,
+                                                              .user = w->made_up.people + 1,
                                                               .auth_key = 1,
                                                               .node = w->nodes + JOINS + 1});
     domain_load_done(w->domain, clock_unix_ms());
@@ -359,14 +258,14 @@ static void time_questions(struct world *w, const struct policy *p, struct figur
 
 static void measure(size_t nodes, bool self, struct figures *f)
 {
-    struct world w = {.nodes = nodes, .self = self};
+    struct world w = {.nodes = nodes, .made_up = {.self = self, .rules = MADE_UP_RULES}};
     struct buf text = BUF(POLICY_TEXT_MAX);
     const struct policy_document *d;
     const struct tailnet_view *view;
     const struct policy *p;
 
     world_begin(&w);
-    put_policy(&w, &text);
+    made_up_put_policy(&w.made_up, &text);
     d = time_parse(buf_str(&text), f);
     view = domain_view(w.domain, 1);
     p = time_compile(&(struct policy_input){.document = d, .view = view}, f);

@@ -1,6 +1,7 @@
 /* See bench_internal.h. */
 
 #include "bench/bench_internal.h"
+#include "bench/crowd.h"
 
 #include <string.h>
 
@@ -32,6 +33,15 @@ static bool counts(const struct sim_stream *st)
     return st == st->sim->stream;
 }
 
+static void saw_change(struct sim *s)
+{
+    struct run *r = s->run;
+
+    s->saw_change = true;
+    r->saw++;
+    samples_add(&r->changes, since_ms(r->change_ns));
+}
+
 /* What becomes of the node that is watched. */
 static void on_peer(void *user, text_ix ix)
 {
@@ -44,9 +54,7 @@ static void on_peer(void *user, text_ix ix)
     if (r->watching == WATCH_ENDPOINT &&
         !ip_addrport_eq(netmap_pool_card(r->pool, ix)->endpoint, r->marker))
         return;
-    s->saw_change = true;
-    r->saw++;
-    samples_add(&r->changes, since_ms(r->change_ns));
+    saw_change(s);
 }
 
 /* From now on all that others hold of it may be checked. */
@@ -102,6 +110,23 @@ static void first_message(struct sim_stream *st)
     samples_add(&r->joins, since_ms(s->begun_ns));
 }
 
+/* Whether the filter it holds now opens the port that is waited for. */
+static bool has_filter(struct sim_stream *st)
+{
+    struct run *r = st->sim->run;
+    const text_ix *kept = st->view.kept;
+    text_ix ix = kept[NETMAP_FILTERS] ? kept[NETMAP_FILTERS] : kept[NETMAP_FILTER];
+    char port[24];
+
+    if (ix == r->filter_opens)
+        return true;
+    (void)snprintf(port, sizeof(port), "\"First\":%u", r->filter_port);
+    if (str_find(netmap_pool_text(r->pool, ix), str_from(port)) < 0)
+        return false;
+    r->filter_opens = ix;
+    return true;
+}
+
 static void on_message(void *user, struct netmap_message *message, size_t wire_bytes)
 {
     struct sim_stream *st = user;
@@ -117,6 +142,8 @@ static void on_message(void *user, struct netmap_message *message, size_t wire_b
     }
     if (!st->has_map && st->view.self)
         first_message(st);
+    if (r->watching == WATCH_FILTER && !st->sim->saw_change && has_filter(st))
+        saw_change(st->sim);
 }
 
 static void on_bytes(void *user, struct str data)
@@ -249,8 +276,10 @@ static void on_ready(void *user, const struct err *err)
     struct sim_conn *conn = user;
     struct sim *s = conn->sim;
     struct str hostname = str_printf("sim-%zu", s->index);
-    const struct wire_register_encode req = {
-        .version = CAPVER, .key = s->key, .auth_key = s->run->o->auth_key, .hostname = hostname};
+    const struct wire_register_encode req = {.version = CAPVER,
+                                             .key = s->key,
+                                             .auth_key = crowd_key(s->run->crowd, s->index),
+                                             .hostname = hostname};
 
     if (err) {
         if (s->conn == conn && !s->run->is_ending && !s->run->is_down)
