@@ -6,10 +6,30 @@
  *   publication --> hub_publish --> feed of the tailnet --> sessions that are behind --> pull,
  * write
  *
- * A session pulls when its connection has taken what it was given (never a queue per session).
- * After a publication the sessions of the tailnet are flushed at once if none was lately, else
- * together a little later: a storm of changes then costs each of them a few messages, and a single
- * change waits for nothing. A session's first message never waits.
+ * A session pulls when its connection has taken what it was given (never a queue per session), and
+ * what it pulled goes out bit by bit as there is room.
+ *
+ * Deltas. After a publication the sessions of the tailnet are flushed: at once if none was lately,
+ * else after a while that grows with what a flush costs (pace.h). A storm of changes then costs
+ * each of them a few messages, and a single change waits for nothing.
+ *
+ * Whole maps. A session's first message waits for no flush. So many are under way at once; who
+ * comes later waits in line, tailnets by turns, and within one in the order they came:
+ *
+ *   asks --> WAITING --a place is free--> SENDING --taken in full--> NONE
+ *                                            |                         ^
+ *                                    not after slot_ms                 |
+ *                                            v                         |
+ *                                          SLOW --taken in full--------+
+ *                                            +----no byte for stall_ms--> ended
+ *
+ * SLOW ones have given their place to the next in line and go on as their clients take it. They are
+ * counted, too: a map in the middle of being sent keeps up to two hundred KiB and shares in blocks
+ * that nobody else may want any more. When slow_max of them are there the line waits, and so who
+ * takes nothing at all is ended: the client, if there is one, comes back and starts over.
+ *
+ * Both kinds of work are done in slices, between which the loop reads and writes; tailnets take
+ * turns in each.
  */
 
 #include "control/registrar.h"
@@ -19,8 +39,6 @@
 struct hub;
 struct map_session;
 
-/* Sessions of one tailnet are flushed at most this often. */
-#define HUB_FLUSH_MS 25
 #define KEEP_ALIVE_MS 50000
 #define KEEP_ALIVE_JITTER_MS 9000
 
@@ -28,6 +46,29 @@ MUST_USE struct hub *hub_new(struct loop *loop, struct registrar *registrar);
 /* The loop must not run any more. */
 void hub_free(struct hub *h);
 void hub_set_registrar(struct hub *h, struct registrar *registrar);
+
+struct hub_limits {
+    size_t full_at_once; /* whole maps under way */
+    size_t slow_max;     /* those that took longer than slot_ms and are not through */
+    int64_t slot_ms;
+    int64_t stall_ms;
+    int64_t slice_us; /* work between two looks at what has come */
+};
+#define HUB_LIMITS_DEFAULT \
+    ((struct hub_limits){  \
+        .full_at_once = 32, .slow_max = 512, .slot_ms = 100, .stall_ms = 30000, .slice_us = 5000})
+void hub_set_limits(struct hub *h, const struct hub_limits *limits);
+
+/* What is going on; for tests and whoever watches. */
+struct hub_state {
+    size_t sessions;
+    size_t waiting, sending, slow; /* of those that get a whole map */
+    size_t flushing;               /* tailnets in the middle of a flush */
+    uint64_t flushes;              /* begun so far */
+    uint64_t stalled;              /* sessions ended because they took nothing */
+};
+void hub_state(const struct hub *h, struct hub_state *out);
+
 /* On the hub's loop. */
 void hub_publish(struct hub *h, const struct publication *p);
 /* The newest view of the tailnet this loop has, borrowed until the next publication; NULL if
