@@ -101,8 +101,7 @@ static void knows_its_thumbprint(void **state)
 static void binds_to_a_customer(void **state)
 {
     AUTO_FINI(buf_fini)
-    struct buf text = BUF(65536),
-               input = BUF(65536), payload = BUF(4096), mac = BUF(100);
+    struct buf text = BUF(65536), input = BUF(65536), payload = BUF(4096), mac = BUF(100);
     AUTO(arena_free) struct arena *a = arena_new();
     struct p256_key *key = p256_key_parse(STR(RFC7515_KEY));
     struct str secret = STR("0123456789abcdef"), signature;
