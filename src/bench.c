@@ -6,6 +6,7 @@
 
 #include "bench/bench.h"
 #include "bench/derp.h"
+#include "bench/soak.h"
 #include "core/log.h"
 
 static const char usage[] =
@@ -58,6 +59,13 @@ static const char usage[] =
     "  --seconds N       each case (3)\n"
     "  --limit SECONDS   for the whole run (600)\n"
     "  --json            a line of JSON for each case\n"
+    "hatsize-bench soak --server http://ADDR:PORT --auth-key KEY... [OPTION]...\n"
+    "    nodes come, go and start over until SIGTERM; at each SIGUSR1 all fall silent and what each\n"
+    "    holds is compared with a fresh map. For bench/soak, which changes the server meanwhile\n"
+    "  --nodes N         how many (50); they take the keys in turn\n"
+    "  --seed N          of what they do\n"
+    "  --quiet SECONDS   silence before comparing (15)\n"
+    "  --limit SECONDS   for the silence to come (120)\n"
     "The key must be reusable. Exit status 1: a check failed; timings never decide it.\n";
 
 /* The number behind an option; exits when it is none. */
@@ -162,6 +170,18 @@ static int derp(int argc, char **argv)
     return 2;
 }
 
+static int soak(int argc, char **argv)
+{
+    struct soak_options o;
+
+    if (!soak_parse(argc - 2, argv + 2, &o)) {
+        (void)fputs(usage, stderr);
+        return 2;
+    }
+    allow_many_files();
+    return bench_soak(&o);
+}
+
 int main(int argc, char **argv)
 {
     struct bench_options o = {.nodes = 100,
@@ -179,6 +199,8 @@ int main(int argc, char **argv)
     IGNORE(bench_parse_phases(STR("fan-out,verify,idle"), &o.phases));
     if (str_eq(what, STR("derp")))
         return derp(argc, argv);
+    if (str_eq(what, STR("soak")))
+        return soak(argc, argv);
     parse(argc, argv, &o);
     allow_many_files();
     if (str_eq(what, STR("policy")))

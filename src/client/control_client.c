@@ -54,6 +54,8 @@ static void on_channel(void *user, struct stream *s, const struct err *err)
         return;
     }
     c->h2 = h2_client_new(s, on_h2_close, c);
+    if (c->options.window)
+        h2_client_set_window(c->h2, c->options.window);
     if (c->is_closing)
         h2_client_close(c->h2);
     else
@@ -140,6 +142,12 @@ void control_client_close(struct control_client *c)
     c->is_closing = true;
     if (c->h2)
         h2_client_close(c->h2);
+}
+
+void control_client_read(struct control_client *c, bool on)
+{
+    if (c->h2 && !c->is_closing)
+        h2_client_read(c->h2, on);
 }
 
 /* ---- Requests with a whole answer ---- */

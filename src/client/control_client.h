@@ -28,6 +28,7 @@ struct control_client_options {
     const struct machine_private *machine; /* borrowed for life */
     uint16_t version;                      /* capability version */
     bool websocket;                        /* upgrade as clients in browsers do */
+    uint32_t window; /* bytes the server may send ahead in an answer; 0: as official clients */
     /* Once: the channel is ready (err NULL) or could not be made; then on_close follows. */
     void (*on_ready)(void *user, const struct err *err);
     /* Last call; the client is gone. */
@@ -38,6 +39,9 @@ struct control_client_options {
 MUST_USE struct control_client *control_client_new(const struct control_client_options *options);
 /* Closes; what is open ends with an error, then on_close. Not twice. */
 void control_client_close(struct control_client *c);
+
+/* Whether anything is read; a client that does not is a slow one. Only when ready. */
+void control_client_read(struct control_client *c, bool on);
 
 /* A whole answer. status 0 and err: none came. The body is borrowed. */
 typedef void control_answer_fn(void *user, int status, struct str body, const struct err *err);

@@ -48,6 +48,10 @@ struct h2_request *h2_client_request(struct h2_client *c, const char *method, st
                                      const struct h2_request_events *events, void *user);
 /* RST_STREAM(CANCEL); on_end follows with an error. */
 void h2_request_cancel(struct h2_request *r);
+/* Tests and benches: what a server sends ahead of on_data, for requests to come (4 MiB at first);
+ * and whether anything at all is read. */
+void h2_client_set_window(struct h2_client *c, uint32_t bytes);
+void h2_client_read(struct h2_client *c, bool on);
 /* Closes the connection; on_end for open requests and on_close follow. */
 void h2_client_close(struct h2_client *c);
 

@@ -339,6 +339,25 @@ struct h2_client *h2_client_new(struct stream *stream, void (*closed)(void *user
     return c;
 }
 
+void h2_client_set_window(struct h2_client *c, uint32_t bytes)
+{
+    const nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, bytes}};
+
+    if (!c->closing &&
+        nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) == 0)
+        pump(c);
+}
+
+void h2_client_read(struct h2_client *c, bool on)
+{
+    if (c->closing)
+        return;
+    if (on)
+        stream_read_start(c->stream);
+    else
+        stream_read_stop(c->stream);
+}
+
 static uint8_t *bytes_of(struct str s)
 {
     union {
