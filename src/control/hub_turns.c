@@ -1,0 +1,319 @@
+/*
+ * Whose turn it is: whole maps in line, flushes by tailnets. See hub.h.
+ *
+ * Work is done in `work_run`, a slice at a time: a whole map, a few sessions of a flush, a whole
+ * map… until the slice is over or nothing is left; what is left goes on after the loop has looked
+ * at its sockets.
+ *
+ * Invariants
+ *   1. A session is in `waiting`, `sending` or `slow` as its turn says, and counted there; in none
+ *      when it is NONE.
+ *   2. A tailnet is in `hungry` while its `waiting` is not empty, in `flushing` while it is being
+ *      flushed.
+ *   3. While there is something to do `work` is posted; while somebody has a place `watch` runs.
+ */
+
+#include "control/hub_internal.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/metric.h"
+
+#define FLUSH_STEP 16 /* sessions of a flush between two looks at the clock */
+/* How soon a place that is held too long goes to the next in line, and how soon it is noticed that
+ * nothing is taken any more. */
+#define WATCH_LINE_MS 25
+#define WATCH_STALL_MS 1000
+
+static struct metric waiting =
+    METRIC_GAUGE("hatsize_map_streams_waiting", "Map streams in line for a whole map.");
+static struct metric stalled_total =
+    METRIC_COUNTER("hatsize_map_streams_stalled_total",
+                   "Map streams ended because their client took nothing of its map.");
+
+static void post_work(struct hub *h)
+{
+    if (h->work_posted)
+        return;
+    h->work_posted = true;
+    loop_post(h->loop, &h->work);
+}
+
+/* ---- Whole maps ---- */
+
+static bool has_place(const struct hub *h)
+{
+    return h->n_sending < h->limits.full_at_once && h->n_slow < h->limits.slow_max;
+}
+
+static void watch_start(struct hub *h)
+{
+    int64_t in = h->n_waiting > 0 ? WATCH_LINE_MS : WATCH_STALL_MS;
+
+    if (h->n_sending + h->n_slow == 0)
+        return;
+    if (!timer_is_started(&h->watch) || h->watch.due_ms > loop_now_ms(h->loop) + in)
+        timer_start(&h->watch, in);
+}
+
+static void take_place(struct map_session *s)
+{
+    struct hub *h = s->hub;
+
+    s->turn = TURN_SENDING;
+    s->turn_ms = loop_now_ms(h->loop);
+    list_push_back(&h->sending, &s->turn_link);
+    h->n_sending++;
+    watch_start(h);
+}
+
+bool turn_ask(struct map_session *s)
+{
+    struct hub *h = s->hub;
+    struct hub_tailnet *t = s->tailnet;
+
+    if (s->turn != TURN_NONE)
+        return s->turn != TURN_WAITING;
+    if (h->n_waiting == 0 && has_place(h)) {
+        take_place(s);
+        return true;
+    }
+    s->turn = TURN_WAITING;
+    list_push_back(&t->waiting, &s->turn_link);
+    if (!list_node_is_linked(&t->hungry_link))
+        list_push_back(&h->hungry, &t->hungry_link);
+    h->n_waiting++;
+    metric_add(&waiting, 1);
+    watch_start(h);
+    return false;
+}
+
+void turn_leave(struct map_session *s)
+{
+    struct hub *h = s->hub;
+
+    if (s->turn == TURN_NONE)
+        return;
+    list_remove(&s->turn_link);
+    switch (s->turn) {
+    case TURN_WAITING:
+        h->n_waiting--;
+        metric_add(&waiting, -1);
+        if (list_is_empty(&s->tailnet->waiting))
+            list_remove(&s->tailnet->hungry_link);
+        break;
+    case TURN_SENDING:
+        h->n_sending--;
+        break;
+    case TURN_SLOW:
+        h->n_slow--;
+        break;
+    case TURN_NONE:
+        break;
+    }
+    s->turn = TURN_NONE;
+    if (h->n_waiting > 0 && has_place(h))
+        post_work(h);
+}
+
+void turn_progress(struct map_session *s)
+{
+    if (s->turn != TURN_SLOW)
+        return;
+    s->turn_ms = loop_now_ms(s->hub->loop);
+    list_remove(&s->turn_link);
+    list_push_back(&s->hub->slow, &s->turn_link);
+}
+
+/* The next in line gets its map. */
+static bool admit_one(struct hub *h)
+{
+    struct list_node *first = has_place(h) ? list_pop_front(&h->hungry) : NULL;
+
+    if (!first)
+        return false;
+    struct hub_tailnet *t = CONTAINER_OF(first, struct hub_tailnet, hungry_link);
+    struct map_session *s =
+        CONTAINER_OF(list_pop_front(&t->waiting), struct map_session, turn_link);
+
+    if (!list_is_empty(&t->waiting))
+        list_push_back(&h->hungry, &t->hungry_link);
+    h->n_waiting--;
+    metric_add(&waiting, -1);
+    take_place(s);
+    session_pull(s);
+    return true;
+}
+
+static void make_slow(struct hub *h, struct map_session *s, int64_t now)
+{
+    list_remove(&s->turn_link);
+    h->n_sending--;
+    s->turn = TURN_SLOW;
+    s->turn_ms = now;
+    list_push_back(&h->slow, &s->turn_link);
+    h->n_slow++;
+}
+
+static void on_watch(void *user)
+{
+    struct hub *h = user;
+    int64_t now = loop_now_ms(h->loop);
+
+    LIST_FOR_EACH(s, &h->sending, struct map_session, turn_link) {
+        if (now - s->turn_ms < h->limits.slot_ms)
+            break;
+        make_slow(h, s, now);
+    }
+    LIST_FOR_EACH(s, &h->slow, struct map_session, turn_link) {
+        if (now - s->turn_ms < h->limits.stall_ms)
+            break;
+        log_event(LOG_INFO, "a client took nothing of its map for too long; its stream is ended",
+                  LOG_U64("node", s->options.node));
+        metric_add(&stalled_total, 1);
+        h->stalled++;
+        turn_leave(s);
+        if (s->x)
+            http_abort(s->x);
+    }
+    if (h->n_waiting > 0 && has_place(h))
+        post_work(h);
+    watch_start(h);
+}
+
+/* ---- Flushes ---- */
+
+static void flush_begin(struct hub_tailnet *t)
+{
+    if (t->n_sessions == 0)
+        return;
+    pace_begin(&t->pace, (int64_t)clock_mono_ns());
+    t->hub->flushes++;
+    t->unflushed = t->n_sessions;
+    t->flush_again = false;
+    list_push_back(&t->hub->flushing, &t->flushing_link);
+    post_work(t->hub);
+}
+
+static void on_flush_timer(void *user)
+{
+    flush_begin(user);
+}
+
+void tailnet_schedule_flush(struct hub_tailnet *t)
+{
+    int64_t wait_ns;
+
+    if (list_node_is_linked(&t->flushing_link)) {
+        t->flush_again = true;
+        return;
+    }
+    if (timer_is_started(&t->flush))
+        return;
+    wait_ns = pace_wait_ns(&t->pace, (int64_t)clock_mono_ns());
+    if (wait_ns == 0)
+        flush_begin(t);
+    else
+        timer_start(&t->flush, wait_ns / 1000000 + 1);
+}
+
+/*
+ * A few sessions, from the front of the list to its back, until as many were seen as there were
+ * when the flush began. One that went meanwhile makes it see one twice, one that came needs none:
+ * neither costs more than a look.
+ */
+static void flush_step(struct hub_tailnet *t)
+{
+    uint64_t began = clock_mono_ns();
+    size_t step = MIN(t->unflushed, (size_t)FLUSH_STEP);
+
+    t->unflushed -= step;
+    for (; step > 0; step--) {
+        struct list_node *first = list_pop_front(&t->sessions);
+
+        if (!first) {
+            t->unflushed = 0;
+            break;
+        }
+        list_push_back(&t->sessions, first);
+        session_advance(CONTAINER_OF(first, struct map_session, sessions_link));
+    }
+    pace_spend(&t->pace, (int64_t)(clock_mono_ns() - began));
+}
+
+static bool flush_some(struct hub *h)
+{
+    struct list_node *first = list_pop_front(&h->flushing);
+
+    if (!first)
+        return false;
+    struct hub_tailnet *t = CONTAINER_OF(first, struct hub_tailnet, flushing_link);
+
+    flush_step(t);
+    if (t->unflushed > 0)
+        list_push_back(&h->flushing, &t->flushing_link);
+    else if (t->flush_again)
+        tailnet_schedule_flush(t);
+    return true;
+}
+
+/* ---- Work ---- */
+
+static bool has_work(const struct hub *h)
+{
+    return !list_is_empty(&h->flushing) || (h->n_waiting > 0 && has_place(h));
+}
+
+static void work_run(struct loop_message *msg)
+{
+    struct hub *h = CONTAINER_OF(msg, struct hub, work);
+    uint64_t end = clock_mono_ns() + (uint64_t)h->limits.slice_us * 1000;
+
+    h->work_posted = false;
+    if (msg->cancelled)
+        return;
+    do {
+        bool admitted = admit_one(h);
+
+        if (!flush_some(h) && !admitted)
+            break;
+    } while (clock_mono_ns() < end);
+    if (has_work(h))
+        post_work(h);
+}
+
+/* ---- Life ---- */
+
+void hub_turns_init(struct hub *h)
+{
+    list_init(&h->hungry);
+    list_init(&h->flushing);
+    list_init(&h->sending);
+    list_init(&h->slow);
+    timer_init(&h->watch, h->loop, on_watch, h);
+    h->work.run = work_run;
+}
+
+void hub_turns_fini(struct hub *h)
+{
+    timer_stop(&h->watch);
+}
+
+void tailnet_turns_init(struct hub_tailnet *t)
+{
+    list_init(&t->waiting);
+    list_node_init(&t->hungry_link);
+    list_node_init(&t->flushing_link);
+    timer_init(&t->flush, t->hub->loop, on_flush_timer, t);
+}
+
+void tailnet_turns_stop(struct hub_tailnet *t)
+{
+    timer_stop(&t->flush);
+    list_remove(&t->flushing_link);
+}
+
+void tailnet_turns_fini(struct hub_tailnet *t)
+{
+    tailnet_turns_stop(t);
+    list_remove(&t->hungry_link);
+}
