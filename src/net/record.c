@@ -13,7 +13,9 @@
 
 #include "net/record_internal.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -154,6 +156,25 @@ void record_free(struct record *r)
 
 /* ---- Sealing ---- */
 
+/* EVP_CIPHER_CTX_ctrl is a slow way to say the same. */
+static bool get_tag(EVP_CIPHER_CTX *ctx, uint8_t *tag)
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, TAG_LEN),
+        OSSL_PARAM_construct_end()};
+
+    return EVP_CIPHER_CTX_get_params(ctx, params) == 1;
+}
+
+static bool set_tag(EVP_CIPHER_CTX *ctx, uint8_t *tag)
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, TAG_LEN),
+        OSSL_PARAM_construct_end()};
+
+    return EVP_CIPHER_CTX_set_params(ctx, params) == 1;
+}
+
 static bool seal_one(struct record *r, uint8_t type, struct str plain, struct buf *out)
 {
     size_t len = plain.len + 1 + TAG_LEN;
@@ -174,8 +195,7 @@ static bool seal_one(struct record *r, uint8_t type, struct str plain, struct bu
             1 ||
         EVP_EncryptUpdate(r->out.ctx, sealed + n, &last, &type, 1) != 1 ||
         EVP_EncryptFinal_ex(r->out.ctx, sealed + n + last, &n) != 1 ||
-        EVP_CIPHER_CTX_ctrl(r->out.ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, sealed + plain.len + 1) !=
-            1)
+        !get_tag(r->out.ctx, sealed + plain.len + 1))
         return false;
     buf_added(out, RECORD_HEADER + len);
     return true;
@@ -234,8 +254,7 @@ static bool open_one(struct way *w, struct str record, char *plain, size_t len)
     return EVP_DecryptInit_ex(w->ctx, NULL, NULL, NULL, iv) == 1 &&
            EVP_DecryptUpdate(w->ctx, NULL, &n, header, RECORD_HEADER) == 1 &&
            EVP_DecryptUpdate(w->ctx, (uint8_t *)plain, &n, sealed, (int)len) == 1 &&
-           EVP_CIPHER_CTX_ctrl(w->ctx, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1 &&
-           EVP_DecryptFinal_ex(w->ctx, (uint8_t *)plain + n, &last) == 1;
+           set_tag(w->ctx, tag) && EVP_DecryptFinal_ex(w->ctx, (uint8_t *)plain + n, &last) == 1;
 }
 
 static enum record_opened broken(uint8_t *alert, enum record_alert why)
