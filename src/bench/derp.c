@@ -295,6 +295,18 @@ static void stun_case(struct bench *b, bool is_crowd)
     }
 }
 
+static void hostile_cases(struct bench *b)
+{
+    struct derp_run r;
+
+    for (size_t t = 0; t < b->o.n_targets; t++) {
+        if (!begin_mode(b, DERP_BENCH_HOSTILE, t, &r))
+            continue;
+        derp_hostile_run(&r);
+        after(b, &r, true);
+    }
+}
+
 /* ---- Comparisons ---- */
 
 static void say_ratio(const char *what, double first, double other)
@@ -384,6 +396,7 @@ int bench_derp(const struct derp_bench_options *options)
     storm_cases(&b);
     stun_case(&b, true);
     stun_case(&b, false);
+    hostile_cases(&b);
     if (b.o.n_targets > 1 && !b.o.json)
         compare(&b);
     if (b.o.has_floor)

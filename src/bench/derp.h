@@ -24,6 +24,7 @@ enum derp_bench_mode {
     DERP_BENCH_SLOW,  /* the same beside receivers that never read */
     DERP_BENCH_STORM, /* many connections at once, while a pair goes on */
     DERP_BENCH_STUN,
+    DERP_BENCH_HOSTILE, /* what hostile clients try, beside a pair that behaves */
     DERP_BENCH_MODES
 };
 

@@ -175,3 +175,6 @@ struct derp_stun_figures {
  * many questions in a row. */
 MUST_USE bool derp_stun_run(struct derp_run *r, bool is_crowd, struct derp_stun_figures *out);
 bool derp_stun_can_crowd(const struct derp_bench_target *t);
+
+/* Says a line per case; what fails is complained of. Ends the run. */
+void derp_hostile_run(struct derp_run *r);

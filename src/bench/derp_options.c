@@ -34,7 +34,8 @@ static bool parse_modes(struct str text, unsigned *modes)
 {
     static const char *const names[DERP_BENCH_MODES] = {
         [DERP_BENCH_LOAD] = "load", [DERP_BENCH_PACED] = "paced", [DERP_BENCH_SLOW] = "slow",
-        [DERP_BENCH_IDLE] = "idle", [DERP_BENCH_STORM] = "storm", [DERP_BENCH_STUN] = "stun"};
+        [DERP_BENCH_IDLE] = "idle", [DERP_BENCH_STORM] = "storm", [DERP_BENCH_STUN] = "stun",
+        [DERP_BENCH_HOSTILE] = "hostile"};
     struct str piece;
 
     *modes = 0;
@@ -151,7 +152,7 @@ static bool parse_value(struct derp_bench_options *o, const char *option, struct
                complain(complaint, option, "wants sizes of 40 to 65536 bytes");
     if (str_eq(name, STR("--modes")))
         return parse_modes(value, &o->modes) ||
-               complain(complaint, option, "wants load, paced, slow, idle, storm or stun");
+               complain(complaint, option, "wants load, paced, slow, idle, storm, stun or hostile");
     if (str_eq(name, STR("--seconds")))
         return parse_ms(value, &o->run_ms) || complain(complaint, option, "wants 1 to 3600");
     if (str_eq(name, STR("--limit")))
