@@ -24,14 +24,16 @@ struct packet {
 };
 
 struct ring {
-    struct packet *at[DERP_QUEUE];
+    struct packet **at; /* the queue's places */
+    size_t cap;
     size_t first, n;
-    size_t bytes;
+    size_t bytes, max_bytes;
 };
 
 struct queue {
     struct ring rings[2]; /* by enum piece: PIECE_DATA, PIECE_DISCO */
     size_t turn;
+    struct packet *places[]; /* of both */
 };
 
 /* ---- Rings ---- */
@@ -40,7 +42,7 @@ static struct packet *ring_pop(struct ring *r)
 {
     struct packet *p = r->at[r->first];
 
-    r->first = (r->first + 1) % DERP_QUEUE;
+    r->first = (r->first + 1) % r->cap;
     r->n--;
     r->bytes -= p->len;
     return p;
@@ -57,14 +59,26 @@ static int64_t ring_push(struct ring *r, struct str head, struct str body)
     memcpy(p->frame, head.ptr, head.len);
     if (body.len > 0)
         memcpy(p->frame + head.len, body.ptr, body.len);
-    while (r->n == DERP_QUEUE || (r->n > 0 && r->bytes + len > QUEUE_BYTES_MAX)) {
+    while (r->n == r->cap || (r->n > 0 && r->bytes + len > r->max_bytes)) {
         mem_free(ring_pop(r));
         dropped++;
     }
-    r->at[(r->first + r->n) % DERP_QUEUE] = p;
+    r->at[(r->first + r->n) % r->cap] = p;
     r->n++;
     r->bytes += len;
     return dropped;
+}
+
+/* A link carries what many clients send, so more of it may wait. */
+static struct queue *queue_new(const struct session *c)
+{
+    size_t cap = c->is_mesh ? DERP_QUEUE_MESH : DERP_QUEUE;
+    size_t bytes = c->is_mesh ? MESH_QUEUE_BYTES_MAX : QUEUE_BYTES_MAX;
+    struct queue *q = mem_alloc(sizeof(*q) + 2 * cap * sizeof(q->places[0]));
+
+    for (size_t i = 0; i < ARRAY_LEN(q->rings); i++)
+        q->rings[i] = (struct ring){.at = q->places + i * cap, .cap = cap, .max_bytes = bytes};
+    return q;
 }
 
 /* The two rings by turns. */
@@ -165,7 +179,7 @@ void outbox_push(struct session *c, enum piece piece, struct str head, struct st
         return;
     }
     if (!o->queue)
-        o->queue = NEW(struct queue);
+        o->queue = queue_new(c);
     int64_t dropped = ring_push(&o->queue->rings[piece == PIECE_DISCO], head, body);
 
     if (dropped > 0)

@@ -28,7 +28,8 @@
 #include "ip/addr.h"
 #include "net/stream.h"
 
-#define DERP_QUEUE 32 /* packets waiting for one client, of each of the two kinds */
+#define DERP_QUEUE 32        /* packets waiting for one client, of each of the two kinds */
+#define DERP_QUEUE_MESH 1024 /* the same for a relay of the mesh */
 #define DERP_STALL_MS \
     10000 /* a client that takes nothing for so long is closed (within twice it) */
 #define DERP_LOGIN_MS                                                          \

@@ -30,7 +30,8 @@
 #define BACKLOG_MAX ((size_t)128 << 10)
 /* The same for what is not packets (PEER_GONE); beyond it they are dropped: they are hints. */
 #define CONTROL_BACKLOG_MAX ((size_t)192 << 10)
-#define QUEUE_BYTES_MAX ((size_t)512 << 10) /* of each of the two queues */
+#define QUEUE_BYTES_MAX ((size_t)512 << 10)    /* of each of the two queues */
+#define MESH_QUEUE_BYTES_MAX ((size_t)4 << 20) /* the same for a relay of the mesh */
 #define SESSION_WRITE_LIMIT ((size_t)1 << 20)
 /* Of a session's `in`: above a read and a frame; what is let through is far below. */
 #define IN_MAX ((size_t)2 << 20)

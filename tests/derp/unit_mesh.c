@@ -301,6 +301,43 @@ static void forwards_once(void **state)
     world_free(w);
 }
 
+/* What many clients send to those at another relay waits in one queue, which has room for it. */
+static void busy_links_have_room(void **state)
+{
+    struct world *w = world_new(2);
+    struct guest *from[4], *to;
+    char packet[1200] = {0};
+
+    (void)state;
+    link_both(w, 0, 1);
+    for (size_t i = 0; i < ARRAY_LEN(from); i++)
+        from[i] = guest_new(w, 0);
+    to = guest_new(w, 1);
+    for (size_t round = 0; round < 2; round++) {
+        size_t n = round ? 4000 : 1000, got = 0;
+
+        to->log = BUF((size_t)1 << 20);
+        stream_read_stop(w->links[0][1].far);
+        for (size_t i = 0; i < n; i++) {
+            derp_client_send(from[i % ARRAY_LEN(from)]->client, &to->public_key,
+                             str_bytes(packet, sizeof(packet)));
+            if (i % 32 == 31)
+                run(w);
+        }
+        run(w);
+        stream_read_start(w->links[0][1].far);
+        run(w);
+        for (size_t i = 0; i < to->log.len; i++)
+            got += to->log.ptr[i] == '>';
+        if (round == 0)
+            assert_int_equal(got, n);
+        else /* but no more than that: in the queue, and before it in the stream */
+            assert_in_range(got, 1024, 1024 + 600);
+        buf_fini(&to->log);
+    }
+    world_free(w);
+}
+
 static void knows_itself(void **state)
 {
     struct world *w = world_new(1);
@@ -489,6 +526,7 @@ int main(void)
         cmocka_unit_test(tells_of_who_left_elsewhere),
         cmocka_unit_test(survives_the_loss_of_a_link),
         cmocka_unit_test(forwards_once),
+        cmocka_unit_test(busy_links_have_room),
         cmocka_unit_test(knows_itself),
         cmocka_unit_test(gives_up_a_silent_relay),
         cmocka_unit_test(watchers_hear_of_everybody),
