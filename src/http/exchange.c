@@ -316,9 +316,24 @@ struct str exchange_out(const struct http_exchange *x)
     return x->out_at < x->out.len ? str_from_index(buf_str(&x->out), x->out_at) : x->lent;
 }
 
+static bool is_h2(const struct http_exchange *x)
+{
+    return x->conn->kind == CONN_HTTP2;
+}
+
+static size_t exchange_room(const struct http_exchange *x)
+{
+    const struct http_conn *c = x->conn;
+    size_t queued = c->stream ? stream_pending(c->stream) : HTTP_HIGH_WATER;
+
+    if (is_h2(x))
+        queued += http2_gathered(c);
+    return exchange_out_len(x) > 0 || queued >= HTTP_HIGH_WATER ? 0 : HTTP_HIGH_WATER - queued;
+}
+
 void exchange_has_room(struct http_exchange *x)
 {
-    if (!x->starved || http_stream_room(x) == 0)
+    if (!x->starved || exchange_room(x) == 0)
         return;
     x->starved = false;
     if (x->answer != ANSWER_OPEN || x->over)
@@ -387,11 +402,6 @@ static bool can_answer(const struct http_exchange *x, enum answer_state want)
 {
     return !x->over && !x->aborted && x->answer == want && x->conn->stream != NULL &&
            !x->conn->closing;
-}
-
-static bool is_h2(const struct http_exchange *x)
-{
-    return x->conn->kind == CONN_HTTP2;
 }
 
 static void answer_start(struct http_exchange *x, int status, const char *content_type,
@@ -525,15 +535,15 @@ void http_stream_write(struct http_exchange *x, struct str data)
         http_abort(x);
         return;
     }
-    if (http_stream_room(x) == 0)
-        x->starved = true;
+    (void)http_stream_room(x);
 }
 
-size_t http_stream_room(const struct http_exchange *x)
+size_t http_stream_room(struct http_exchange *x)
 {
-    size_t queued = x->conn->stream ? stream_pending(x->conn->stream) : HTTP_HIGH_WATER;
+    size_t room = exchange_room(x);
 
-    return exchange_out_len(x) > 0 || queued >= HTTP_HIGH_WATER ? 0 : HTTP_HIGH_WATER - queued;
+    x->starved = x->starved || room == 0;
+    return room;
 }
 
 size_t http_stream_pending(const struct http_exchange *x)

@@ -38,6 +38,7 @@ struct http2 {
     nghttp2_session *session;
     struct http2_memory memory; /* the session's */
     struct list receiving;      /* exchanges whose body is coming, oldest first */
+    struct buf gathered;        /* while it is pumped: what the stream is given in one go */
     bool in_session;            /* nghttp2 is on the stack */
     bool broken;
     bool saying_goodbye;
@@ -50,6 +51,26 @@ struct http2 {
 
 /* ---- Sending ---- */
 
+/* Below may be a cipher that makes a record of each write; a message is one record then, not two.
+ */
+static bool gather(struct http2 *h, struct str bytes)
+{
+    if (h->gathered.cap == 0)
+        h->gathered = BUF(4 * HTTP_HIGH_WATER);
+    buf_put(&h->gathered, bytes);
+    return !buf_is_full(&h->gathered);
+}
+
+static bool is_at_high_water(const struct http2 *h)
+{
+    return stream_pending(h->conn->stream) + h->gathered.len >= HTTP_HIGH_WATER;
+}
+
+size_t http2_gathered(const struct http_conn *c)
+{
+    return c->h2->gathered.len;
+}
+
 static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t len, int flags,
                        void *user)
 {
@@ -59,10 +80,9 @@ static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t len
     (void)flags;
     if (h->conn->closing)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (stream_pending(h->conn->stream) >= HTTP_HIGH_WATER)
+    if (is_at_high_water(h))
         return NGHTTP2_ERR_WOULDBLOCK;
-    stream_write(h->conn->stream, str_bytes(data, len));
-    return (ssize_t)len;
+    return gather(h, str_bytes(data, len)) ? (ssize_t)len : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 static ssize_t read_answer(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t length,
@@ -96,10 +116,10 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     (void)frame;
     if (h->conn->closing)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (stream_pending(h->conn->stream) >= HTTP_HIGH_WATER)
+    if (is_at_high_water(h))
         return NGHTTP2_ERR_WOULDBLOCK;
-    stream_write(h->conn->stream, str_bytes(header, 9));
-    stream_write(h->conn->stream, str_sub(exchange_out(x), 0, length));
+    if (!gather(h, str_bytes(header, 9)) || !gather(h, str_sub(exchange_out(x), 0, length)))
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
     exchange_out_drop(x, length);
     h->credit = MIN(h->credit + CHEAP_PER_DATA, (int64_t)CHEAP_FRAMES);
     return 0;
@@ -132,10 +152,16 @@ void http2_pump(struct http_conn *c)
         return;
     h->in_session = true;
     int got = nghttp2_session_send(h->session);
+    struct buf gathered = h->gathered;
 
     h->in_session = false;
-    if (c->closing)
+    h->gathered = (struct buf){0};
+    if (c->closing) {
+        buf_fini(&gathered);
         return;
+    }
+    stream_write(c->stream, buf_str(&gathered));
+    buf_fini(&gathered);
     if (got != 0) {
         fail(h);
         return;

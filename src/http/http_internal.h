@@ -237,6 +237,8 @@ void http2_free(struct http2 *h);
 void http2_on_data(struct http_conn *c, struct str data);
 /* Hands frames to the stream as far as it and the peer's windows allow. */
 void http2_pump(struct http_conn *c);
+/* Bytes of frames that the stream is given when the pump is done. */
+size_t http2_gathered(const struct http_conn *c);
 void http2_on_timeout(struct http_conn *c);
 int64_t http2_deadline(const struct http_conn *c);
 void http2_answer_start(struct http_exchange *x, const char *content_type, int64_t length);

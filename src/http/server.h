@@ -124,10 +124,10 @@ void http_stream_write(struct http_exchange *x, struct str data); /* copies */
 size_t http_stream_pending(const struct http_exchange *x);
 /*
  * Bytes that may be written now without making anything wait for the peer; 0 while something does.
- * Who writes no more than that holds little memory however slow the peer is: when it was or became
- * 0 at a write, on_writable follows.
+ * Who writes no more than that holds little memory however slow the peer is. After an answer of 0, or
+ * a write that left no room, on_writable follows.
  */
-size_t http_stream_room(const struct http_exchange *x);
+size_t http_stream_room(struct http_exchange *x);
 /* Called when there is room again. */
 void http_stream_on_writable(struct http_exchange *x, void (*fn)(void *user), void *user);
 void http_stream_end(struct http_exchange *x);

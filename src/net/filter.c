@@ -50,19 +50,27 @@ static bool is_cut(const struct layer *l)
     return CONTAINER_OF_CONST(l, struct filter, layer)->in.len > 0;
 }
 
+/* Into what the stream below has queued, if it lets us; a copy is saved. */
 static void filter_write(struct stream *s, struct str data)
 {
     struct filter *f = CONTAINER_OF(s, struct filter, layer.stream);
-    struct buf out = BUF((size_t)1 << 40);
+    struct buf own = BUF((size_t)1 << 40);
     struct err err = {0};
 
     if (!f->layer.below)
         return;
-    if (f->ops->encode(f->codec, data, &out, &err) < 0)
+    struct buf *below = stream_write_begin(f->layer.below), *out = below ? below : &own;
+    size_t before = out->len;
+
+    if (f->ops->encode(f->codec, data, out, &err) < 0) {
+        buf_cut(out, before);
         stream_fail(s, &err);
-    else
-        stream_write(f->layer.below, buf_str(&out));
-    buf_fini(&out);
+    } else if (below) {
+        stream_write_end(f->layer.below);
+    } else {
+        stream_write(f->layer.below, buf_str(&own));
+    }
+    buf_fini(&own);
 }
 
 static void filter_free(struct stream *s)
