@@ -359,13 +359,15 @@ static void compare(struct bench *b)
 
 /* ---- All ---- */
 
-static bool add_floor(struct derp_bench_options *o)
+static bool add_floor(struct derp_bench_options *o, size_t kind)
 {
+    static const char *const names[DERP_BENCH_FLOORS] = {"floor", "floor-uring", "floor-rest",
+                                                         "floor-ur-rest"};
     struct derp_bench_target *t = &o->targets[o->n_targets];
     struct err err = {0};
 
-    *t = (struct derp_bench_target){.name = STR("floor"), .is_floor = true};
-    if (!derp_floor_start(&t->addr, &t->pid, &err)) {
+    *t = (struct derp_bench_target){.name = str_from(names[kind]), .is_floor = true};
+    if (!derp_floor_start((enum derp_floor)kind, &t->addr, &t->pid, &err)) {
         (void)fprintf(stderr, "Error: %s\n", err.text);
         return false;
     }
@@ -377,8 +379,9 @@ int bench_derp(const struct derp_bench_options *options)
 {
     struct bench b = {.o = *options, .deadline_ms = clock_mono_ms() + options->limit_ms};
 
-    if (b.o.has_floor && !add_floor(&b.o))
-        return 1;
+    for (size_t i = 0; i < DERP_BENCH_FLOORS; i++)
+        if (b.o.floors[i] && !add_floor(&b.o, i))
+            return 1; /* the others end with us */
     b.tallies = mem_alloc_array(b.o.n_targets, sizeof(*b.tallies));
     idle_cases(&b);
     if (b.o.modes & BIT(DERP_BENCH_LOAD)) {
@@ -399,8 +402,9 @@ int bench_derp(const struct derp_bench_options *options)
     hostile_cases(&b);
     if (b.o.n_targets > 1 && !b.o.json)
         compare(&b);
-    if (b.o.has_floor)
-        derp_floor_stop(b.o.targets[b.o.n_targets - 1].pid);
+    for (size_t t = 0; t < b.o.n_targets; t++)
+        if (b.o.targets[t].is_floor)
+            derp_floor_stop(b.o.targets[t].pid);
     mem_free(b.tallies);
     if (b.unmeasured > 0)
         (void)fprintf(stderr, "%zu cases were not measured\n", b.unmeasured);

@@ -10,7 +10,9 @@
 #include "core/buf.h"
 #include "ip/addrport.h"
 
-#define DERP_BENCH_TARGETS_MAX 4
+#define DERP_BENCH_URLS_MAX 3
+#define DERP_BENCH_FLOORS 4
+#define DERP_BENCH_TARGETS_MAX (DERP_BENCH_URLS_MAX + DERP_BENCH_FLOORS)
 #define DERP_BENCH_LIST_MAX 8
 #define DERP_BENCH_PAIRS_MAX 4096
 #define DERP_BENCH_CROWD_MAX 100000
@@ -58,7 +60,7 @@ struct derp_bench_options {
     int64_t run_ms;  /* each case */
     int64_t warm_ms; /* before it */
     int64_t limit_ms;
-    bool has_floor;
+    bool floors[DERP_BENCH_FLOORS]; /* enum derp_floor */
     bool json;
 };
 

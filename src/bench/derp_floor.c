@@ -7,8 +7,12 @@
  *
  *   sender --read--> [chunk] --write--> receiver
  *
- * One process, one thread, epoll, level triggered. It ends with its parent.
+ * One process, one thread, epoll, level triggered; or io_uring, which is derp_floor_uring.c. It
+ * ends with its parent. One that rests sleeps a little after each round in which it sent, as the
+ * relay's loops do under load, so that a read brings more.
  */
+
+#include "bench/derp_floor_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,20 +23,22 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "bench/derp_internal.h"
 #include "core/map.h"
 #include "core/mem.h"
 
-#define HELLO 5
 #define CHUNK ((size_t)64 << 10)
 #define EVENTS 128
+#define REST_US 100u /* and for each connection sent on */
+#define REST_EACH_US 30u
+#define REST_MAX_US 1000u
 
 struct end {
     int fd;
     struct end *other; /* NULL until it is there */
-    char hello[HELLO];
+    char hello[FLOOR_HELLO];
     size_t n_hello;
     bool sends;
     uint32_t pair;
@@ -43,8 +49,14 @@ struct end {
 struct floor {
     int epoll, listener;
     struct map *waiting; /* pair number plus one to the end that came first */
+    size_t n_sent;       /* in this round */
     char chunk[CHUNK];
 };
+
+unsigned floor_rest_us(size_t n)
+{
+    return n == 0 ? 0 : (unsigned)MIN(REST_US + n * REST_EACH_US, (size_t)REST_MAX_US);
+}
 
 static void watch(struct floor *f, struct end *e, int op, uint32_t events)
 {
@@ -63,7 +75,7 @@ static void drop(struct floor *f, struct end *e)
     mem_free(TAKE(e->left));
     if (e->other && e->other->fd >= 0)
         (void)shutdown(e->other->fd, SHUT_RDWR); /* it will be told, and come here too */
-    else if (!e->other && e->n_hello == HELLO)
+    else if (!e->other && e->n_hello == FLOOR_HELLO)
         IGNORE(map_remove_u64(f->waiting, (uint64_t)e->pair + 1) == e);
 }
 
@@ -82,17 +94,17 @@ static void take(struct floor *f)
 
 static void read_hello(struct floor *f, struct end *e)
 {
-    ssize_t n = recv(e->fd, e->hello + e->n_hello, HELLO - e->n_hello, 0);
+    ssize_t n = recv(e->fd, e->hello + e->n_hello, FLOOR_HELLO - e->n_hello, 0);
 
     if (n <= 0) {
         drop(f, e);
         return;
     }
     e->n_hello += (size_t)n;
-    if (e->n_hello < HELLO)
+    if (e->n_hello < FLOOR_HELLO)
         return;
     e->sends = e->hello[0] == 'S';
-    e->pair = str_be32(str_bytes(e->hello, HELLO), 1);
+    e->pair = str_be32(str_bytes(e->hello, FLOOR_HELLO), 1);
     struct end *other = map_remove_u64(f->waiting, (uint64_t)e->pair + 1);
 
     if (!other) {
@@ -111,6 +123,7 @@ static void forward(struct floor *f, struct end *e)
     ssize_t n = recv(e->fd, f->chunk, CHUNK, 0);
     ssize_t wrote = n > 0 ? send(e->other->fd, f->chunk, (size_t)n, MSG_NOSIGNAL) : -1;
 
+    f->n_sent++;
     if (n <= 0 || (wrote < 0 && errno != EAGAIN)) {
         drop(f, e);
         return;
@@ -148,7 +161,7 @@ static void write_left(struct floor *f, struct end *e)
 
 static void on_event(struct floor *f, struct end *e, uint32_t events)
 {
-    if (e->n_hello < HELLO)
+    if (e->n_hello < FLOOR_HELLO)
         read_hello(f, e);
     else if (events & (EPOLLERR | EPOLLHUP))
         drop(f, e);
@@ -176,10 +189,15 @@ static void sweep(struct epoll_event *events, int n)
     }
 }
 
-NO_RETURN static void serve(struct floor *f)
+NO_RETURN void floor_serve_epoll(int listener, bool rests)
 {
-    struct epoll_event events[EVENTS];
+    struct floor *f = NEW(struct floor);
+    struct epoll_event events[EVENTS], event = {.events = EPOLLIN};
 
+    f->listener = listener;
+    f->epoll = epoll_create1(EPOLL_CLOEXEC);
+    f->waiting = map_new();
+    (void)epoll_ctl(f->epoll, EPOLL_CTL_ADD, listener, &event);
     for (;;) {
         int n = epoll_wait(f->epoll, events, EVENTS, -1);
 
@@ -192,6 +210,12 @@ NO_RETURN static void serve(struct floor *f)
                 on_event(f, e, events[i].events);
         }
         sweep(events, n);
+        if (rests && f->n_sent > 0) {
+            struct timespec rest = {.tv_nsec = 1000L * floor_rest_us(f->n_sent)};
+
+            (void)nanosleep(&rest, NULL);
+        }
+        f->n_sent = 0;
     }
 }
 
@@ -208,8 +232,12 @@ static int open_listener(struct ip_addrport *addr)
     return fd;
 }
 
-bool derp_floor_start(struct ip_addrport *addr, long *pid, struct err *err)
+bool derp_floor_start(enum derp_floor kind, struct ip_addrport *addr, long *pid, struct err *err)
 {
+    if (kind & DERP_FLOOR_URING && !floor_has_uring()) {
+        IGNORE(err_set(err, ERR_IO, "the kernel has no io_uring for us, or too old a one"));
+        return false;
+    }
     int fd = open_listener(addr);
     pid_t parent = getpid(), child = fd < 0 ? -1 : fork();
 
@@ -220,17 +248,12 @@ bool derp_floor_start(struct ip_addrport *addr, long *pid, struct err *err)
         return false;
     }
     if (child == 0) {
-        struct floor *f = NEW(struct floor);
-        struct epoll_event event = {.events = EPOLLIN};
-
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);
-        f->listener = fd;
-        f->epoll = epoll_create1(EPOLL_CLOEXEC);
-        f->waiting = map_new();
-        (void)epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &event);
-        serve(f);
+        if (kind & DERP_FLOOR_URING)
+            floor_serve_uring(fd, kind & DERP_FLOOR_RESTS);
+        floor_serve_epoll(fd, kind & DERP_FLOOR_RESTS);
     }
     (void)close(fd);
     *pid = child;

@@ -127,9 +127,11 @@ void derp_peer_stop_reading(struct derp_peer *p);
 
 /*
  * A process of ours that joins two TCP connections at a time and copies from the one to the other,
- * one thread, epoll. False: err. End it with derp_floor_stop, which takes its pid.
+ * one thread. False: err. End it with derp_floor_stop, which takes its pid.
  */
-MUST_USE bool derp_floor_start(struct ip_addrport *addr, long *pid, struct err *err);
+enum derp_floor { DERP_FLOOR_EPOLL = 0, DERP_FLOOR_URING = 1, DERP_FLOOR_RESTS = 2 }; /* or-ed */
+MUST_USE bool derp_floor_start(enum derp_floor kind, struct ip_addrport *addr, long *pid,
+                               struct err *err);
 void derp_floor_stop(long pid);
 
 /* ---- Cases ---- */

@@ -33,8 +33,8 @@ static bool parse_list(struct str text, size_t min, size_t max, size_t *out, siz
 static bool parse_modes(struct str text, unsigned *modes)
 {
     static const char *const names[DERP_BENCH_MODES] = {
-        [DERP_BENCH_LOAD] = "load", [DERP_BENCH_PACED] = "paced", [DERP_BENCH_SLOW] = "slow",
-        [DERP_BENCH_IDLE] = "idle", [DERP_BENCH_STORM] = "storm", [DERP_BENCH_STUN] = "stun",
+        [DERP_BENCH_LOAD] = "load",      [DERP_BENCH_PACED] = "paced", [DERP_BENCH_SLOW] = "slow",
+        [DERP_BENCH_IDLE] = "idle",      [DERP_BENCH_STORM] = "storm", [DERP_BENCH_STUN] = "stun",
         [DERP_BENCH_HOSTILE] = "hostile"};
     struct str piece;
 
@@ -49,6 +49,34 @@ static bool parse_modes(struct str text, unsigned *modes)
         *modes |= BIT(i);
     }
     return *modes != 0;
+}
+
+/* Which floors: how they wait, and whether they rest; enum derp_floor. */
+static bool parse_floors(struct str text, bool floors[DERP_BENCH_FLOORS])
+{
+    static const char *const names[DERP_BENCH_FLOORS] = {"epoll", "uring", "epoll-rest",
+                                                         "uring-rest"};
+    struct str piece;
+    size_t n = 0;
+
+    for (; str_next(&text, ',', &piece); n++) {
+        size_t i = 0;
+
+        while (i < DERP_BENCH_FLOORS && !str_eq(piece, str_from(names[i])))
+            i++;
+        if (i == DERP_BENCH_FLOORS)
+            return false;
+        floors[i] = true;
+    }
+    return n > 0;
+}
+
+static bool has_floor(const struct derp_bench_options *o)
+{
+    for (size_t i = 0; i < DERP_BENCH_FLOORS; i++)
+        if (o->floors[i])
+            return true;
+    return false;
 }
 
 /* "https://127.0.0.1:8443/derp": a literal address, and of a path nothing but /derp. */
@@ -81,7 +109,7 @@ static bool parse_target(struct derp_bench_options *o, struct str name, struct s
 
     *is_one = true;
     if (str_eq(name, STR("--url"))) {
-        if (o->n_targets == DERP_BENCH_TARGETS_MAX - 1)
+        if (o->n_targets == DERP_BENCH_URLS_MAX)
             return complain(complaint, "--url", "is given too often");
         t = &o->targets[o->n_targets];
         *t = (struct derp_bench_target){.name = value};
@@ -153,6 +181,9 @@ static bool parse_value(struct derp_bench_options *o, const char *option, struct
     if (str_eq(name, STR("--modes")))
         return parse_modes(value, &o->modes) ||
                complain(complaint, option, "wants load, paced, slow, idle, storm, stun or hostile");
+    if (str_eq(name, STR("--floors")))
+        return parse_floors(value, o->floors) ||
+               complain(complaint, option, "wants epoll, uring, epoll-rest or uring-rest");
     if (str_eq(name, STR("--seconds")))
         return parse_ms(value, &o->run_ms) || complain(complaint, option, "wants 1 to 3600");
     if (str_eq(name, STR("--limit")))
@@ -165,7 +196,7 @@ static bool parse_flag(struct derp_bench_options *o, struct str name)
     const struct {
         const char *name;
         bool *out;
-    } flags[] = {{"--json", &o->json}, {"--floor", &o->has_floor}, {"--gather", &o->gather}};
+    } flags[] = {{"--json", &o->json}, {"--floor", &o->floors[0]}, {"--gather", &o->gather}};
 
     for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
         if (!str_eq(name, str_from(flags[i].name)))
@@ -205,7 +236,7 @@ bool derp_bench_parse(int argc, char *const *argv, struct derp_bench_options *o,
             (!is_targets && !parse_value(o, argv[i - 1], str_from(argv[i]), complaint)))
             return false;
     }
-    if (o->n_targets == 0 && !o->has_floor)
+    if (o->n_targets == 0 && !has_floor(o))
         return complain(complaint, "--url or --floor", "must be given");
     if (o->burst > o->window)
         return complain(complaint, "--burst", "is at most --window");

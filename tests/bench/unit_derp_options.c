@@ -46,7 +46,7 @@ static void understands(void **state)
     assert_int_equal(o.pairs[1], 3);
     assert_int_equal(o.n_sizes, 1);
     assert_int_equal(o.sizes[0], 40);
-    assert_true(o.has_floor && o.json);
+    assert_true(o.floors[0] && !o.floors[1] && o.json);
     assert_int_equal(o.modes, BIT(DERP_BENCH_LOAD));
     buf_fini(&complaint);
 }
@@ -74,6 +74,8 @@ static const char *const refused[] = {
     "--url https://127.0.0.1:443/other",
     "--url http://1.2.3.4:1 --url http://1.2.3.4:2 --url http://1.2.3.4:3 --url http://1.2.3.4:4",
     "--server-pid 3 --url http://127.0.0.1:80",
+    "--floors epoll,kqueue",
+    "--floors ",
     "--floor --pid 3",
     "--floor --pairs 0",
     "--floor --pairs 1,,2",
