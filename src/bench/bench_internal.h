@@ -58,6 +58,7 @@ struct sim {
     bool is_registered;
     bool must_register; /* with this connection: it is new, or started anew */
     bool is_online;
+    bool is_quiet; /* registers and reports once, and is gone */
     struct sim_conn *conn;
     struct sim_stream *stream;
     struct sim_stream *before;
@@ -87,6 +88,8 @@ struct run {
     struct sim **sim_at; /* by slot */
     size_t n_at;
     struct list streams;
+    struct sim *quiet; /* o->quiet of them */
+    size_t quiet_begun, quiet_done;
     size_t begun;     /* sims that have connected at least once */
     size_t under_way; /* connections without a map yet */
     size_t with_map;
@@ -128,7 +131,7 @@ void run_for(struct run *r, int64_t ms);
 
 /* ---- sim ---- */
 
-void sim_init(struct run *r, size_t index);
+void sim_init(struct run *r, struct sim *s, size_t index);
 void sim_fini(struct sim *s);
 /* Connects and asks for a map; a new one, or one `started_anew`, registers first. */
 void sim_begin(struct sim *s, bool started_anew);

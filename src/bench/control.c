@@ -138,6 +138,9 @@ static void end_all(struct run *r)
     sim_streams_free(r);
     for (size_t i = 0; i < r->begun; i++)
         sim_fini(&r->sims[i]);
+    for (size_t i = 0; i < r->quiet_begun; i++)
+        sim_fini(&r->quiet[i]);
+    mem_free(r->quiet);
     netmap_pool_free(r->pool);
     sight_free(r->sight);
     crowd_free(r->crowd);
@@ -177,7 +180,8 @@ int bench_control(const struct bench_options *o)
     }
     list_init(&r.streams);
     r.sims = mem_alloc_array(r.n_max, sizeof(*r.sims));
-    r.pool = netmap_pool_new(r.n_max + o->beside);
+    r.quiet = mem_alloc_array(o->quiet, sizeof(*r.quiet));
+    r.pool = netmap_pool_new(r.n_max + o->beside + o->quiet);
     phases(&r, values);
     figures_report(o, values);
     (void)fflush(stdout);

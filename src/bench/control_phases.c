@@ -8,6 +8,7 @@
 #include "bench/control_internal.h"
 #include "bench/crowd.h"
 #include "bench/own_server.h"
+#include "bench/send_floor.h"
 #include "bench/sight.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -22,14 +23,25 @@
 #define VERIFY_AT_ONCE 256
 #define RESTART_NOTICE_MS 5000
 #define POLICY_PORT 17001
+#define H2_HEADER 9
 #define WATCHDOG_MS 120000 /* a client ends a stream that is silent for so long */
 
 /* ---- Joining ---- */
 
+/* Those without streams come first: nobody is told of them yet. */
 static void begin_some(struct run *r)
 {
+    while (r->quiet_begun < r->o->quiet && r->under_way < JOINING_MAX) {
+        struct sim *s = &r->quiet[r->quiet_begun];
+
+        sim_init(r, s, r->n_max + r->quiet_begun++);
+        s->is_quiet = true;
+        sim_begin(s, true);
+    }
+    if (r->quiet_done < r->o->quiet)
+        return;
     while (r->begun < r->n && r->under_way < JOINING_MAX) {
-        sim_init(r, r->begun);
+        sim_init(r, &r->sims[r->begun], r->begun);
         sim_begin(&r->sims[r->begun++], true);
     }
 }
@@ -107,9 +119,25 @@ static void watch_end(struct run *r, const char *complaint)
     netmap_pool_watch(r->pool, 0, NULL);
 }
 
+/* What a viewer costs at least: as many bytes, sealed and sent. */
+static void compare_with_floor(struct run *r, size_t bytes, double *f)
+{
+    struct send_floor floor = {0};
+    struct err err = {0};
+
+    if (send_floor_measure(r->n, bytes, &floor, &err) < 0) {
+        (void)fprintf(stderr, "no floor: %s\n", err.text);
+        return;
+    }
+    f[F_CHANGE_BYTES] = (double)bytes;
+    f[F_FLOOR_CIPHER] = floor.cipher_us;
+    f[F_FLOOR_SEND] = floor.send_us;
+    f[F_FLOOR_TIMES] = f[F_CPU_VIEWER] / (floor.cipher_us + floor.send_us);
+}
+
 void phase_change(struct run *r, double *f)
 {
-    size_t seen = 0;
+    size_t seen = 0, messages = r->messages, bytes = r->wire_bytes;
     struct bench_usage before = bench_usage_of(r->server_pid);
 
     for (size_t i = 0; i < r->o->changes && r->n > 1 && r->failures == 0; i++) {
@@ -126,6 +154,8 @@ void phase_change(struct run *r, double *f)
         f[F_CPU_CHANGE] = cpu_since(r, &before) * 1000 / (double)r->o->changes;
     f[F_CPU_VIEWER] = f[F_CPU_CHANGE] * 1000 * (double)r->o->changes / (double)MAX(seen, (size_t)1);
     figures_put_samples(&f[F_CHANGE_P50], &r->changes);
+    if (r->messages > messages && r->failures == 0)
+        compare_with_floor(r, (r->wire_bytes - bytes) / (r->messages - messages) + H2_HEADER, f);
     if (r->failures == 0)
         run_settle(r, "after endpoint changes");
 }
@@ -146,7 +176,7 @@ void phase_arrive(struct run *r, double *f)
         struct sim *s = &r->sims[r->n];
 
         run_for(r, CHANGE_EVERY_MS);
-        sim_init(r, r->n++);
+        sim_init(r, s, r->n++);
         r->begun++;
         watch_begin(r, WATCH_PRESENCE, r->sight ? 0 : r->n - 1, 0, &s->key);
         sim_begin(s, true);

@@ -218,6 +218,10 @@ static void on_lite(void *user, int status, struct str body, const struct err *e
 
     if (status != 200 && is_here)
         run_complain(s->run, "a lite update was refused:", err ? str_from(err->text) : body);
+    if (status == 200 && is_here && s->is_quiet) {
+        s->run->quiet_done++;
+        sim_leave(s);
+    }
 }
 
 static void send_lite(struct sim *s)
@@ -267,7 +271,8 @@ static void on_registered(void *user, const struct control_registration *reg)
         return;
     }
     s->is_registered = true;
-    open_stream(s);
+    if (!s->is_quiet)
+        open_stream(s);
     send_lite(s);
 }
 
@@ -365,9 +370,8 @@ void sim_streams_free(struct run *r)
     }
 }
 
-void sim_init(struct run *r, size_t index)
+void sim_init(struct run *r, struct sim *s, size_t index)
 {
-    struct sim *s = &r->sims[index];
     struct node_private node;
 
     s->run = r;
