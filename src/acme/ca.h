@@ -45,8 +45,8 @@ struct acme_reply {
 void acme_reply_fini(struct acme_reply *r);
 
 /*
- * Both fill `r`, which is emptied before. Negative: no answer, or one that is not 2xx; then
- * r->problem and r->retry_after_ms say more.
+ * Both fill `r`, which is emptied before (so `url` is not of its body). Negative: no answer, or one
+ * that is not 2xx; then r->problem and r->retry_after_ms say more.
  */
 MUST_USE int acme_ca_get(struct acme_ca *ca, struct str url, struct acme_reply *r, struct err *err);
 MUST_USE int acme_ca_post(struct acme_ca *ca, struct str url, struct str payload,

@@ -206,8 +206,9 @@ static int authorize(struct acme_run *r, struct err *err)
     if (acme_ca_post(r->options.ca, r->order.authorizations[r->authorization], STR_NONE, &r->reply,
                      err) < 0)
         return err_wrap(err, "asking for challenges");
-    if (!acme_read_authorization(arena, buf_str(&r->reply.body), acme_ca_is_plain(r->options.ca),
-                                 &z))
+    /* The text goes with the next request's answer. */
+    if (!acme_read_authorization(arena, arena_copy(arena, buf_str(&r->reply.body)),
+                                 acme_ca_is_plain(r->options.ca), &z))
         return bad_answer(err, "authorization");
     if (z.status == ACME_VALID) { /* of an earlier order */
         r->authorization++;

@@ -39,6 +39,7 @@ struct fake_ca {
 
     /* What the test wants; set before it asks. */
     int bad_nonces;         /* so many requests are told that their nonce is bad */
+    int bad_every;          /* so is every one of so many, 0: none */
     int pending_polls;      /* of an authorization */
     int processing_polls;   /* of an order after finalizing */
     bool fails[2];          /* tls-alpn-01, http-01: the check fails */
@@ -184,6 +185,8 @@ static bool fake_read(struct fake_ca *ca, struct http_exchange *x, const struct 
         ca->bad_nonces--;
         known = false;
     }
+    if (ca->bad_every > 0 && ca->n_requests % ca->bad_every == 0)
+        known = false;
     if (!known) {
         fake_problem(ca, x, 400, "badNonce", "no such nonce");
         return false;

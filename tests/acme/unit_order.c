@@ -128,6 +128,11 @@ static void bears_with_bad_nonces(void **state)
     (void)state;
     rig->fake->bad_nonces = 3;
     ASSERT_DONE(rig, "relay.test");
+    /* At every place. */
+    for (int every = 2; every < 9; every++) {
+        rig->fake->bad_every = every;
+        ASSERT_DONE(rig, "relay.test");
+    }
     rig->fake->bad_nonces = 1000;
     int before = rig->fake->n_requests;
 
