@@ -402,6 +402,9 @@ static void a_key_leads_to_its_own_tailnet(void **state)
     assert_int_equal(f.result.outcome, REGISTER_DONE);
     assert_true(f.result.node->tailnet == team);
     assert_true(view_info(f.result.view)->id == team);
+    /* Whoever asks about a key, as relays do, need not know whose tailnet it is. */
+    const struct node_key its_key = key_of(1);
+    assert_ptr_equal(domain_node_by_key(f.d, &its_key), f.result.node);
     assert_str(f.result.node->fqdn, STR("host.team.example.net."));
     assert_int_equal(view_node_count(fixture_view(&f)), 0);
     fixture_refused(&f, (struct command){.type = COMMAND_NODE_DELETE, .id = f.result.id},
