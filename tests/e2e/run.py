@@ -31,6 +31,13 @@ def reason_to_skip(args):
     return None
 
 
+def find_pebble():
+    """Where scripts/clients puts it."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    found = sorted(pathlib.Path(os.environ.get("HATSIZE_CACHE") or f"{cache}/hatsize").glob("pebble/*/pebble"))
+    return str(found[-1]) if found else ""
+
+
 def load(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -38,9 +45,8 @@ def load(path):
     return module
 
 
-def run_one(args, path):
-    module = load(path)
-    world = World(args.hatsize, args.clients, keep=args.keep)
+def run_one(args, module):
+    world = World(args.hatsize, args.clients, keep=args.keep, pebble=args.pebble)
     try:
         module.run(world)
         world.the_server.stop()
@@ -58,6 +64,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hatsize", required=True)
     parser.add_argument("--clients", nargs="*", default=[])
+    parser.add_argument("--pebble", default=find_pebble(), help="an ACME server (scripts/clients pebble)")
     parser.add_argument("--keep", action="store_true", help="leave the scenario's folder")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
@@ -67,12 +74,14 @@ def main():
     passed = failed = skipped = 0
     for path in paths:
         name = path.stem.split("_", 1)[1].replace("_", " ")
-        if skip:
-            print(f"SKIP e2e: {name}: {skip}")
+        module = load(path)
+        why = skip or (getattr(module, "NEEDS_PEBBLE", False) and not args.pebble and "no pebble was given")
+        if why:
+            print(f"SKIP e2e: {name}: {why}")
             skipped += 1
             continue
         start = time.monotonic()
-        trouble = run_one(args, path)
+        trouble = run_one(args, module)
         took = time.monotonic() - start
         if trouble:
             failed += 1

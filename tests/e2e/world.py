@@ -162,6 +162,11 @@ class Host:
         if proc in self.procs:
             self.procs.remove(proc)
 
+    def knows(self, **names):
+        """What is started here from now on knows these names: name=address, "_" for "."."""
+        lines = [f"{address} {name.replace('_', '.')}\n" for name, address in names.items()]
+        pathlib.Path(f"/etc/netns/{self.ns}/hosts").write_text("127.0.0.1 localhost\n" + "".join(lines))
+
     def block_direct(self):
         """Nothing but to the server and the relays: what is left is what these carry."""
         hosts = [self.world.the_server.host.ip, *(relay.host.ip for relay in self.world.relays)]
@@ -291,6 +296,7 @@ class Relay:
         self.dir.mkdir()
         self.log = self.dir / "log"
         self.proc, self.flags = None, ()
+        self.tls_name = "127.0.0.1"  # what a client on its own machine asks for
         world.relays.append(self)
         # Once without anybody, for the certificate and its hash.
         self.start()
@@ -323,7 +329,8 @@ class Relay:
 
     def metric(self, name):
         """A number of /metrics, which only its own machine may see."""
-        text = self.host.run("curl", "-sk", f"https://127.0.0.1/metrics").stdout
+        own = self.tls_name
+        text = self.host.run("curl", "-sk", "--resolve", f"{own}:443:127.0.0.1", f"https://{own}/metrics").stdout
         found = re.search(rf"^{re.escape(name)} (-?\d+)$", text, re.M)
         return int(found.group(1)) if found else 0
 
@@ -378,7 +385,7 @@ class Client:
             "sh", "-c", 'mount --bind "$1" /etc && shift && exec "$@"', "sh", self.own_etc(),
             self.bin / "tailscaled", "--tun=tailscale0", f"--statedir={self.dir}", f"--socket={self.socket}",
             "--port=41641", "--no-logs-no-support", log=self.log,
-            env={"TS_NO_LOGS_NO_SUPPORT": "true", "TS_DEBUG_FIREWALL_MODE": "nftables"})
+            env={"TS_NO_LOGS_NO_SUPPORT": "true", "TS_DEBUG_FIREWALL_MODE": "nftables", **self.world.client_env})
         wait_for(f"{self.name}: tailscaled listens", self.socket.exists)
 
     def stop(self, sig=signal.SIGTERM):
@@ -540,8 +547,10 @@ class Ssh:
 class World:
     _count = 0
 
-    def __init__(self, hatsize, clients, keep=False):
+    def __init__(self, hatsize, clients, keep=False, pebble=""):
         World._count += 1
+        self.pebble = pebble
+        self.client_env = {}  # for clients that are started from now on
         self.tag = f"{os.getpid() % 10000}{World._count % 10}"
         self.hatsize = pathlib.Path(hatsize)
         self.clients_dirs = [pathlib.Path(c) for c in clients]
