@@ -13,7 +13,7 @@
 /* The node as its peers see it, where no policy has a say: a JSON object. Made once per node, kept
  * in its slot; borrowed from the node. */
 struct str netmap_card(const struct node *n);
-/* What of a card is the policy's, for one viewer. */
+/* What of a card is the policy's, for viewers of one class who see the node. */
 struct netmap_variant {
     bool hides_v4;
     bool all_routes;          /* everything it serves, as in the plain card */
@@ -21,12 +21,17 @@ struct netmap_variant {
     size_t n_routes;
     struct str caps; /* CapMap, a JSON object; empty: none. Borrowed from the policy */
 };
-void netmap_variant_of(const struct policy *p, node_id viewer, const struct node *n,
+void netmap_variant_of(const struct policy *p, uint32_t viewer, const struct node *n,
                        struct netmap_variant *out);
 void netmap_variant_fini(struct netmap_variant *v);
+/* Whether they differ in nothing but the CapMap, which a patch can say. */
 bool netmap_variant_eq(const struct netmap_variant *a, const struct netmap_variant *b);
-/* The card under a policy, for a viewer who sees the node. */
-void netmap_put_card(struct buf *out, const struct policy *p, node_id viewer, const struct node *n);
+/* Whether the routes in its card may differ by the viewer's class. */
+bool netmap_routes_vary(const struct policy *p, const struct node *n);
+void netmap_put_card(struct buf *out, const struct node *n, const struct netmap_variant *v);
+/* Both in one. */
+void netmap_put_card_for(struct buf *out, const struct policy *p, uint32_t viewer,
+                         const struct node *n);
 /* The node as it sees itself: with its own capabilities, all its approved routes and full Hostinfo.
  */
 void netmap_put_self(struct buf *out, const struct tailnet_info *info, const struct policy *p,
@@ -36,8 +41,9 @@ bool netmap_own_routes_eq(const struct node *a, const struct node *b);
 /* The part of that which is the tailnet's: the CapMap, a JSON object, as far as no policy adds to
  * it. */
 void netmap_put_caps(struct buf *out, const struct tailnet_info *info);
-/* A PeerChange with the parts in `mask` (all in NODE_PATCHABLE) as the node has them now. */
-void netmap_put_patch(struct buf *out, const struct node *n, unsigned mask);
+/* A PeerChange with the parts in `mask` (all in NODE_PATCHABLE) as the node has them now, and with
+ * `caps` for its CapMap unless that is empty ("{}" takes all away). */
+void netmap_put_patch(struct buf *out, const struct node *n, unsigned mask, struct str caps);
 /* The tailnet's relays, and those of the policy in their place. */
 void netmap_put_derp_map(struct buf *out, const struct tailnet_info *info,
                          const struct policy *policy);

@@ -2,24 +2,23 @@
  * A feed: the newest view of a tailnet and a window of what led to it.
  *
  *   publish --records--> ring [floor ........ newest]
- *                                ^ a stream's revision, from where netmap_feed_span collapses
+ *                                ^ a moment's revision, from where netmap_feed_span collapses
  *
- * A stream keeps the view it was last told of, so a delta is the difference of two views, and the
- * journal only says where to look. Views share what did not change between them; the window bounds
- * how many versions of nodes the slowest stream keeps alive, and one that falls off gives its view
- * up.
+ * Streams that were told of the same view under the same policy share a moment, which keeps both;
+ * so a delta is the difference of two views, and the journal only says where to look. Views share
+ * what did not change between them; the window bounds how many versions of nodes the slowest stream
+ * keeps alive, and a moment that falls off gives its view up.
  *
  * Invariants
  *   1. The records in the ring are every change in (floor, view_revision(view)].
- *   2. `streams` holds exactly the streams with a view, by rising revision, none below the floor.
- *   3. `shared` holds deltas that lead to the present view.
+ *   2. `moments` are by rising revision; each has streams; none below the floor has a view.
+ *   3. A way leads to the present view and policy: a change of either frees all of them.
  *
- * Cost: a publication is its number of changes; a span is the number of records in it, sorted.
+ * Cost: a publication is its number of changes; a stream that moves on changes two counts.
  */
 
-#include "netmap/netmap_internal.h"
-
 #include "core/mem.h"
+#include "netmap/netmap_internal.h"
 #include "wire/response.h"
 
 struct netmap_feed *netmap_feed_new(const struct tailnet_view *view)
@@ -29,45 +28,33 @@ struct netmap_feed *netmap_feed_new(const struct tailnet_view *view)
     f->view = view_ref(view);
     f->policy = policy_allow_all();
     f->floor = view_revision(view);
-    list_init(&f->streams);
+    list_init(&f->moments);
     f->json = BUF(NETMAP_MESSAGE_MAX);
+    netmap_book_init(&f->book, f);
+    netmap_feed_set_limits(f, &(struct netmap_limits){0});
     return f;
 }
 
-static void shared_clear(struct netmap_feed *f)
+void netmap_feed_set_limits(struct netmap_feed *f, const struct netmap_limits *limits)
 {
-    for (size_t i = 0; i < f->n_shared; i++) {
-        struct netmap_shared *s = &f->shared[i];
-
-        policy_unref(s->policy_from);
-        blob_unref(s->json);
-        blob_unref(s->frames[0]);
-        blob_unref(s->frames[1]);
-        *s = (struct netmap_shared){0};
-    }
-    f->n_shared = 0;
-}
-
-static void spans_clear(struct netmap_feed *f)
-{
-    for (size_t i = 0; i < f->n_spans; i++)
-        netmap_span_fini(&f->spans[i].span);
-    f->n_spans = 0;
+    f->limits = (struct netmap_limits){
+        .block_cards = limits->block_cards ? limits->block_cards : NETMAP_BLOCK_CARDS,
+        .delta_cards = limits->delta_cards ? limits->delta_cards : NETMAP_DELTA_CARDS,
+    };
 }
 
 void netmap_feed_free(struct netmap_feed *f)
 {
     if (!f)
         return;
-    ASSERT(list_is_empty(&f->streams));
-    shared_clear(f);
-    spans_clear(f);
+    ASSERT(list_is_empty(&f->moments));
+    netmap_book_fini(&f->book);
     view_unref(f->view);
     policy_unref(f->policy);
     mem_free(f->ring);
     buf_fini(&f->json);
-    blob_unref(f->keep_alive[0]);
-    blob_unref(f->keep_alive[1]);
+    for (int form = 0; form < NETMAP_FORMS; form++)
+        blob_unref(f->keep_alive[form]);
     mem_free(f);
 }
 
@@ -81,14 +68,69 @@ const struct policy *netmap_feed_policy(const struct netmap_feed *f)
     return f->policy;
 }
 
+/* ---- Moments ---- */
+
+static void moment_forget_way(struct netmap_moment *m)
+{
+    netmap_way_free(m->way);
+    m->way = NULL;
+}
+
+static void moment_fall(struct netmap_moment *m)
+{
+    moment_forget_way(m);
+    view_unref(m->view);
+    policy_unref(m->policy);
+    m->view = NULL;
+    m->policy = NULL;
+}
+
+/* The present is about to be another: nobody is at it any more, no way leads there. */
+static void leave_present(struct netmap_feed *f)
+{
+    LIST_FOR_EACH(m, &f->moments, struct netmap_moment, moments) {
+        moment_forget_way(m);
+    }
+    f->newest = NULL;
+}
+
+struct netmap_moment *netmap_feed_arrive(struct netmap_feed *f)
+{
+    if (!f->newest) {
+        struct netmap_moment *m = NEW(struct netmap_moment);
+
+        m->revision = view_revision(f->view);
+        m->view = view_ref(f->view);
+        m->policy = policy_ref(f->policy);
+        list_push_back(&f->moments, &m->moments);
+        f->newest = m;
+    }
+    f->newest->streams++;
+    return f->newest;
+}
+
+void netmap_feed_leave(struct netmap_feed *f, struct netmap_moment *m)
+{
+    if (--m->streams > 0)
+        return;
+    if (f->newest == m)
+        f->newest = NULL;
+    list_remove(&m->moments);
+    moment_fall(m);
+    mem_free(m);
+}
+
 void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy)
 {
-    if (policy != f->policy)
-        shared_clear(f);
+    if (policy == f->policy)
+        return;
+    leave_present(f);
     policy_ref(policy);
     policy_unref(f->policy);
     f->policy = policy;
 }
+
+/* ---- Journal ---- */
 
 static struct netmap_record *ring_at(const struct netmap_feed *f, size_t i)
 {
@@ -153,7 +195,6 @@ void netmap_feed_publish(struct netmap_feed *f, const struct tailnet_view *view,
 {
     tailnet_id id = view_info(view)->id;
     uint64_t last = view_revision(f->view), revision = view_revision(view);
-    struct list_node *first;
 
     if (revision <= last)
         return;
@@ -171,17 +212,17 @@ void netmap_feed_publish(struct netmap_feed *f, const struct tailnet_view *view,
     if (last != revision)
         ring_reset(f, revision);
 
-    shared_clear(f);
-    spans_clear(f);
+    leave_present(f);
     view_ref(view);
     view_unref(f->view);
     f->view = view;
-    while ((first = list_first(&f->streams))) {
-        struct netmap_stream *s = CONTAINER_OF(first, struct netmap_stream, streams);
-
-        if (view_revision(s->view) >= f->floor)
+    LIST_FOR_EACH(m, &f->moments, struct netmap_moment, moments) {
+        if (m->revision >= f->floor)
             break;
-        netmap_stream_fall(s);
+        if (m->view) {
+            netmap_count(f, NETMAP_FALLEN, m->streams);
+            moment_fall(m);
+        }
     }
 }
 
@@ -262,87 +303,4 @@ void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct net
             out->users[out->n_users++] = r->id;
     }
     span_collapse(out);
-}
-
-const struct netmap_span *netmap_feed_span_from(struct netmap_feed *f, uint64_t revision)
-{
-    struct netmap_kept_span *k;
-
-    for (size_t i = 0; i < f->n_spans; i++)
-        if (f->spans[i].from == revision)
-            return &f->spans[i].span;
-    if (f->n_spans == NETMAP_SPANS_MAX)
-        spans_clear(f);
-    k = &f->spans[f->n_spans++];
-    k->from = revision;
-    netmap_feed_span(f, revision, &k->span);
-    return &k->span;
-}
-
-static bool shared_fits(const struct netmap_shared *x, const struct netmap_shared *key)
-{
-    return x->from == key->from && x->policy_from == key->policy_from && x->cls == key->cls &&
-           x->user == key->user;
-}
-
-/*
- * A viewer that was not touched itself and whose rules stay hears what everyone of its class hears.
- */
-static bool is_like_its_class(const struct netmap_feed *f, const struct netmap_stream *s,
-                              const struct netmap_shared *key)
-{
-    enum policy_form form = netmap_form(s->capver);
-
-    if (view_info(s->view) != view_info(f->view) || !policy_same_lineage(s->policy, f->policy) ||
-        policy_class_of(f->policy, s->viewer) != key->cls)
-        return false;
-    return s->policy == f->policy ||
-           (policy_mark_eq(policy_filter_mark(s->policy, s->viewer, form),
-                           policy_filter_mark(f->policy, s->viewer, form)) &&
-            policy_mark_eq(policy_ssh_mark(s->policy, s->viewer),
-                           policy_ssh_mark(f->policy, s->viewer)));
-}
-
-static struct netmap_shared *shared_make(struct netmap_feed *f, const struct netmap_stream *s,
-                                         const struct netmap_shared *key,
-                                         const struct netmap_span *span)
-{
-    struct netmap_shared *x;
-
-    if (f->n_shared == NETMAP_SHARED_MAX)
-        shared_clear(f);
-    x = &f->shared[f->n_shared++];
-    *x = *key;
-    policy_ref(x->policy_from);
-    netmap_count(f, NETMAP_MADE, 1);
-    buf_clear(&f->json);
-    if (netmap_put_delta(&f->json, &(struct netmap_step){.old = s->view,
-                                                         .now = f->view,
-                                                         .policy_old = s->policy,
-                                                         .policy_now = f->policy,
-                                                         .viewer = s->viewer,
-                                                         .shared = true,
-                                                         .capver = s->capver,
-                                                         .span = span}))
-        x->json = blob_new(buf_str(&f->json));
-    return x;
-}
-
-struct netmap_shared *netmap_feed_shared(struct netmap_feed *f, const struct netmap_stream *s,
-                                         const struct netmap_span *span)
-{
-    const struct netmap_shared key = {.from = view_revision(s->view),
-                                      .policy_from = s->policy,
-                                      .cls = policy_class_of(s->policy, s->viewer),
-                                      .user = policy_sight_user(s->policy, s->viewer)};
-    struct netmap_shared *found = NULL;
-
-    if (netmap_span_find(span, s->viewer) || !is_like_its_class(f, s, &key))
-        return NULL;
-    for (size_t i = 0; i < f->n_shared && !found; i++)
-        if (shared_fits(&f->shared[i], &key))
-            found = &f->shared[i];
-    if (!found)
-        found = shared_make(f, s, &key, span);
-    return found;
 }

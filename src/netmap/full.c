@@ -1,7 +1,16 @@
-/* A complete MapResponse: the first of a stream, and the one after a fall. protocol.md 6.4. */
+/*
+ * A complete MapResponse: the first of a stream, and the one after a fall. protocol.md 6.4.
+ *
+ *   {"KeepAlive":false,"UserProfiles":[own        written for the viewer
+ *   ,profile,profile …                            a part for each block seen
+ *   ],"DERPMap":…,"DNSConfig":…,…                 the same for all
+ *   ,"Node":…,"PacketFilters":…,"Peers":[card,…   written for the viewer, with the cards of the
+ * block it is in itself, and of its user's other devices ,card,card … a part for each block seen
+ * whole
+ *   ]}
+ */
 
 #include "core/mem.h"
-#include "netmap/encode.h"
 #include "netmap/netmap_internal.h"
 #include "json/writer.h"
 
@@ -9,139 +18,198 @@
 #define CAPVER_AUTO_UPDATE_CAP 131
 
 struct whole {
+    struct netmap_feed *f;
     const struct netmap_full *full;
     const struct node *self;
-    const struct node **peers;
-    size_t n;
+    struct netmap_eye eye;
+    struct buf *text;              /* of the viewer's second part */
+    struct netmap_parcel profiles; /* of the blocks seen */
+    struct netmap_parcel cards;
+    size_t n; /* peers */
+    bool failed;
 };
 
-static void key_follows(struct json_writer *w, struct str key)
+static void add_part(struct whole *m, struct netmap_parcel *to, struct blob *part)
 {
-    json_key(w, key);
-    json_value_follows(w);
+    if (part)
+        netmap_parcel_add(to, part, 0);
+    else
+        m->failed = true;
 }
 
-void netmap_put_filter(struct json_writer *w, const struct policy *before, const struct policy *p,
-                       node_id viewer, uint32_t capver)
+/* ---- Peers ---- */
+
+static void put_card(struct whole *m, const struct node *n)
 {
-    if (capver < POLICY_CAPVER_NAMED) {
-        key_follows(w, STR("PacketFilter"));
-        policy_put_filter(p, viewer, netmap_form(capver), w->out);
+    if (m->n++)
+        buf_put_char(m->text, ',');
+    netmap_put_card_for(m->text, m->f->policy, m->eye.cls, n);
+}
+
+/* Written out, without the viewer. */
+static void put_cut(struct whole *m, struct netmap_block *x)
+{
+    for (size_t i = 0; i < x->n; i++)
+        if (x->nodes[i] != m->self)
+            put_card(m, x->nodes[i]);
+    if (x->n > 1 || x->nodes[0] != m->self)
+        add_part(m, &m->profiles, netmap_block_profiles(&m->f->book, x, m->full->zstd));
+}
+
+/* Of what a class does not see, the viewer's owner's nodes may be seen still. */
+static void put_devices(struct whole *m)
+{
+    const struct policy *p = m->f->policy;
+    node_id id = 0;
+
+    while (m->eye.user && (id = policy_next_device(p, m->eye.user, id))) {
+        const struct node *n = id == m->self->id ? NULL : view_node_find(m->f->view, id);
+
+        if (n &&
+            policy_class_sight(p, m->eye.cls, policy_class_of(p, id)) == POLICY_SIGHT_SAME_USER)
+            put_card(m, n);
+    }
+}
+
+static bool sees_group(const struct whole *m, const struct netmap_group *g)
+{
+    return g->n && policy_class_sight(m->f->policy, m->eye.cls, g->sight) == POLICY_SIGHT_ALL;
+}
+
+static void put_own_block(struct whole *m)
+{
+    struct netmap_book *b = &m->f->book;
+    size_t at;
+
+    for (size_t i = 0; i < b->n_groups; i++) {
+        struct netmap_block *x = netmap_group_find(b->groups[i], m->self->id, &at);
+
+        if (x && sees_group(m, b->groups[i]))
+            put_cut(m, x);
+        if (x)
+            return;
+    }
+}
+
+static void add_block(struct whole *m, const struct netmap_group *g, struct netmap_block *x)
+{
+    struct netmap_book *b = &m->f->book;
+
+    /* Parts begin with a comma: something must be before them. */
+    if (m->n == 0) {
+        put_cut(m, x);
         return;
     }
-    key_follows(w, STR("PacketFilters"));
-    policy_put_named_filter(before, p, viewer, netmap_form(capver), w->out);
+    add_part(m, &m->profiles, netmap_block_profiles(b, x, m->full->zstd));
+    add_part(m, &m->cards, netmap_block_cards(b, g, x, m->eye.cls, m->full->zstd));
+    m->n += x->n;
 }
 
-static void find_peers(struct whole *m)
+static void put_peers(struct whole *m)
 {
-    const struct netmap_full *f = m->full;
-    const struct node *n;
-    size_t at = 0;
+    const struct netmap_book *b = &m->f->book;
 
-    m->peers = mem_alloc_array(view_node_count(f->view), sizeof *m->peers);
-    if (f->omit_peers)
-        return;
-    while ((n = view_node_next(f->view, &at)))
-        if (n != m->self && policy_sees(f->policy, m->self->id, n->id))
-            m->peers[m->n++] = n;
-}
+    put_own_block(m);
+    put_devices(m);
+    for (size_t i = 0; i < b->n_groups; i++) {
+        const struct netmap_group *g = b->groups[i];
+        size_t at, own = SIZE_MAX;
 
-static int by_user(const void *a, const void *b)
-{
-    const user_id *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
-static void put_profiles(struct json_writer *w, const struct whole *m)
-{
-    user_id *ids = mem_alloc_array(m->n + 1, sizeof *ids);
-    size_t n = 0;
-
-    ids[n++] = m->self->user;
-    for (size_t i = 0; i < m->n; i++)
-        if (m->peers[i]->user != ids[n - 1])
-            ids[n++] = m->peers[i]->user;
-    qsort(ids, n, sizeof *ids, by_user);
-
-    json_field_array(w, STR("UserProfiles"));
-    for (size_t i = 0; i < n; i++) {
-        const struct user *u = ids[i] ? view_user_find(m->full->view, ids[i]) : NULL;
-
-        if ((i && ids[i] == ids[i - 1]) || (ids[i] && !u))
+        if (!sees_group(m, g))
             continue;
-        json_value_follows(w);
-        netmap_put_profile(w->out, u);
+        if (netmap_group_find(g, m->self->id, &at))
+            own = netmap_group_place(g, m->self->id);
+        for (size_t k = 0; k < g->n; k++)
+            if (k != own)
+                add_block(m, g, g->blocks[k]);
     }
-    json_end_array(w);
-    mem_free(ids);
 }
 
-/* An empty list would say "no change", so peers that must go are named. */
-static void put_peers(struct json_writer *w, const struct whole *m)
+/* ---- The viewer ---- */
+
+static void put_viewer(struct whole *m)
 {
     const struct netmap_full *f = m->full;
+    const struct tailnet_info *info = view_info(m->f->view);
+    struct json_writer w = {.out = m->text, .comma = true, .depth = 1};
 
-    if (m->n) {
-        json_field_array(w, STR("Peers"));
-        for (size_t i = 0; i < m->n; i++) {
-            json_value_follows(w);
-            netmap_put_card(w->out, f->policy, m->self->id, m->peers[i]);
-        }
-        json_end_array(w);
-        return;
+    netmap_key(&w, STR("Node"));
+    netmap_put_self(m->text, info, m->f->policy, m->self);
+    if (netmap_dns_is_personal(info)) {
+        netmap_key(&w, STR("DNSConfig"));
+        netmap_put_dns(m->text, info, m->self);
     }
-    if (f->n_known == 0)
-        return;
-    json_field_array(w, STR("PeersRemoved"));
-    for (size_t i = 0; i < f->n_known; i++)
-        json_u64(w, f->known[i]);
-    json_end_array(w);
-}
-
-static void put_tailnet(struct json_writer *w, const struct whole *m)
-{
-    const struct netmap_full *f = m->full;
-    const struct tailnet_info *info = view_info(f->view);
-
-    key_follows(w, STR("DERPMap"));
-    netmap_put_derp_map(w->out, info, f->policy);
-    key_follows(w, STR("DNSConfig"));
-    netmap_put_dns(w->out, info, m->self);
-    json_field_str(w, STR("Domain"), info->domain);
-    json_field_bool(w, STR("CollectServices"), false);
-    netmap_put_filter(w, NULL, f->policy, m->self->id, f->capver);
-    key_follows(w, STR("SSHPolicy"));
-    policy_put_ssh(f->policy, m->self->id, STR(POLICY_SSH_BASE), w->out);
-    if (!info->logtail) {
-        json_field_object(w, STR("Debug"));
-        json_field_bool(w, STR("DisableLogTail"), true);
-        json_end_object(w);
-    }
+    netmap_put_filter(&w, NULL, m->f->policy, f->viewer, f->capver);
+    netmap_key(&w, STR("SSHPolicy"));
+    policy_put_ssh(m->f->policy, f->viewer, STR(POLICY_SSH_BASE), m->text);
     if (f->capver < CAPVER_AUTO_UPDATE_CAP)
-        json_field_bool(w, STR("DefaultAutoUpdate"), info->auto_update);
+        json_field_bool(&w, STR("DefaultAutoUpdate"), info->auto_update);
+    json_field_array(&w, STR("Health"));
+    if (f->health.len)
+        json_str(&w, f->health);
+    json_end_array(&w);
+    json_field_time(&w, STR("ControlTime"), f->now_ms);
 }
 
-void netmap_put_full(struct buf *out, const struct netmap_full *full)
+static void put_head(struct whole *m, struct buf *out)
 {
-    struct whole m = {.full = full, .self = view_node_find(full->view, full->viewer)};
-    struct json_writer w = JSON_WRITER(out);
+    const struct user *u = m->self->user ? view_user_find(m->f->view, m->self->user) : NULL;
+
+    buf_put(out, STR("{\"KeepAlive\":false,\"UserProfiles\":["));
+    netmap_put_profile(out, u);
+}
+
+/* Everything behind the head. */
+static void put_rest(struct whole *m, struct netmap_parcel *rest)
+{
+    static const struct str peers = STR_INIT(",\"Peers\":[");
+    size_t mark;
+
+    put_viewer(m);
+    mark = m->text->len;
+    if (!m->full->omit_peers) {
+        buf_put(m->text, peers);
+        put_peers(m);
+    }
+    if (m->n == 0)
+        buf_cut(m->text, MIN(mark, m->text->len));
+    else if (netmap_parcel_is_empty(&m->cards))
+        buf_put_char(m->text, ']');
+    if (netmap_parcel_is_empty(&m->cards))
+        buf_put_char(m->text, '}');
+    m->failed |= buf_is_full(m->text);
+
+    netmap_parcel_join(rest, &m->profiles);
+    add_part(m, rest, netmap_book_common(&m->f->book, m->full->zstd));
+    if (!m->failed)
+        netmap_parcel_add_take(rest, netmap_part(buf_str(m->text), m->full->zstd), 0);
+    if (!netmap_parcel_is_empty(&m->cards)) {
+        netmap_parcel_join(rest, &m->cards);
+        add_part(m, rest, netmap_book_end(&m->f->book, m->full->zstd));
+    }
+}
+
+bool netmap_full(struct netmap_feed *f, const struct netmap_full *full, struct netmap_parcel *out,
+                 size_t *n_peers)
+{
+    struct whole m = {.f = f, .full = full, .self = view_node_find(f->view, full->viewer)};
+    struct netmap_parcel rest = {0};
+    struct buf head = BUF(0);
+    bool sent = false;
 
     ASSERT(m.self);
-    find_peers(&m);
-    json_begin_object(&w);
-    json_field_bool(&w, STR("KeepAlive"), false);
-    key_follows(&w, STR("Node"));
-    netmap_put_self(out, view_info(full->view), full->policy, m.self);
-    put_tailnet(&w, &m);
-    put_profiles(&w, &m);
-    put_peers(&w, &m);
-    json_field_array(&w, STR("Health"));
-    if (full->health.len)
-        json_str(&w, full->health);
-    json_end_array(&w);
-    json_field_time(&w, STR("ControlTime"), full->now_ms);
-    json_end_object(&w);
-    mem_free(m.peers);
+    netmap_book_update(&f->book);
+    m.eye = netmap_eye_of(f->policy, full->viewer);
+    m.text = &f->json;
+    buf_clear(m.text);
+    put_rest(&m, &rest);
+    put_head(&m, &head);
+    if (!m.failed)
+        sent = netmap_send(out, buf_str(&head), full->zstd, &rest);
+    *n_peers = m.n;
+    netmap_parcel_fini(&rest);
+    netmap_parcel_fini(&m.profiles);
+    netmap_parcel_fini(&m.cards);
+    buf_fini(&head);
+    return sent;
 }

@@ -2,23 +2,64 @@
 
 /*
  * Between a feed, its streams and those who write their messages.
+ *
+ *   stream --> moment (view and policy that some streams were last told of)
+ *                 |
+ *                 +--> way: from there to the feed's present, whoever walks it
+ *                        |
+ *                        +--> body: what of it is the same for all of a class
+ *   feed  --> book: the present as blocks of cards, for full maps
  */
 
 #include "core/list.h"
+#include "core/map.h"
+#include "netmap/encode.h"
 #include "netmap/stats.h"
 #include "netmap/stream.h"
 #include "policy/policy.h"
 
 /* No message may be larger; a tailnet that needs more cannot be told. */
 #define NETMAP_MESSAGE_MAX ((size_t)1 << 30)
-/* Messages kept because other streams will want the same. */
-#define NETMAP_SHARED_MAX 256
-#define NETMAP_SPANS_MAX 16
+/* Text of bodies that a way keeps because other streams will want the same. */
+#define NETMAP_BODIES_MAX ((size_t)64 << 20)
+
+enum { NETMAP_PLAIN, NETMAP_ZSTD, NETMAP_FORMS };
+
+/* Of struct netmap_limits. */
+#define NETMAP_BLOCK_CARDS 96
+#define NETMAP_DELTA_CARDS 128
 
 static inline enum policy_form netmap_form(uint32_t capver)
 {
     return capver >= POLICY_CAPVER_COMPACT ? POLICY_COMPACT : POLICY_CANONICAL;
 }
+
+/* What of a viewer decides whom it sees. */
+struct netmap_eye {
+    uint32_t cls;
+    user_id user; /* 0: the policy does not look at owners */
+};
+struct netmap_eye netmap_eye_of(const struct policy *p, node_id viewer);
+/* Whether such a viewer sees the node, which may be itself: then, as others of its kind do. */
+bool netmap_sees(const struct policy *p, struct netmap_eye eye, node_id id);
+
+/* ---- Texts ---- */
+
+/* A writer of members, without the braces around them. */
+#define MEMBERS_WRITER(buf_ptr) ((struct json_writer){.out = (buf_ptr), .depth = 1})
+void netmap_key(struct json_writer *w, struct str key); /* the value is put into w->out */
+/* The text as it travels behind others in one message; counted. NULL: too large. */
+MUST_USE struct blob *netmap_part(struct str text, bool zstd);
+/* A message of one piece: the frame's length, then the text. NULL: too large. */
+MUST_USE struct blob *netmap_whole(struct str text, bool zstd);
+/*
+ * Adds a message that begins with `head` and goes on with `rest` (taken, made by netmap_part).
+ * False: too large, nothing is added.
+ */
+MUST_USE bool netmap_send(struct netmap_parcel *out, struct str head, bool zstd,
+                          struct netmap_parcel *rest);
+
+/* ---- Journal ---- */
 
 /* One change that maps may tell of. */
 struct netmap_record {
@@ -41,57 +82,178 @@ struct netmap_span {
     uint64_t *users; /* sorted, unique */
     size_t n_users;
 };
+/* Collapses the journal from (not including) `revision` on. */
+void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct netmap_span *out);
 void netmap_span_fini(struct netmap_span *s);
 const struct netmap_touched *netmap_span_find(const struct netmap_span *s, node_id id);
 
-/* What lies between two moments of a stream. */
-struct netmap_step {
-    const struct tailnet_view *old;
-    const struct tailnet_view *now;
-    const struct policy *policy_old;
-    const struct policy *policy_now;
-    node_id viewer;
-    /* Also for everyone else of the viewer's class (and user, where the policy looks at it) who is
-     * not among the touched: nothing about the viewer itself is told. */
-    bool shared;
-    uint32_t capver;
-    const struct netmap_span *span;
-};
-/* Appends a MapResponse with the differences, or nothing and false when there are none to tell. */
-MUST_USE bool netmap_put_delta(struct buf *out, const struct netmap_step *step);
+/* ---- From a moment to the present ---- */
 
-struct netmap_full {
-    const struct tailnet_view *view;
+/* Nodes that nothing happened to and that were of one class and are of one. */
+struct netmap_shift {
+    uint32_t old, now;
+    size_t from, len; /* in `shifted` */
+};
+
+/* Part of a delta: the same for all viewers of a class, but for those it is about. */
+struct netmap_body {
+    struct netmap_body *next;
+    struct blob *json;                /* members without braces; NULL: nothing to tell */
+    struct blob *whole[NETMAP_FORMS]; /* a message of its own; made when first wanted */
+    struct blob *rest[NETMAP_FORMS];  /* behind other members, to the closing brace */
+    node_id *own; /* sorted: who must not be sent it, because it is told of itself */
+    size_t n_own;
+    bool is_too_much; /* a full map is cheaper */
+};
+
+/* From what a viewer was and is to what it is told; several may lead to one body. */
+struct netmap_slot {
+    struct netmap_eye old, now;
+    struct netmap_body *body; /* NULL: empty */
+};
+
+struct netmap_owned {
+    user_id user;
+    node_id node;
+};
+
+struct netmap_way {
+    const struct netmap_feed *feed;
+    const struct tailnet_view *old, *now; /* borrowed from the moment and the feed */
+    const struct policy *before, *after;  /* likewise */
+    struct netmap_span span;              /* with who serves routes, where that moved */
+    bool is_quiet;                        /* nobody who was not touched has news of its own */
+    bool one_lineage;                     /* of both policies: classes are the same */
+    bool nodes_differ;                    /* everyone has another Node of its own */
+    bool dns_is_own;                      /* and its own DNSConfig, which may differ */
+    struct buf tailnet;                   /* members that are news to all */
+    struct netmap_owned *owned;           /* nodes in the span, where owners matter; by user */
+    size_t n_owned;
+    struct netmap_owned *renamed; /* nodes of users that changed */
+    size_t n_renamed;
+    struct netmap_shift *shifts; /* made when first wanted */
+    size_t n_shifts;
+    bool has_shifts;
+    const struct node **shifted;
+    node_id *varying; /* made with them: nodes whose routes vary by viewer */
+    size_t n_varying;
+    struct netmap_slot *slots; /* of a hash table; `cap` is a power of two, or 0 */
+    size_t n_slots, cap;
+    struct netmap_body *bodies; /* all of them */
+    size_t bytes;               /* of their texts */
+};
+void netmap_way_drop_bodies(struct netmap_way *w);
+void netmap_way_free(struct netmap_way *w); /* NULL is fine */
+/* Whose nodes, in both views or by policy, changed between: a viewer of that user may hear of them.
+ */
+bool netmap_way_owns(const struct netmap_way *w, user_id user);
+void netmap_way_shifts(struct netmap_way *w);
+
+/* A viewer on its way. */
+struct netmap_walker {
+    node_id viewer;
+    struct netmap_eye old, now;
+    uint32_t capver;
+    const struct netmap_touched *touched;   /* NULL: nothing happened to it */
+    const struct node *self_old, *self_now; /* only when own members are asked for */
+};
+/* Made when first wanted; borrowed until the next call. */
+struct netmap_body *netmap_way_body(struct netmap_way *w, const struct netmap_walker *v);
+/* Whether the viewer must be sent a body of its own: this one without itself, with its profile. */
+bool netmap_body_is_cut(const struct netmap_way *w, const struct netmap_body *b,
+                        const struct netmap_walker *v);
+/* Writes that. */
+void netmap_put_cut_body(struct json_writer *out, struct netmap_way *w,
+                         const struct netmap_walker *v);
+/* What is for the viewer alone: its Node, filter, shells, DNS. */
+void netmap_put_own(struct json_writer *out, const struct netmap_way *w,
+                    const struct netmap_walker *v);
+/*
+ * The member that brings the viewer's filter from one policy (NULL: from whatever it was) to
+ * another, as its version reads it.
+ */
+void netmap_put_filter(struct json_writer *w, const struct policy *before, const struct policy *p,
+                       node_id viewer, uint32_t capver);
+
+/* A view under a policy, as long as some stream was told of nothing newer. */
+struct netmap_moment {
+    struct list_node moments;
+    uint64_t revision;
+    const struct tailnet_view *view; /* NULL: fallen, the window has passed it by */
     const struct policy *policy;
+    size_t streams;
+    struct netmap_way *way; /* to the present; NULL: nobody asked */
+};
+
+/* ---- The present, as blocks ---- */
+
+/* Cards of a block as some viewers see them. Each begins with a comma. */
+struct netmap_print {
+    uint32_t key;
+    uint8_t sum[32]; /* of the text, where routes vary */
+    struct blob *form[NETMAP_FORMS];
+};
+/*
+ * Nodes that every viewer sees whole or not at all, by rising id. Viewers share prints: where a
+ * policy shows other routes to other classes there is one for each class (equal ones are one in
+ * memory), else one for those shown IPv4 addresses and one for the others.
+ */
+struct netmap_block {
+    const struct node **nodes; /* borrowed from the book's view */
+    size_t n;
+    size_t cap;
+    struct netmap_print *prints;
+    size_t n_prints;
+    struct blob *profiles[NETMAP_FORMS]; /* of the owners; each begins with a comma */
+};
+/* All nodes of one sight; those whose routes vary by viewer apart. */
+struct netmap_group {
+    uint32_t sight;
+    bool varies;
+    struct netmap_block **blocks;
+    size_t n;
+    size_t cap;
+};
+struct netmap_book {
+    struct netmap_feed *feed;
+    const struct tailnet_view *view; /* counted; NULL: to be laid out anew */
+    const struct policy *policy;     /* counted */
+    struct netmap_group **groups;
+    size_t n_groups;
+    struct map *by_key;                     /* sight and varies -> group */
+    const struct tailnet_info *info;        /* counted: what `common` says */
+    const struct policy_document *document; /* likewise */
+    struct blob *common[NETMAP_FORMS];
+    struct blob *end[NETMAP_FORMS];
+};
+void netmap_book_init(struct netmap_book *b, struct netmap_feed *f);
+void netmap_book_fini(struct netmap_book *b);
+/* Brings it up to the feed's view and policy. */
+void netmap_book_update(struct netmap_book *b);
+/* The cards as viewers of that class see them; made when first wanted; borrowed. */
+struct blob *netmap_block_cards(struct netmap_book *b, const struct netmap_group *g,
+                                struct netmap_block *x, uint32_t viewer, bool zstd);
+struct blob *netmap_block_profiles(struct netmap_book *b, struct netmap_block *x, bool zstd);
+/* The block that has the node; NULL: none. */
+struct netmap_block *netmap_group_find(const struct netmap_group *g, node_id id, size_t *at);
+/* Which of the group's blocks would have the node. */
+size_t netmap_group_place(const struct netmap_group *g, node_id id);
+/* The brackets that close a map behind blocks. */
+struct blob *netmap_book_end(struct netmap_book *b, bool zstd);
+/* What is the same for all viewers: a text that begins behind their profiles. */
+struct blob *netmap_book_common(struct netmap_book *b, bool zstd);
+
+/* Fills `out` with a complete MapResponse. False: too large. */
+struct netmap_full {
     node_id viewer; /* must be in the view */
     uint32_t capver;
+    bool zstd;
     bool omit_peers;
     struct str health;
     int64_t now_ms;
-    const node_id *known; /* peers the client holds and that go if no peer at all is left */
-    size_t n_known;
 };
-/* The member that brings the viewer's filter from one policy (NULL: from whatever it was) to
- * another, as its version reads it. */
-void netmap_put_filter(struct json_writer *w, const struct policy *before, const struct policy *p,
-                       node_id viewer, uint32_t capver);
-/* Appends a complete MapResponse. */
-void netmap_put_full(struct buf *out, const struct netmap_full *full);
-
-/* A delta that is the same for all of a class who did not take part in it. */
-struct netmap_shared {
-    uint64_t from;
-    const struct policy *policy_from; /* counted: the policy of that moment */
-    uint32_t cls;
-    user_id user;
-    struct blob *json;      /* NULL: nothing to tell */
-    struct blob *frames[2]; /* plain, compressed; made when first wanted */
-};
-
-struct netmap_kept_span {
-    uint64_t from;
-    struct netmap_span span;
-};
+MUST_USE bool netmap_full(struct netmap_feed *f, const struct netmap_full *full,
+                          struct netmap_parcel *out, size_t *n_peers);
 
 struct netmap_feed {
     const struct tailnet_view *view;
@@ -100,44 +262,30 @@ struct netmap_feed {
     size_t head;
     size_t len;
     size_t cap;
-    uint64_t floor;      /* streams below this revision have fallen off */
-    struct list streams; /* those that hold a view, the furthest behind first */
-    struct netmap_shared shared[NETMAP_SHARED_MAX];
-    size_t n_shared;
-    struct netmap_kept_span spans[NETMAP_SPANS_MAX];
-    size_t n_spans;
+    uint64_t floor; /* streams below this revision have fallen off */
+    struct netmap_limits limits;
+    struct list moments;          /* the furthest behind first */
+    struct netmap_moment *newest; /* of the present; NULL: no stream is there yet */
+    struct netmap_book book;
     uint64_t counts[NETMAP_COUNTS];
-    struct buf json;            /* scratch */
-    struct blob *keep_alive[2]; /* framed: plain, compressed; made when first wanted */
+    struct buf json;                       /* scratch */
+    struct blob *keep_alive[NETMAP_FORMS]; /* framed; made when first wanted */
 };
-/* Collapses the journal from (not including) `revision` on. */
-void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct netmap_span *out);
-/*
- * The delta from where the stream is to the feed's view, made when first wanted; borrowed until the
- * next call or publish. NULL: for this viewer there is none that others share.
- */
-struct netmap_shared *netmap_feed_shared(struct netmap_feed *f, const struct netmap_stream *s,
-                                         const struct netmap_span *span);
-/* The same as netmap_feed_span, kept for the next that asks; borrowed likewise. */
-const struct netmap_span *netmap_feed_span_from(struct netmap_feed *f, uint64_t revision);
+/* The moment of the feed's present, counting one more stream. */
+struct netmap_moment *netmap_feed_arrive(struct netmap_feed *f);
+/* One stream less; the last takes the moment with it. */
+void netmap_feed_leave(struct netmap_feed *f, struct netmap_moment *m);
+/* From the moment, which has not fallen, to the present; borrowed until either changes. */
+struct netmap_way *netmap_feed_way(struct netmap_feed *f, struct netmap_moment *m);
 
 struct netmap_stream {
     struct netmap_feed *feed;
-    struct list_node streams; /* in the feed's list while it holds a view */
+    struct netmap_moment *moment; /* what the client was told; NULL before the first message */
+    struct netmap_eye eye;        /* under the moment's policy */
     node_id viewer;
     uint32_t capver;
     bool zstd;
     bool omit_peers;
     bool done; /* nothing will ever follow */
     struct str health;
-    /* What the client holds: the map of this view under this policy; NULL before the first and
-     * after a fall. */
-    const struct tailnet_view *view;
-    const struct policy *policy;
-    /* After a fall: the peers it still holds. */
-    node_id *known;
-    size_t n_known;
 };
-/* The window has passed it by: gives the view up and remembers only which peers the client holds.
- */
-void netmap_stream_fall(struct netmap_stream *s);

@@ -187,28 +187,36 @@ static bool same_routes(const struct ip_prefix *a, size_t n_a, const struct ip_p
     return true;
 }
 
-static void variant_routes(const struct policy *p, node_id viewer, const struct node *n,
+static void variant_routes(const struct policy *p, uint32_t viewer, const struct node *n,
                            struct netmap_variant *out)
 {
     size_t max = n->n_approved + 2, n_served;
     struct ip_prefix *served;
 
     out->routes = mem_alloc_array(max, sizeof *out->routes);
-    out->n_routes = MIN(policy_peer_routes(p, viewer, n->id, out->routes, max), max);
+    out->n_routes = MIN(policy_class_routes(p, viewer, n->id, out->routes, max), max);
     served = served_routes(n, &n_served);
     out->all_routes = same_routes(out->routes, out->n_routes, served, n_served);
     mem_free(served);
 }
 
-void netmap_variant_of(const struct policy *p, node_id viewer, const struct node *n,
+bool netmap_routes_vary(const struct policy *p, const struct node *n)
+{
+    return !policy_is_open(p) && (policy_has_routes(p, n->id) || n->n_serving || n->exit_node);
+}
+
+void netmap_variant_of(const struct policy *p, uint32_t viewer, const struct node *n,
                        struct netmap_variant *out)
 {
+    uint32_t cls;
+
     *out = (struct netmap_variant){.all_routes = true};
     if (policy_is_open(p))
         return;
-    out->hides_v4 = policy_hides_ipv4(p, n->id) || policy_hides_ipv4(p, viewer);
-    out->caps = policy_peer_caps(p, n->id);
-    if (policy_has_routes(p, n->id) || n->n_serving || n->exit_node)
+    cls = policy_class_of(p, n->id);
+    out->hides_v4 = policy_class_hides_ipv4(p, cls) || policy_class_hides_ipv4(p, viewer);
+    out->caps = policy_class_caps(p, cls);
+    if (netmap_routes_vary(p, n))
         variant_routes(p, viewer, n, out);
 }
 
@@ -220,7 +228,7 @@ void netmap_variant_fini(struct netmap_variant *v)
 
 bool netmap_variant_eq(const struct netmap_variant *a, const struct netmap_variant *b)
 {
-    if (a->hides_v4 != b->hides_v4 || a->all_routes != b->all_routes || !str_eq(a->caps, b->caps))
+    if (a->hides_v4 != b->hides_v4 || a->all_routes != b->all_routes)
         return false;
     return a->all_routes || same_routes(a->routes, a->n_routes, b->routes, b->n_routes);
 }
@@ -238,25 +246,31 @@ static void put_with_caps(struct buf *out, struct str object, struct str caps)
     buf_put_char(out, '}');
 }
 
-void netmap_put_card(struct buf *out, const struct policy *p, node_id viewer, const struct node *n)
+void netmap_put_card(struct buf *out, const struct node *n, const struct netmap_variant *v)
 {
-    struct netmap_variant v;
+    struct ip_prefix *served = NULL;
+    struct routing routing = {.hides_v4 = v->hides_v4, v->routes, v->n_routes, NULL, 0};
     struct buf text = BUF(CARD_MAX);
 
-    netmap_variant_of(p, viewer, n, &v);
-    if (v.all_routes && !v.hides_v4) {
-        put_with_caps(out, netmap_card(n), v.caps);
-    } else {
-        struct ip_prefix *served = NULL;
-        struct routing routing = {.hides_v4 = v.hides_v4, v.routes, v.n_routes, NULL, 0};
-
-        if (v.all_routes)
-            routing.routes = served = served_routes(n, &routing.n_routes);
-        put_card(&text, n, &routing);
-        put_with_caps(out, buf_str(&text), v.caps);
-        mem_free(served);
+    if (v->all_routes && !v->hides_v4) {
+        put_with_caps(out, netmap_card(n), v->caps);
+        return;
     }
+    if (v->all_routes)
+        routing.routes = served = served_routes(n, &routing.n_routes);
+    put_card(&text, n, &routing);
+    put_with_caps(out, buf_str(&text), v->caps);
+    mem_free(served);
     buf_fini(&text);
+}
+
+void netmap_put_card_for(struct buf *out, const struct policy *p, uint32_t viewer,
+                         const struct node *n)
+{
+    struct netmap_variant v;
+
+    netmap_variant_of(p, viewer, n, &v);
+    netmap_put_card(out, n, &v);
     netmap_variant_fini(&v);
 }
 
@@ -375,7 +389,7 @@ void netmap_put_self(struct buf *out, const struct tailnet_info *info, const str
     mem_free(routes);
 }
 
-void netmap_put_patch(struct buf *out, const struct node *n, unsigned mask)
+void netmap_put_patch(struct buf *out, const struct node *n, unsigned mask, struct str caps)
 {
     struct json_writer w = JSON_WRITER(out);
 
@@ -399,5 +413,7 @@ void netmap_put_patch(struct buf *out, const struct node *n, unsigned mask)
     /* The zero time takes an expiry away. */
     if (mask & NODE_EXPIRY)
         json_field_time(&w, STR("KeyExpiry"), n->expiry_ms ? n->expiry_ms : CLOCK_ZERO);
+    if (caps.len)
+        json_field_raw(&w, STR("CapMap"), caps);
     json_end_object(&w);
 }

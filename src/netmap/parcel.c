@@ -54,6 +54,17 @@ void netmap_parcel_add(struct netmap_parcel *p, struct blob *b, size_t from)
     netmap_parcel_add_take(p, blob_ref(b), from);
 }
 
+void netmap_parcel_join(struct netmap_parcel *p, struct netmap_parcel *rest)
+{
+    struct netmap_piece *all = pieces(rest);
+
+    ASSERT(rest->at == 0);
+    for (uint32_t i = 0; i < rest->len; i++)
+        netmap_parcel_add_take(p, all[i].blob, all[i].from);
+    mem_free(rest->many);
+    *rest = (struct netmap_parcel){0};
+}
+
 /*
  * The piece whose last byte was taken goes only now, because its run was borrowed until this call.
  */

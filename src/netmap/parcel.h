@@ -37,6 +37,9 @@ void netmap_parcel_add(struct netmap_parcel *p, struct blob *b, size_t from);
 /* The same, taking the caller's count. */
 void netmap_parcel_add_take(struct netmap_parcel *p, struct blob *b, size_t from);
 
+/* Adds all pieces of `rest`, of which nothing was taken yet, and leaves it empty. */
+void netmap_parcel_join(struct netmap_parcel *p, struct netmap_parcel *rest);
+
 static inline bool netmap_parcel_is_empty(const struct netmap_parcel *p)
 {
     return p->bytes == 0;

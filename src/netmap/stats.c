@@ -37,27 +37,44 @@ void netmap_count(struct netmap_feed *f, enum netmap_count what, uint64_t n)
 
 static void look_at_streams(const struct netmap_feed *f, struct netmap_feed_stats *out)
 {
-    LIST_FOR_EACH(s, &f->streams, struct netmap_stream, streams) {
-        uint64_t lag = out->revision - view_revision(s->view);
+    LIST_FOR_EACH(m, &f->moments, struct netmap_moment, moments) {
+        if (!m->view)
+            continue;
+        out->streams += m->streams;
+        if (m != f->newest)
+            out->behind += m->streams;
+        out->furthest = MAX(out->furthest, out->revision - m->revision);
+    }
+}
 
-        out->streams++;
-        out->behind += netmap_stream_is_behind(s);
-        out->furthest = MAX(out->furthest, lag);
+static void look_at_bodies(const struct netmap_way *w, struct netmap_feed_stats *out)
+{
+    for (const struct netmap_body *b = w->bodies; b; b = b->next) {
+        out->kept++;
+        out->kept_bytes += blob_str(b->json).len;
+        for (int form = 0; form < NETMAP_FORMS; form++)
+            out->kept_bytes += blob_str(b->whole[form]).len + blob_str(b->rest[form]).len;
+    }
+}
+
+static void look_at_block(const struct netmap_block *x, struct netmap_feed_stats *out)
+{
+    out->blocks++;
+    for (size_t i = 0; i < x->n_prints; i++) {
+        out->block_plain_bytes += blob_str(x->prints[i].form[NETMAP_PLAIN]).len;
+        out->block_frame_bytes += blob_str(x->prints[i].form[NETMAP_ZSTD]).len;
     }
 }
 
 static void look_at_kept(const struct netmap_feed *f, struct netmap_feed_stats *out)
 {
-    for (size_t i = 0; i < f->n_shared; i++) {
-        const struct netmap_shared *x = &f->shared[i];
-
-        out->kept++;
-        if (x->json)
-            out->kept_bytes += blob_str(x->json).len;
-        for (size_t k = 0; k < ARRAY_LEN(x->frames); k++)
-            if (x->frames[k])
-                out->kept_bytes += blob_str(x->frames[k]).len;
+    LIST_FOR_EACH(m, &f->moments, struct netmap_moment, moments) {
+        if (m->way)
+            look_at_bodies(m->way, out);
     }
+    for (size_t i = 0; i < f->book.n_groups; i++)
+        for (size_t k = 0; k < f->book.groups[i]->n; k++)
+            look_at_block(f->book.groups[i]->blocks[k], out);
 }
 
 void netmap_feed_stats(const struct netmap_feed *f, struct netmap_feed_stats *out)

@@ -1,15 +1,15 @@
 /*
  * Streams: what one viewer has been told, and what comes next.
  *
- *   new --pull--> LIVE: holds the view it was last told of
+ *   new --pull--> LIVE: at the moment it was last told of
  *    ^             |  ^
  *    |   the window|  |pull: a full map
  *    |   passed it v  |
- *    +----------- FALLEN: holds the ids of the peers the client has
+ *    +----------- FALLEN: its moment has no view any more
  *
- * A delta is the difference of two views under their policies (delta.c). It is the same for
- * everyone of a class who did not take part in it, so it is encoded and compressed once a feed and
- * class, and copied from there.
+ * A delta is what lies between two moments (way.c): a part that all of the viewer's class share,
+ * compressed once (body.c), and what is for the viewer alone (own.c), mostly nothing. They are
+ * parts of one message.
  */
 
 #include "netmap/stream.h"
@@ -19,6 +19,7 @@
 #include "netmap/encode.h"
 #include "netmap/netmap_internal.h"
 #include "wire/response.h"
+#include "json/writer.h"
 
 /* Scratch larger than this is given back after use. */
 #define SCRATCH_KEPT ((size_t)1 << 20)
@@ -29,7 +30,6 @@ struct netmap_stream *netmap_stream_new(struct netmap_feed *f,
     struct netmap_stream *s = NEW(struct netmap_stream);
 
     s->feed = f;
-    list_node_init(&s->streams);
     s->viewer = options->viewer;
     s->capver = options->capver;
     s->zstd = options->zstd;
@@ -38,86 +38,45 @@ struct netmap_stream *netmap_stream_new(struct netmap_feed *f,
     return s;
 }
 
-static void forget_peers(struct netmap_stream *s)
+static void leave(struct netmap_stream *s)
 {
-    mem_free(s->known);
-    s->known = NULL;
-    s->n_known = 0;
-}
-
-static void drop_view(struct netmap_stream *s)
-{
-    list_remove(&s->streams);
-    view_unref(s->view);
-    policy_unref(s->policy);
-    s->view = NULL;
-    s->policy = NULL;
+    if (s->moment)
+        netmap_feed_leave(s->feed, s->moment);
+    s->moment = NULL;
 }
 
 void netmap_stream_free(struct netmap_stream *s)
 {
     if (!s)
         return;
-    drop_view(s);
-    forget_peers(s);
+    leave(s);
     str_free(&s->health);
     mem_free(s);
 }
 
-void netmap_stream_fall(struct netmap_stream *s)
-{
-    const struct node *self = view_node_find(s->view, s->viewer), *n;
-    size_t at = 0;
-
-    s->known = mem_alloc_array(view_node_count(s->view), sizeof *s->known);
-    while ((n = view_node_next(s->view, &at)))
-        if (n != self && policy_sees(s->policy, s->viewer, n->id))
-            s->known[s->n_known++] = n->id;
-    drop_view(s);
-    netmap_count(s->feed, NETMAP_FALLEN, 1);
-}
-
 /* The client now holds the feed's view. */
-static void advance(struct netmap_stream *s)
+static void advance(struct netmap_stream *s, struct netmap_eye eye)
 {
-    struct netmap_feed *f = s->feed;
+    struct netmap_moment *was = s->moment;
 
-    drop_view(s);
-    forget_peers(s);
     if (s->omit_peers) {
         s->done = true;
         return;
     }
-    s->view = view_ref(f->view);
-    s->policy = policy_ref(f->policy);
-    list_push_back(&f->streams, &s->streams);
+    s->moment = netmap_feed_arrive(s->feed);
+    s->eye = eye;
+    if (was)
+        netmap_feed_leave(s->feed, was);
 }
 
-/* The text as a framed message of one piece; false: too large. */
-static bool add_message(struct netmap_parcel *out, const struct buf *json, bool zstd)
-{
-    struct buf frame = BUF(NETMAP_MESSAGE_MAX);
-    bool fits = !buf_is_full(json);
-
-    if (fits)
-        wire_frame_put(&frame, buf_str(json), zstd);
-    fits = fits && !buf_is_full(&frame);
-    if (fits)
-        netmap_parcel_add_take(out, blob_new(buf_str(&frame)), 0);
-    buf_fini(&frame);
-    return fits;
-}
-
-static enum netmap_pull send_scratch(struct netmap_stream *s, struct netmap_parcel *out)
+static enum netmap_pull sent(struct netmap_stream *s, bool fits)
 {
     struct buf *json = &s->feed->json;
-    bool fits = add_message(out, json, s->zstd);
 
     if (!fits)
         log_event(LOG_ERROR, "a map is too large to be sent", LOG_U64("node", s->viewer));
     if (json->cap > SCRATCH_KEPT)
         buf_fini(json);
-    buf_clear(json);
     return fits ? NETMAP_PULL_SENT : NETMAP_PULL_GONE;
 }
 
@@ -125,86 +84,158 @@ static enum netmap_pull pull_full(struct netmap_stream *s, int64_t now_ms,
                                   struct netmap_parcel *out)
 {
     struct netmap_feed *f = s->feed;
+    size_t n_peers;
+    bool fits = netmap_full(f,
+                            &(struct netmap_full){.viewer = s->viewer,
+                                                  .capver = s->capver,
+                                                  .zstd = s->zstd,
+                                                  .omit_peers = s->omit_peers,
+                                                  .health = s->health,
+                                                  .now_ms = now_ms},
+                            out, &n_peers);
 
-    buf_clear(&f->json);
-    netmap_put_full(&f->json, &(struct netmap_full){.view = f->view,
-                                                    .policy = f->policy,
-                                                    .viewer = s->viewer,
-                                                    .capver = s->capver,
-                                                    .omit_peers = s->omit_peers,
-                                                    .health = s->health,
-                                                    .now_ms = now_ms,
-                                                    .known = s->known,
-                                                    .n_known = s->n_known});
-    advance(s);
+    /* A list of no peers would say "no change" to a client that holds some from before its fall. */
+    if (s->moment && n_peers == 0) {
+        netmap_parcel_fini(out);
+        return NETMAP_PULL_GONE;
+    }
+    advance(s, netmap_eye_of(f->policy, s->viewer));
     netmap_count(f, NETMAP_FULL, 1);
-    return send_scratch(s, out);
+    return sent(s, fits);
 }
 
-static enum netmap_pull pull_own(struct netmap_stream *s, const struct netmap_span *span,
-                                 struct netmap_parcel *out)
+/* ---- Deltas ---- */
+
+/* Nothing but the body: the same bytes for all. */
+static enum netmap_pull send_body(struct netmap_stream *s, struct netmap_body *b,
+                                  struct netmap_parcel *out)
 {
-    struct netmap_feed *f = s->feed;
-    struct netmap_step step = {.old = s->view,
-                               .now = f->view,
-                               .policy_old = s->policy,
-                               .policy_now = f->policy,
-                               .viewer = s->viewer,
-                               .capver = s->capver,
-                               .span = span};
-    bool any;
+    struct blob **whole = &b->whole[s->zstd];
 
-    buf_clear(&f->json);
-    any = netmap_put_delta(&f->json, &step);
-    advance(s);
-    if (!any)
+    if (!b->json)
         return NETMAP_PULL_NONE;
-    netmap_count(f, NETMAP_DELTA_OWN, 1);
-    return send_scratch(s, out);
-}
-
-static enum netmap_pull send_shared(struct netmap_stream *s, struct netmap_shared *shared,
-                                    struct netmap_parcel *out)
-{
-    struct blob **frame = &shared->frames[s->zstd];
-
-    advance(s);
-    if (!shared->json)
-        return NETMAP_PULL_NONE;
-    if (!*frame) {
+    if (*whole) {
+        netmap_count(s->feed, NETMAP_SHARED_BYTES, blob_str(*whole).len);
+    } else {
         struct buf text = BUF(NETMAP_MESSAGE_MAX);
 
-        wire_frame_put(&text, blob_str(shared->json), s->zstd);
-        *frame = blob_new(buf_str(&text));
+        netmap_count(s->feed, NETMAP_MADE, 1);
+        buf_put_char(&text, '{');
+        buf_put(&text, blob_str(b->json));
+        buf_put_char(&text, '}');
+        if (!buf_is_full(&text))
+            *whole = netmap_whole(buf_str(&text), s->zstd);
         buf_fini(&text);
-    } else {
-        netmap_count(s->feed, NETMAP_SHARED_BYTES, blob_str(*frame).len);
     }
+    if (!*whole)
+        return sent(s, false);
     netmap_count(s->feed, NETMAP_DELTA_SHARED, 1);
-    netmap_parcel_add(out, *frame, 0);
+    netmap_parcel_add(out, *whole, 0);
     return NETMAP_PULL_SENT;
 }
 
-static enum netmap_pull pull_delta(struct netmap_stream *s, struct netmap_parcel *out)
+static struct blob *rest_of(struct netmap_stream *s, struct netmap_body *b)
 {
-    struct netmap_feed *f = s->feed;
-    const struct netmap_span *span = netmap_feed_span_from(f, view_revision(s->view));
-    struct netmap_shared *shared = netmap_feed_shared(f, s, span);
+    struct blob **rest = &b->rest[s->zstd];
 
-    return shared ? send_shared(s, shared, out) : pull_own(s, span, out);
+    if (*rest) {
+        netmap_count(s->feed, NETMAP_SHARED_BYTES, blob_str(*rest).len);
+    } else {
+        struct buf text = BUF(NETMAP_MESSAGE_MAX);
+
+        netmap_count(s->feed, NETMAP_MADE, 1);
+        buf_put_char(&text, ',');
+        buf_put(&text, blob_str(b->json));
+        buf_put_char(&text, '}');
+        if (!buf_is_full(&text))
+            *rest = netmap_part(buf_str(&text), s->zstd);
+        buf_fini(&text);
+    }
+    return *rest;
+}
+
+/* Members of its own, already in the scratch behind an open brace, and the body unless it is NULL.
+ */
+static enum netmap_pull send_own(struct netmap_stream *s, struct netmap_body *b,
+                                 struct netmap_parcel *out)
+{
+    struct buf *json = &s->feed->json;
+    struct netmap_parcel rest = {0};
+    bool fits = true;
+
+    if (b) {
+        struct blob *part = rest_of(s, b);
+
+        fits = part != NULL;
+        if (part)
+            netmap_parcel_add(&rest, part, 0);
+    } else {
+        buf_put_char(json, '}');
+    }
+    fits = fits && !buf_is_full(json) && netmap_send(out, buf_str(json), s->zstd, &rest);
+    netmap_parcel_fini(&rest);
+    netmap_count(s->feed, NETMAP_DELTA_OWN, 1);
+    return sent(s, fits);
+}
+
+static enum netmap_pull pull_way(struct netmap_stream *s, struct netmap_way *w,
+                                 struct netmap_walker *v, struct netmap_body *b,
+                                 struct netmap_parcel *out)
+{
+    struct buf *json = &s->feed->json;
+    struct json_writer own = MEMBERS_WRITER(json);
+    bool cut = netmap_body_is_cut(w, b, v);
+
+    buf_clear(json);
+    buf_put_char(json, '{');
+    if (!w->is_quiet || v->touched) {
+        v->self_old = view_node_find(w->old, v->viewer);
+        v->self_now = view_node_find(w->now, v->viewer);
+        netmap_put_own(&own, w, v);
+    }
+    if (cut)
+        netmap_put_cut_body(&own, w, v);
+    if (!own.comma)
+        return cut ? NETMAP_PULL_NONE : send_body(s, b, out);
+    return send_own(s, cut || !b->json ? NULL : b, out);
+}
+
+static enum netmap_pull pull_delta(struct netmap_stream *s, int64_t now_ms,
+                                   struct netmap_parcel *out)
+{
+    struct netmap_way *w = netmap_feed_way(s->feed, s->moment);
+    struct netmap_walker v = {.viewer = s->viewer,
+                              .old = s->eye,
+                              .now = s->eye,
+                              .capver = s->capver,
+                              .touched = netmap_span_find(&w->span, s->viewer)};
+    struct netmap_body *b;
+    enum netmap_pull did;
+
+    if (v.touched && !view_node_find(w->now, s->viewer))
+        return NETMAP_PULL_GONE;
+    if (v.touched || !w->one_lineage)
+        v.now = netmap_eye_of(w->after, s->viewer);
+    b = netmap_way_body(w, &v);
+    if (b->is_too_much)
+        return pull_full(s, now_ms, out);
+    if (w->is_quiet && !v.touched)
+        did = send_body(s, b, out);
+    else
+        did = pull_way(s, w, &v, b, out);
+    advance(s, v.now);
+    return did;
 }
 
 static enum netmap_pull pull(struct netmap_stream *s, int64_t now_ms, struct netmap_parcel *out)
 {
-    if (s->done)
-        return NETMAP_PULL_NONE;
-    if (!view_node_find(s->feed->view, s->viewer))
-        return NETMAP_PULL_GONE;
-    if (!s->view)
-        return pull_full(s, now_ms, out);
     if (!netmap_stream_is_behind(s))
         return NETMAP_PULL_NONE;
-    return pull_delta(s, out);
+    if (s->moment && s->moment->view)
+        return pull_delta(s, now_ms, out);
+    if (!view_node_find(s->feed->view, s->viewer))
+        return NETMAP_PULL_GONE;
+    return pull_full(s, now_ms, out);
 }
 
 enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
@@ -223,28 +254,20 @@ enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
 
 bool netmap_stream_wants_full(const struct netmap_stream *s)
 {
-    return !s->done && !s->view;
+    return !s->done && (!s->moment || !s->moment->view);
 }
 
 bool netmap_stream_is_behind(const struct netmap_stream *s)
 {
-    if (s->done)
-        return false;
-    return !s->view || s->policy != s->feed->policy ||
-           view_revision(s->view) < view_revision(s->feed->view);
+    return !s->done && (!s->moment || s->moment != s->feed->newest);
 }
 
 void netmap_stream_keep_alive(const struct netmap_stream *s, struct netmap_parcel *out)
 {
     struct blob **frame = &s->feed->keep_alive[s->zstd];
 
-    if (!*frame) {
-        struct buf text = BUF(0);
-
-        wire_frame_put(&text, STR(WIRE_KEEP_ALIVE), s->zstd);
-        *frame = blob_new(buf_str(&text));
-        buf_fini(&text);
-    }
+    if (!*frame)
+        *frame = netmap_whole(STR(WIRE_KEEP_ALIVE), s->zstd);
     netmap_parcel_add(out, *frame, 0);
 }
 
@@ -253,13 +276,16 @@ void netmap_stream_farewell(const struct netmap_stream *s, const struct node *la
 {
     struct node *gone = node_clone(last);
     struct buf json = BUF(NETMAP_MESSAGE_MAX);
+    struct blob *whole;
 
     gone->expired = true;
     gone->expiry_ms = now_ms - 1000;
     buf_put(&json, STR("{\"Node\":"));
     netmap_put_self(&json, view_info(s->feed->view), s->feed->policy, gone);
     buf_put_char(&json, '}');
-    (void)add_message(out, &json, s->zstd);
+    whole = buf_is_full(&json) ? NULL : netmap_whole(buf_str(&json), s->zstd);
+    if (whole)
+        netmap_parcel_add_take(out, whole, 0);
     buf_fini(&json);
     node_unref(gone);
 }

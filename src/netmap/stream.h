@@ -31,14 +31,18 @@ struct netmap_feed;
 #define NETMAP_JOURNAL_MAX 8192
 
 MUST_USE struct netmap_feed *netmap_feed_new(const struct tailnet_view *view);
+/* How large things get; zero: as a server has them. Tests turn them small. Before the first stream.
+ */
+struct netmap_limits {
+    size_t block_cards; /* in a block that is laid out anew; half as many again and it is cut */
+    size_t delta_cards; /* a delta of more, and of more than half of all, becomes a full map */
+};
+void netmap_feed_set_limits(struct netmap_feed *f, const struct netmap_limits *limits);
 void netmap_feed_free(struct netmap_feed *f);
 /* A newer view of the tailnet and the changes that led to it (all of its revisions since the last
  * one). */
 void netmap_feed_publish(struct netmap_feed *f, const struct tailnet_view *view,
                          const struct change *changes, size_t n);
-/* The changes that led here are unknown: the journal is emptied, streams get a full map at their
- * next pull. */
-void netmap_feed_reset(struct netmap_feed *f, const struct tailnet_view *view);
 /* From now on this policy decides who sees whom; a feed begins with policy_allow_all. Streams are
  * behind until they have pulled. */
 void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy);
@@ -62,7 +66,9 @@ void netmap_stream_free(struct netmap_stream *s);
 enum netmap_pull {
     NETMAP_PULL_SENT, /* a message is in `out` */
     NETMAP_PULL_NONE, /* nothing this viewer must hear of */
-    NETMAP_PULL_GONE, /* the viewer is not in the tailnet any more: end the stream */
+    /* End the stream: the viewer is not in the tailnet any more, or (it has fallen and sees no
+     * peers now) only a new stream can tell it so. */
+    NETMAP_PULL_GONE,
 };
 /*
  * Fills `out`, which must be empty, with the next message (framed, compressed if wanted), bringing

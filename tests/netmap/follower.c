@@ -46,6 +46,17 @@ static void message_of(struct netmap_parcel *parcel, bool zstd, struct buf *json
     buf_fini(&frame);
 }
 
+static bool has_peers(struct netmap_feed *feed, node_id viewer)
+{
+    const struct node *n;
+    size_t at = 0;
+
+    while ((n = view_node_next(netmap_feed_view(feed), &at)))
+        if (policy_sees(netmap_feed_policy(feed), viewer, n->id))
+            return true;
+    return false;
+}
+
 enum netmap_pull follower_pull(struct follower *f, struct netmap_feed *feed, int64_t now_ms,
                                const char *story)
 {
@@ -67,7 +78,10 @@ enum netmap_pull follower_pull(struct follower *f, struct netmap_feed *feed, int
     netmap_parcel_fini(&parcel);
     buf_fini(&json);
     if (did == NETMAP_PULL_GONE) {
-        assert_null(view_node_find(netmap_feed_view(feed), f->id));
+        /* Or it has fallen and should hold no peers: only a new stream can say so. */
+        if (view_node_find(netmap_feed_view(feed), f->id) && has_peers(feed, f->id))
+            fail_msg("%s: node %llu, capver %u: is sent away", story, (unsigned long long)f->id,
+                     f->capver);
         follower_end(f);
     } else {
         assert_false(netmap_stream_is_behind(f->stream));

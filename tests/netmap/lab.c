@@ -241,6 +241,10 @@ void lab_begin(struct lab *l, uint64_t seed)
         lab_approve_all(l, i);
     }
     l->feed = netmap_feed_new(l->view);
+    /* Few nodes make many blocks, and full maps of deltas. */
+    if (seed % 4)
+        netmap_feed_set_limits(
+            l->feed, &(struct netmap_limits){.block_cards = seed % 4, .delta_cards = 1 + seed % 5});
     lab_publish(l, false);
 }
 

@@ -95,7 +95,8 @@ static void record_normalise(struct model_client *m, struct model_record *r)
     for (size_t i = r->n_fields; i-- > 0;) {
         struct str name = r->fields[i].name;
 
-        if (is_zero_time(r->fields[i].value)) {
+        if (is_zero_time(r->fields[i].value) ||
+            (str_eq(name, STR("CapMap")) && str_eq(r->fields[i].value, STR("{}")))) {
             field_set(r, name, STR_NONE);
             continue;
         }
@@ -165,7 +166,9 @@ static void peer_remove(struct model_client *m, uint64_t id)
     size_t at;
 
     if (!p) {
-        COMPLAIN(m, "removes peer %llu, which is not held", (unsigned long long)id);
+        /* Of itself it may be told what all of its kind are: it has no such peer. */
+        if (id != m->self.id)
+            COMPLAIN(m, "removes peer %llu, which is not held", (unsigned long long)id);
         return;
     }
     at = (size_t)(p - m->peers);
@@ -182,9 +185,9 @@ static const char *const node_fields[] = {"ID",         "StableID",  "Name",
                                           "Cap",        "Tags",      "PrimaryRoutes",
                                           "LastSeen",   "Online",    "MachineAuthorized",
                                           "Expired",    "CapMap"};
-static const char *const patch_fields[] = {"NodeID", "DERPRegion", "Endpoints",
-                                           "Online", "LastSeen",   "Cap",
-                                           "Key",    "DiscoKey",   "KeyExpiry"};
+static const char *const patch_fields[] = {"NodeID",    "DERPRegion", "Endpoints", "Online",
+                                           "LastSeen",  "Cap",        "Key",       "DiscoKey",
+                                           "KeyExpiry", "CapMap"};
 static const char *const profile_fields[] = {"ID", "LoginName", "DisplayName", "ProfilePicURL"};
 static const char *const message_fields[] = {"KeepAlive",
                                              "Node",
@@ -290,7 +293,7 @@ static void apply_patch(struct model_client *m, const struct json_value *v)
     record_read(m, &changes, v, "NodeID");
     m->patches++;
     p = held(m->peers, m->n_peers, changes.id);
-    if (!p)
+    if (!p && (changes.id != m->self.id || json_len(v) != 2 || !json_get(v, "CapMap")))
         COMPLAIN(m, "patches peer %llu, which is not held", (unsigned long long)changes.id);
     /* The newest clients take such a patch for one that is out of date. */
     if (p && json_get(v, "DiscoKey") && str_eq(field_get(&changes, "Online"), STR("false")) &&
@@ -298,6 +301,8 @@ static void apply_patch(struct model_client *m, const struct json_value *v)
         record_fini(&changes);
         return;
     }
+    if (json_get(v, "CapMap") && !field_get(&changes, "CapMap").len)
+        field_set(&changes, STR("CapMap"), STR("null"));
     /* Said, if only to take it away, where records leave zero values out. */
     if (json_get(v, "KeyExpiry") && !field_get(&changes, "KeyExpiry").len)
         field_set(&changes, STR("KeyExpiry"), STR("null"));
@@ -308,10 +313,9 @@ static void apply_patch(struct model_client *m, const struct json_value *v)
     record_fini(&changes);
 }
 
+/* In any order, but each once. */
 static void apply_full_peers(struct model_client *m, const struct json_value *list)
 {
-    uint64_t last = 0;
-
     for (size_t i = 0; i < m->n_peers; i++)
         record_fini(&m->peers[i]);
     m->n_peers = 0;
@@ -319,9 +323,8 @@ static void apply_full_peers(struct model_client *m, const struct json_value *li
         struct model_record r;
 
         read_node(m, &r, v);
-        if (r.id <= last)
-            COMPLAIN(m, "peers are not by rising id");
-        last = r.id;
+        if (held(m->peers, m->n_peers, r.id))
+            COMPLAIN(m, "peer %llu is listed twice", (unsigned long long)r.id);
         put(&m->peers, &m->n_peers, &r);
     }
 }

@@ -146,7 +146,11 @@ static void look(struct run *r, size_t node, size_t capver, size_t kind)
         case NETMAP_PULL_NONE:
             break;
         }
-        looked[n++] = f;
+        /* One that was sent away may have begun again as what its machine is now. */
+        if (n > 0 && looked[0]->id != f->id)
+            follower_check(f, r->lab.feed, r->lab.now_ms, r->story);
+        else
+            looked[n++] = f;
     }
     totals.checks += n;
     if (n > 0)

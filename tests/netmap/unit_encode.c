@@ -241,13 +241,13 @@ static void encodes_patches(void **state)
 
         n->online = cases[i].online;
         buf_clear(&out);
-        netmap_put_patch(&out, n, cases[i].mask);
+        netmap_put_patch(&out, n, cases[i].mask, STR_NONE);
         golden(cases[i].name, buf_str(&out));
         node_unref(n);
     }
     struct node *bare = bare_node();
     buf_clear(&out);
-    netmap_put_patch(&out, bare, NODE_ENDPOINTS | NODE_EXPIRY | NODE_DERP | NODE_CAPVER);
+    netmap_put_patch(&out, bare, NODE_ENDPOINTS | NODE_EXPIRY | NODE_DERP | NODE_CAPVER, STR_NONE);
     golden("patch_cleared", buf_str(&out)); /* [] and the zero time take away; no zero numbers */
     buf_fini(&out);
     node_unref(bare);

@@ -1,0 +1,589 @@
+/*
+ * The part of a delta that all of a class share: what happened to the peers.
+ *
+ * For each node that may be news: did the client hold it, and should it now?
+ *
+ *              should not             should
+ *   held not   -                      whole card, and its owner's profile
+ *   held       PeersRemoved           a patch if a patch can say it, else the card
+ *
+ * Clients turn a card back into patches where they can, and on the way lose what was unset before
+ * (protocol.md 6.6); so a card for a peer that is held comes with a patch for its online state.
+ * Patches are applied last, so the two agree.
+ *
+ * A viewer is judged like any other node of its class. Being told that it is removed, or of another
+ * CapMap of its own, does no harm: clients have no such peer. Where it would be given a card or a
+ * patch of itself, it gets the same text without (a cut body).
+ *
+ * Cost: nodes in the span; where policies differ in more than the nodes they know, pairs of classes
+ * as well, and the members of those for which something changes. Once a class, not once a viewer.
+ */
+
+#include "core/mem.h"
+#include "netmap/netmap_internal.h"
+#include "json/writer.h"
+
+enum { DO_REMOVE = 1, DO_CARD = 2, DO_PATCH = 4 };
+
+struct verdict {
+    node_id id;
+    const struct node *node; /* as it is now; NULL when removed */
+    unsigned act;
+    unsigned patch;
+    struct str caps; /* to be patched; empty: not */
+};
+
+struct judging {
+    struct netmap_way *way;
+    struct netmap_eye old, now;
+    struct verdict *all;
+    size_t n, cap;
+    user_id *profiles; /* 0: tagged-devices */
+    size_t n_profiles, profiles_cap;
+    node_id *devices; /* sorted; judged one by one because their owner counts */
+    size_t n_devices;
+    size_t n_seen; /* now; a guess where only the span was looked at */
+    size_t n_cards;
+};
+
+static void judging_fini(struct judging *j)
+{
+    mem_free(j->all);
+    mem_free(j->profiles);
+    mem_free(j->devices);
+}
+
+static void add_profile(struct judging *j, user_id id)
+{
+    if (j->n_profiles && j->profiles[j->n_profiles - 1] == id)
+        return;
+    if (j->n_profiles == j->profiles_cap) {
+        j->profiles_cap = MAX(j->profiles_cap * 2, (size_t)8);
+        j->profiles = mem_realloc_array(j->profiles, j->profiles_cap, sizeof *j->profiles);
+    }
+    j->profiles[j->n_profiles++] = id;
+}
+
+static void add_verdict(struct judging *j, const struct verdict *v)
+{
+    if (j->n == j->cap) {
+        j->cap = MAX(j->cap * 2, (size_t)8);
+        j->all = mem_realloc_array(j->all, j->cap, sizeof *j->all);
+    }
+    j->all[j->n++] = *v;
+    j->n_cards += (v->act & DO_CARD) != 0;
+}
+
+/* ---- One node ---- */
+
+static bool needs_card(const struct node *now, unsigned mask)
+{
+    if (mask & ~(unsigned)NODE_PATCHABLE)
+        return true;
+    /* A patch can neither say that a key is no longer expired nor that a number went back to none.
+     */
+    return (mask & NODE_EXPIRY) || ((mask & NODE_DERP) && now->home_derp == 0) ||
+           ((mask & NODE_CAPVER) && now->capver == 0);
+}
+
+static struct str caps_patch(struct str was, struct str is)
+{
+    if (str_eq(was, is))
+        return STR_NONE;
+    return is.len ? is : STR("{}");
+}
+
+/* Whether what the policy says of the peer to this viewer, its CapMap aside, is another thing now.
+ */
+static bool variant_differs(const struct judging *j, const struct node *old, const struct node *now,
+                            struct str *caps)
+{
+    const struct netmap_way *w = j->way;
+    struct netmap_variant a, b;
+    bool differs;
+
+    if (w->before == w->after && j->old.cls == j->now.cls)
+        return false;
+    netmap_variant_of(w->before, j->old.cls, old, &a);
+    netmap_variant_of(w->after, j->now.cls, now, &b);
+    differs = !netmap_variant_eq(&a, &b);
+    *caps = caps_patch(a.caps, b.caps);
+    netmap_variant_fini(&a);
+    netmap_variant_fini(&b);
+    return differs;
+}
+
+static void judge_held(const struct judging *j, const struct node *old, const struct node *now,
+                       unsigned mask, struct verdict *v)
+{
+    struct str caps = STR_NONE;
+    bool other = variant_differs(j, old, now, &caps);
+
+    mask &= ~(unsigned)NODE_UNTOLD;
+    if (old == now)
+        mask = 0;
+    if (!other && mask == 0 && caps.len == 0)
+        return;
+    if (!other && !needs_card(now, mask)) {
+        v->act = DO_PATCH;
+        v->patch = mask;
+        v->caps = caps;
+        return;
+    }
+    if (!other && caps.len == 0 && str_eq(netmap_card(old), netmap_card(now)))
+        return;
+    v->act = DO_CARD;
+    if (old->online != now->online || old->last_seen_ms != now->last_seen_ms) {
+        v->act |= DO_PATCH;
+        v->patch = NODE_ONLINE;
+    }
+}
+
+static const struct node *seen(const struct policy *p, const struct tailnet_view *view,
+                               struct netmap_eye eye, node_id id)
+{
+    const struct node *n = view_node_find(view, id);
+
+    return n && netmap_sees(p, eye, id) ? n : NULL;
+}
+
+/* Whether something is to be told; `owner` is set to whose profile goes with it, or left. */
+static bool judge(const struct judging *j, node_id id, unsigned mask, struct verdict *v,
+                  const struct node **new_of)
+{
+    const struct netmap_way *w = j->way;
+    const struct node *old = seen(w->before, w->old, j->old, id);
+    const struct node *now = seen(w->after, w->now, j->now, id);
+
+    *v = (struct verdict){.id = id, .node = now};
+    if (old && !now)
+        v->act = DO_REMOVE;
+    else if (!old && now)
+        v->act = DO_CARD;
+    else if (old && now)
+        judge_held(j, old, now, mask, v);
+    *new_of = (v->act & DO_CARD) && (!old || old->user != now->user) ? now : NULL;
+    return v->act != 0;
+}
+
+static void judge_one(struct judging *j, node_id id, unsigned mask)
+{
+    const struct node *new_of;
+    struct verdict v;
+
+    if (judge(j, id, mask, &v, &new_of))
+        add_verdict(j, &v);
+    j->n_seen += v.node != NULL;
+    if (new_of)
+        add_profile(j, new_of->user);
+}
+
+/* ---- All of a class ---- */
+
+static bool is_device(const struct judging *j, node_id id)
+{
+    size_t low = 0, high = j->n_devices;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+
+        if (j->devices[mid] < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < j->n_devices && j->devices[low] == id;
+}
+
+static void judge_shift(struct judging *j, const struct netmap_shift *s)
+{
+    const struct netmap_way *w = j->way;
+    bool was = policy_class_sight(w->before, j->old.cls, s->old) == POLICY_SIGHT_ALL;
+    bool is = policy_class_sight(w->after, j->now.cls, s->now) == POLICY_SIGHT_ALL;
+    struct verdict v = {.act = was ? DO_REMOVE : DO_CARD};
+
+    if (is)
+        j->n_seen += s->len;
+    if (!was && !is)
+        return;
+    if (was && is) {
+        bool hid = policy_class_hides_ipv4(w->before, s->old) ||
+                   policy_class_hides_ipv4(w->before, j->old.cls);
+        bool hides = policy_class_hides_ipv4(w->after, s->now) ||
+                     policy_class_hides_ipv4(w->after, j->now.cls);
+
+        v.caps =
+            caps_patch(policy_class_caps(w->before, s->old), policy_class_caps(w->after, s->now));
+        v.act = hid != hides ? DO_CARD : v.caps.len ? DO_PATCH : 0;
+        if (v.act == 0)
+            return;
+    }
+    for (size_t i = 0; i < s->len; i++) {
+        const struct node *n = w->shifted[s->from + i];
+
+        if (is_device(j, n->id))
+            continue;
+        v.id = n->id;
+        v.node = n;
+        add_verdict(j, &v);
+        if (!was)
+            add_profile(j, n->user);
+    }
+}
+
+static bool is_by_class(const struct judging *j)
+{
+    return !j->way->one_lineage || j->old.cls != j->now.cls;
+}
+
+static int by_u64(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+static size_t sort_unique(uint64_t *ids, size_t len)
+{
+    size_t n = 0;
+
+    if (len)
+        qsort(ids, len, sizeof *ids, by_u64);
+    for (size_t i = 0; i < len; i++)
+        if (n == 0 || ids[n - 1] != ids[i])
+            ids[n++] = ids[i];
+    return n;
+}
+
+static void add_devices(struct judging *j, const struct policy *p, user_id user, size_t *cap)
+{
+    node_id id = 0;
+
+    while (user && (id = policy_next_device(p, user, id))) {
+        if (j->n_devices == *cap) {
+            *cap = MAX(*cap * 2, (size_t)8);
+            j->devices = mem_realloc_array(j->devices, *cap, sizeof *j->devices);
+        }
+        j->devices[j->n_devices++] = id;
+    }
+}
+
+static void find_devices(struct judging *j)
+{
+    size_t cap = 0;
+
+    if (!is_by_class(j) && j->old.user == j->now.user)
+        return;
+    add_devices(j, j->way->before, j->old.user, &cap);
+    add_devices(j, j->way->after, j->now.user, &cap);
+    j->n_devices = sort_unique(j->devices, j->n_devices);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct verdict *x = a, *y = b;
+
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static void judge_by_class(struct judging *j)
+{
+    struct netmap_way *w = j->way;
+
+    netmap_way_shifts(w);
+    for (size_t i = 0; i < w->n_varying; i++)
+        if (!is_device(j, w->varying[i]))
+            judge_one(j, w->varying[i], 0);
+    for (size_t i = 0; i < w->n_shifts; i++)
+        judge_shift(j, &w->shifts[i]);
+}
+
+static void judge_all(struct judging *j)
+{
+    const struct netmap_way *w = j->way;
+
+    find_devices(j);
+    for (size_t i = 0; i < w->span.n_nodes; i++)
+        judge_one(j, w->span.nodes[i].id, w->span.nodes[i].mask);
+    for (size_t i = 0; i < j->n_devices; i++)
+        if (!netmap_span_find(&w->span, j->devices[i]))
+            judge_one(j, j->devices[i], 0);
+    if (is_by_class(j))
+        judge_by_class(j);
+    else
+        j->n_seen = view_node_count(w->now);
+    if (j->n)
+        qsort(j->all, j->n, sizeof *j->all, by_id);
+    for (size_t i = 0; i < w->n_renamed; i++)
+        if (seen(w->after, w->now, j->now, w->renamed[i].node))
+            add_profile(j, w->renamed[i].user);
+}
+
+/* ---- Writing ---- */
+
+static void put_profiles(struct json_writer *w, struct judging *j)
+{
+    j->n_profiles = sort_unique(j->profiles, j->n_profiles);
+    if (j->n_profiles == 0)
+        return;
+    json_field_array(w, STR("UserProfiles"));
+    for (size_t i = 0; i < j->n_profiles; i++) {
+        user_id id = j->profiles[i];
+        const struct user *u = id ? view_user_find(j->way->now, id) : NULL;
+
+        if (id && !u)
+            continue;
+        json_value_follows(w);
+        netmap_put_profile(w->out, u);
+    }
+    json_end_array(w);
+}
+
+/* The next verdict that does this, but for one node's; NULL: none. */
+static const struct verdict *next_that(const struct judging *j, unsigned act, node_id but,
+                                       size_t *at)
+{
+    while (*at < j->n) {
+        const struct verdict *v = &j->all[(*at)++];
+
+        if ((v->act & act) && v->id != but)
+            return v;
+    }
+    return NULL;
+}
+
+static void put_peers(struct json_writer *w, const struct judging *j, node_id but)
+{
+    const struct verdict *v;
+    size_t at = 0;
+
+    if ((v = next_that(j, DO_REMOVE, but, &at))) {
+        json_field_array(w, STR("PeersRemoved"));
+        for (; v; v = next_that(j, DO_REMOVE, but, &at))
+            json_u64(w, v->id);
+        json_end_array(w);
+    }
+    at = 0;
+    if ((v = next_that(j, DO_CARD, but, &at))) {
+        json_field_array(w, STR("PeersChanged"));
+        for (; v; v = next_that(j, DO_CARD, but, &at)) {
+            json_value_follows(w);
+            netmap_put_card_for(w->out, j->way->after, j->now.cls, v->node);
+        }
+        json_end_array(w);
+    }
+    at = 0;
+    if ((v = next_that(j, DO_PATCH, but, &at))) {
+        json_field_array(w, STR("PeersChangedPatch"));
+        for (; v; v = next_that(j, DO_PATCH, but, &at)) {
+            json_value_follows(w);
+            netmap_put_patch(w->out, v->node, v->patch, v->caps);
+        }
+        json_end_array(w);
+    }
+}
+
+static void put_body(struct json_writer *out, struct judging *j, node_id but)
+{
+    struct str tailnet = buf_str(&j->way->tailnet);
+
+    if (tailnet.len) {
+        if (out->comma)
+            buf_put_char(out->out, ',');
+        buf_put(out->out, tailnet);
+        out->comma = true;
+    }
+    put_profiles(out, j);
+    put_peers(out, j, but);
+}
+
+/* ---- Bodies ---- */
+
+static void body_free(struct netmap_body *b)
+{
+    blob_unref(b->json);
+    for (int form = 0; form < NETMAP_FORMS; form++) {
+        blob_unref(b->whole[form]);
+        blob_unref(b->rest[form]);
+    }
+    mem_free(b->own);
+    mem_free(b);
+}
+
+void netmap_way_drop_bodies(struct netmap_way *w)
+{
+    while (w->bodies) {
+        struct netmap_body *b = w->bodies;
+
+        w->bodies = b->next;
+        body_free(b);
+    }
+    for (size_t i = 0; i < w->cap; i++)
+        w->slots[i] = (struct netmap_slot){0};
+    w->n_slots = 0;
+    w->bytes = 0;
+}
+
+static struct netmap_body *body_new(struct netmap_way *w, struct netmap_eye old,
+                                    struct netmap_eye now)
+{
+    struct judging j = {.way = w, .old = old, .now = now};
+    struct netmap_body *b = NEW(struct netmap_body);
+    struct buf text = BUF(NETMAP_MESSAGE_MAX);
+    struct json_writer out = MEMBERS_WRITER(&text);
+
+    judge_all(&j);
+    b->is_too_much = j.n_cards > w->feed->limits.delta_cards && j.n_cards * 2 > j.n_seen;
+    b->own = mem_alloc_array(j.n, sizeof *b->own);
+    for (size_t i = 0; i < j.n; i++)
+        if ((j.all[i].act & DO_CARD) || j.all[i].patch)
+            b->own[b->n_own++] = j.all[i].id;
+    if (!b->is_too_much)
+        put_body(&out, &j, 0);
+    b->is_too_much |= buf_is_full(&text);
+    if (text.len && !b->is_too_much)
+        b->json = blob_new(buf_str(&text));
+    w->bytes += text.len + b->n_own * sizeof *b->own;
+    buf_fini(&text);
+    judging_fini(&j);
+    b->next = w->bodies;
+    w->bodies = b;
+    return b;
+}
+
+static bool eye_eq(struct netmap_eye a, struct netmap_eye b)
+{
+    return a.cls == b.cls && a.user == b.user;
+}
+
+static size_t slot_hash(struct netmap_eye old, struct netmap_eye now)
+{
+    uint64_t h = (old.cls ^ (uint64_t)now.cls << 32) * 0x9e3779b97f4a7c15u;
+
+    h ^= (old.user ^ now.user << 20) * 0xc2b2ae3d27d4eb4fu;
+    return (size_t)(h ^ h >> 29);
+}
+
+static struct netmap_slot *slot_at(const struct netmap_way *w, struct netmap_eye old,
+                                   struct netmap_eye now)
+{
+    size_t i = slot_hash(old, now) & (w->cap - 1);
+
+    while (w->slots[i].body && !(eye_eq(w->slots[i].old, old) && eye_eq(w->slots[i].now, now)))
+        i = (i + 1) & (w->cap - 1);
+    return &w->slots[i];
+}
+
+static void slots_grow(struct netmap_way *w)
+{
+    struct netmap_slot *old = w->slots;
+    size_t cap = w->cap;
+
+    if (w->n_slots * 2 < cap)
+        return;
+    w->cap = MAX(cap * 2, (size_t)8);
+    w->slots = mem_alloc_array(w->cap, sizeof *w->slots);
+    for (size_t i = 0; i < cap; i++)
+        if (old[i].body)
+            *slot_at(w, old[i].old, old[i].now) = old[i];
+    mem_free(old);
+}
+
+/* Whether the node is news to viewers of that user other than to those of their class. */
+static bool device_matters(struct netmap_way *w, const struct netmap_walker *v, node_id id)
+{
+    struct judging with = {.way = w, .old = v->old, .now = v->now};
+    struct judging without = {.way = w, .old = {.cls = v->old.cls}, .now = {.cls = v->now.cls}};
+    const struct node *n;
+    struct verdict a, b;
+
+    (void)judge(&with, id, 0, &a, &n);
+    (void)judge(&without, id, 0, &b, &n);
+    return a.act != b.act || a.patch != b.patch || !str_eq(a.caps, b.caps);
+}
+
+static bool any_device_matters(struct netmap_way *w, const struct netmap_walker *v,
+                               const struct policy *p, user_id user)
+{
+    node_id id = 0;
+
+    while (user && (id = policy_next_device(p, user, id)))
+        if (device_matters(w, v, id))
+            return true;
+    return false;
+}
+
+/* Most of what happens looks the same to all of a class, whoever owns the viewer. */
+static bool user_matters(struct netmap_way *w, const struct netmap_walker *v)
+{
+    if (v->old.user == 0 && v->now.user == 0)
+        return false;
+    if (netmap_way_owns(w, v->old.user) || netmap_way_owns(w, v->now.user) ||
+        v->old.user != v->now.user)
+        return true;
+    if (w->one_lineage && v->old.cls == v->now.cls)
+        return false;
+    return any_device_matters(w, v, w->before, v->old.user) ||
+           any_device_matters(w, v, w->after, v->now.user);
+}
+
+struct netmap_body *netmap_way_body(struct netmap_way *w, const struct netmap_walker *v)
+{
+    struct netmap_slot *slot;
+    struct netmap_body *b;
+
+    if (w->cap && (b = slot_at(w, v->old, v->now)->body))
+        return b;
+    if (w->bytes > NETMAP_BODIES_MAX)
+        netmap_way_drop_bodies(w);
+    if ((v->old.user || v->now.user) && !user_matters(w, v)) {
+        const struct netmap_walker anybody = {
+            .viewer = v->viewer, .old = {.cls = v->old.cls}, .now = {.cls = v->now.cls}};
+
+        b = netmap_way_body(w, &anybody);
+    } else {
+        b = body_new(w, v->old, v->now);
+    }
+    slots_grow(w);
+    slot = slot_at(w, v->old, v->now);
+    *slot = (struct netmap_slot){v->old, v->now, b};
+    w->n_slots++;
+    return b;
+}
+
+/* Its own profile goes with a new owner, or when that one changed. */
+static bool needs_own_profile(const struct netmap_way *w, const struct netmap_walker *v)
+{
+    const struct node *old, *now;
+
+    if (!v->touched && w->n_renamed == 0)
+        return false;
+    old = view_node_find(w->old, v->viewer);
+    now = view_node_find(w->now, v->viewer);
+    if (old->user != now->user)
+        return true;
+    for (size_t i = 0; i < w->n_renamed; i++)
+        if (w->renamed[i].user == now->user)
+            return true;
+    return false;
+}
+
+bool netmap_body_is_cut(const struct netmap_way *w, const struct netmap_body *b,
+                        const struct netmap_walker *v)
+{
+    if (b->n_own && bsearch(&v->viewer, b->own, b->n_own, sizeof v->viewer, by_u64))
+        return true;
+    return needs_own_profile(w, v);
+}
+
+void netmap_put_cut_body(struct json_writer *out, struct netmap_way *w,
+                         const struct netmap_walker *v)
+{
+    struct judging j = {.way = w, .old = v->old, .now = v->now};
+
+    judge_all(&j);
+    if (needs_own_profile(w, v))
+        add_profile(&j, view_node_find(w->now, v->viewer)->user);
+    put_body(out, &j, v->viewer);
+    judging_fini(&j);
+}

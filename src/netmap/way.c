@@ -1,0 +1,296 @@
+/*
+ * Ways: what lies between a moment and the present, as far as it is the same for everyone who walks
+ * it. Found out once, when the first stream comes along.
+ *
+ * Nodes fall in two parts. Those that something happened to, and those whose routes may have moved,
+ * are in the span and judged one by one. All others can be news to a viewer only because a policy
+ * is: they are judged by class, as shifts, and only where the policies are not of one lineage or
+ * the viewer itself is of another class now.
+ */
+
+#include "core/mem.h"
+#include "netmap/netmap_internal.h"
+#include "json/writer.h"
+
+struct netmap_eye netmap_eye_of(const struct policy *p, node_id viewer)
+{
+    if (policy_is_open(p))
+        return (struct netmap_eye){0};
+    return (struct netmap_eye){policy_class_of(p, viewer), policy_sight_user(p, viewer)};
+}
+
+bool netmap_sees(const struct policy *p, struct netmap_eye eye, node_id id)
+{
+    if (policy_is_open(p))
+        return true;
+    switch (policy_class_sight(p, eye.cls, policy_class_of(p, id))) {
+    case POLICY_SIGHT_ALL:
+        return true;
+    case POLICY_SIGHT_SAME_USER:
+        return eye.user && eye.user == policy_sight_user(p, id);
+    case POLICY_SIGHT_NONE:
+        return false;
+    }
+    return false;
+}
+
+/* ---- Making one ---- */
+
+/* Who serves a route may move without anything else of either node moving. */
+static void add_routers(struct netmap_way *w, const struct policy *p)
+{
+    struct netmap_span *s = &w->span;
+    size_t n = policy_router_count(p), were = s->n_nodes;
+    struct netmap_touched *all;
+
+    if (n == 0)
+        return;
+    all = mem_alloc_array(were + n, sizeof *all);
+    s->n_nodes = 0;
+    for (size_t i = 0, k = 0; i < were || k < n;) {
+        node_id router = k < n ? policy_router_at(p, k) : UINT64_MAX;
+
+        if (i < were && s->nodes[i].id <= router) {
+            k += s->nodes[i].id == router;
+            all[s->n_nodes++] = s->nodes[i++];
+        } else {
+            all[s->n_nodes++] = (struct netmap_touched){.id = router};
+            k++;
+        }
+    }
+    mem_free(s->nodes);
+    s->nodes = all;
+}
+
+static int by_owner(const void *a, const void *b)
+{
+    const struct netmap_owned *x = a, *y = b;
+
+    return (x->user > y->user) - (x->user < y->user);
+}
+
+static void find_owned(struct netmap_way *w)
+{
+    w->owned = mem_alloc_array(w->span.n_nodes * 2, sizeof *w->owned);
+    for (size_t i = 0; i < w->span.n_nodes; i++) {
+        node_id id = w->span.nodes[i].id;
+        user_id was = policy_sight_user(w->before, id), is = policy_sight_user(w->after, id);
+
+        if (was)
+            w->owned[w->n_owned++] = (struct netmap_owned){was, id};
+        if (is && is != was)
+            w->owned[w->n_owned++] = (struct netmap_owned){is, id};
+    }
+    if (w->n_owned)
+        qsort(w->owned, w->n_owned, sizeof *w->owned, by_owner);
+}
+
+bool netmap_way_owns(const struct netmap_way *w, user_id user)
+{
+    const struct netmap_owned key = {.user = user};
+
+    return w->n_owned && bsearch(&key, w->owned, w->n_owned, sizeof key, by_owner);
+}
+
+static bool has_user(const struct netmap_span *s, user_id user)
+{
+    for (size_t i = 0; i < s->n_users; i++)
+        if (s->users[i] == user)
+            return true;
+    return false;
+}
+
+static void find_renamed(struct netmap_way *w)
+{
+    const struct node *n;
+    size_t at = 0;
+
+    if (w->span.n_users == 0)
+        return;
+    w->renamed = mem_alloc_array(view_node_count(w->now), sizeof *w->renamed);
+    while ((n = view_node_next(w->now, &at)))
+        if (n->user && has_user(&w->span, n->user))
+            w->renamed[w->n_renamed++] = (struct netmap_owned){n->user, n->id};
+}
+
+static bool texts_differ(struct buf *a, struct buf *b)
+{
+    bool differ = !str_eq(buf_str(a), buf_str(b));
+
+    buf_fini(a);
+    buf_fini(b);
+    return differ;
+}
+
+static bool caps_differ(const struct tailnet_info *old, const struct tailnet_info *now)
+{
+    struct buf a = BUF(0), b = BUF(0);
+
+    netmap_put_caps(&a, old);
+    netmap_put_caps(&b, now);
+    return texts_differ(&a, &b);
+}
+
+static bool derp_map_differs(const struct netmap_way *w)
+{
+    struct buf a = BUF(0), b = BUF(0);
+
+    netmap_put_derp_map(&a, view_info(w->old), w->before);
+    netmap_put_derp_map(&b, view_info(w->now), w->after);
+    return texts_differ(&a, &b);
+}
+
+static bool dns_differs(const struct tailnet_info *old, const struct tailnet_info *now)
+{
+    struct buf a = BUF(0), b = BUF(0);
+
+    netmap_put_dns(&a, old, NULL);
+    netmap_put_dns(&b, now, NULL);
+    return texts_differ(&a, &b);
+}
+
+static enum policy_cgnat_route hint_of(const struct policy *p)
+{
+    const struct policy_document *d = policy_document(p);
+
+    return d ? d->cgnat_route : CGNAT_DEFAULT;
+}
+
+static void find_tailnet(struct netmap_way *w)
+{
+    const struct tailnet_info *old = view_info(w->old), *now = view_info(w->now);
+    struct json_writer out = MEMBERS_WRITER(&w->tailnet);
+
+    w->dns_is_own = netmap_dns_is_personal(old) || netmap_dns_is_personal(now);
+    w->nodes_differ =
+        (old != now && caps_differ(old, now)) || hint_of(w->before) != hint_of(w->after);
+    if ((old != now || policy_document(w->before) != policy_document(w->after)) &&
+        derp_map_differs(w)) {
+        netmap_key(&out, STR("DERPMap"));
+        netmap_put_derp_map(out.out, now, w->after);
+    }
+    if (old != now && !w->dns_is_own && dns_differs(old, now)) {
+        netmap_key(&out, STR("DNSConfig"));
+        netmap_put_dns(out.out, now, NULL);
+    }
+    if (old != now && !str_eq(old->domain, now->domain))
+        json_field_str(&out, STR("Domain"), now->domain);
+}
+
+static struct netmap_way *way_new(const struct netmap_feed *f, const struct netmap_moment *m)
+{
+    struct netmap_way *w = NEW(struct netmap_way);
+
+    w->feed = f;
+    w->old = m->view;
+    w->now = f->view;
+    w->before = m->policy;
+    w->after = f->policy;
+    w->tailnet = BUF(NETMAP_MESSAGE_MAX);
+    w->one_lineage = policy_same_lineage(w->before, w->after);
+    netmap_feed_span(f, m->revision, &w->span);
+    if (w->before != w->after &&
+        !policy_mark_eq(policy_routes_mark(w->before), policy_routes_mark(w->after))) {
+        add_routers(w, w->before);
+        add_routers(w, w->after);
+    }
+    if (!policy_is_open(w->before) || !policy_is_open(w->after))
+        find_owned(w);
+    find_renamed(w);
+    find_tailnet(w);
+    w->is_quiet =
+        w->before == w->after && view_info(w->old) == view_info(w->now) && w->span.n_users == 0;
+    return w;
+}
+
+struct netmap_way *netmap_feed_way(struct netmap_feed *f, struct netmap_moment *m)
+{
+    if (!m->way)
+        m->way = way_new(f, m);
+    return m->way;
+}
+
+void netmap_way_free(struct netmap_way *w)
+{
+    if (!w)
+        return;
+    netmap_way_drop_bodies(w);
+    mem_free(w->slots);
+    netmap_span_fini(&w->span);
+    buf_fini(&w->tailnet);
+    mem_free(w->owned);
+    mem_free(w->renamed);
+    mem_free(w->shifts);
+    mem_free(w->shifted);
+    mem_free(w->varying);
+    mem_free(w);
+}
+
+/* ---- Shifts ---- */
+
+struct shifted {
+    uint32_t old, now;
+    const struct node *node;
+};
+
+static int by_classes(const void *a, const void *b)
+{
+    const struct shifted *x = a, *y = b;
+
+    if (x->old != y->old)
+        return x->old < y->old ? -1 : 1;
+    if (x->now != y->now)
+        return x->now < y->now ? -1 : 1;
+    return (x->node->id > y->node->id) - (x->node->id < y->node->id);
+}
+
+/* Where routes vary a class says too little: those are left to be judged one by one. */
+static size_t gather_shifted(struct netmap_way *w, struct shifted *all)
+{
+    const struct node *n;
+    size_t at = 0, len = 0;
+
+    while ((n = view_node_next(w->now, &at))) {
+        if (netmap_span_find(&w->span, n->id))
+            continue;
+        if (netmap_routes_vary(w->before, n) || netmap_routes_vary(w->after, n))
+            w->varying[w->n_varying++] = n->id;
+        else
+            all[len++] = (struct shifted){policy_class_of(w->before, n->id),
+                                          policy_class_of(w->after, n->id), n};
+    }
+    if (len)
+        qsort(all, len, sizeof *all, by_classes);
+    return len;
+}
+
+static void cut_shifts(struct netmap_way *w, const struct shifted *all, size_t len)
+{
+    struct netmap_shift *last = NULL;
+
+    w->shifts = mem_alloc_array(len, sizeof *w->shifts);
+    w->shifted = mem_alloc_array(len, sizeof *w->shifted);
+    for (size_t i = 0; i < len; i++) {
+        if (!last || last->old != all[i].old || last->now != all[i].now) {
+            last = &w->shifts[w->n_shifts++];
+            *last = (struct netmap_shift){.old = all[i].old, .now = all[i].now, .from = i};
+        }
+        last->len++;
+        w->shifted[i] = all[i].node;
+    }
+}
+
+void netmap_way_shifts(struct netmap_way *w)
+{
+    struct shifted *all;
+    size_t len;
+
+    if (w->has_shifts)
+        return;
+    w->has_shifts = true;
+    w->varying = mem_alloc_array(view_node_count(w->now), sizeof *w->varying);
+    all = mem_alloc_array(view_node_count(w->now), sizeof *all);
+    len = gather_shifted(w, all);
+    cut_shifts(w, all, len);
+    mem_free(all);
+}
