@@ -68,18 +68,9 @@ static bool read_cards(struct parsing *g, const struct texts *list)
 static bool take_peers(struct parsing *g, struct str array)
 {
     struct netmap_message *m = g->m;
-    uint64_t last = 0;
 
     m->peers.n = 0; /* the last one counts */
-    if (!list_objects(g, array, &m->peers) || !read_cards(g, &m->peers))
-        return false;
-    for (size_t i = 0; i < m->peers.n; i++) {
-        uint64_t id = g->p->ids[g->p->briefs[m->peers.ix[i]].slot];
-
-        m->is_unordered = m->is_unordered || id <= last;
-        last = id;
-    }
-    return true;
+    return list_objects(g, array, &m->peers) && read_cards(g, &m->peers);
 }
 
 static void add_op(struct netmap_message *m, struct op op)

@@ -86,7 +86,6 @@ struct netmap_message {
     bool is_keep_alive;
     text_ix self;
     struct texts peers; /* not empty: all of them */
-    bool is_unordered;  /* and not by rising id */
     struct op *ops;
     size_t n_ops, max_ops;
     uint32_t *profiles;

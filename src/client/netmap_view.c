@@ -104,12 +104,12 @@ static void apply_all(struct netmap_view *v, const struct netmap_message *m)
     v->full_maps++;
     memset(v->held, 0, v->n_held * sizeof(*v->held));
     v->n_peers = 0;
-    if (m->is_unordered)
-        complain(v, "peers are not by rising id", 0);
     for (size_t i = 0; i < m->peers.n; i++) {
         const struct brief *b = &briefs[m->peers.ix[i]];
 
         check_peer(v, b);
+        if (v->held[b->slot])
+            complain(v, "a peer is listed twice", v->pool->ids[b->slot]);
         hold(v, b->slot, m->peers.ix[i]);
     }
 }
