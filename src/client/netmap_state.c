@@ -224,16 +224,13 @@ static void set_online(struct netmap_state *s, const struct json_value *member)
 
 static bool apply_all_peers(struct netmap_state *s, const struct json_value *all)
 {
-    uint64_t last = 0;
-
     s->full_maps++;
     forget_peers(s);
     JSON_EACH(node, all) {
+        if (map_find_u64(s->peers, json_get_u64(node, "ID", 0)))
+            complain(s, "peer %" PRIu64 " is listed twice", json_get_u64(node, "ID", 0));
         if (!put_peer(s, node))
             return false;
-        if (json_get_u64(node, "ID", 0) <= last)
-            complain(s, "peers are not by rising id");
-        last = json_get_u64(node, "ID", 0);
     }
     return true;
 }
