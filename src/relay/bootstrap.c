@@ -17,6 +17,7 @@
 #include "core/rand.h"
 #include "relay/relay_internal.h"
 #include "relay/resolve.h"
+#include "relay/rollout.h"
 #include "json/writer.h"
 
 #define REFRESH_MS 600000
@@ -29,6 +30,9 @@ static struct metric published_hits =
     METRIC_COUNTER("bootstrap_dns_published_hits", "Questions for a published name.");
 static struct metric unpublished_hits =
     METRIC_COUNTER("bootstrap_dns_unpublished_hits", "Questions for an unpublished name.");
+static struct metric percent_misses =
+    METRIC_COUNTER("bootstrap_dns_unpublished_percent_misses",
+                   "Of them, those from clients that are not in the name's rollout yet.");
 static struct metric unpublished_misses =
     METRIC_COUNTER("bootstrap_dns_unpublished_misses", "Questions for any other name.");
 
@@ -37,6 +41,7 @@ struct entry {
     struct str json;  /* owned: {"name":["addr",…]}; empty: never found */
     struct str addrs; /* owned: the array alone */
     bool is_published;
+    unsigned percent; /* of the clients are told, if it is unpublished */
 };
 
 struct table {
@@ -96,6 +101,17 @@ static struct str addrs_json(struct ip_addr *addrs, size_t n)
     return buf_take(&out);
 }
 
+static void look_up_rollout(struct entry *e, struct str txt_name, const struct entry *before)
+{
+    struct err err = {0};
+
+    e->percent = 100;
+    if (txt_name.len == 0 || rollout_look_up(txt_name, &e->percent, &err) == 0)
+        return;
+    log_event(LOG_WARN, "bootstrap DNS", LOG_ERR(&err));
+    e->percent = before ? before->percent : 0;
+}
+
 static void look_up(struct entry *e, const struct entry *before)
 {
     struct ip_addr addrs[RESOLVE_MAX];
@@ -140,10 +156,14 @@ static void add(struct table *t, const struct str_list *names, bool is_published
 {
     for (size_t i = 0; i < names->len && t->n < NAMES_MAX; i++) {
         struct entry *e = &t->entries[t->n];
+        const struct entry *was = before ? &before->entries[t->n] : NULL;
+        struct str name, txt_name;
 
-        e->name = str_copy(names->items[i]);
+        str_split(names->items[i], '/', &name, &txt_name);
+        e->name = str_copy(name);
         e->is_published = is_published;
-        look_up(e, before ? &before->entries[t->n] : NULL);
+        look_up(e, was);
+        look_up_rollout(e, txt_name, was);
         t->n++;
     }
 }
@@ -235,7 +255,9 @@ void bootstrap_answer(struct bootstrap *b, struct http_exchange *x, const struct
                    : e->is_published ? &published_hits
                                      : &unpublished_hits,
                    1);
-        if (e && !e->is_published && e->json.len > 0)
+        if (e && !e->is_published && !rollout_has(e->percent, req->peer.addr))
+            metric_add(&percent_misses, 1);
+        else if (e && !e->is_published && e->json.len > 0)
             body = e->json;
     }
     /* Clients ask many relays, each once: a connection kept open would be for nothing. */

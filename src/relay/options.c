@@ -72,7 +72,8 @@ static const struct flag flags[] = {
     FLAG("bootstrap-dns-names", KIND_TEXT, bootstrap_names,
          "names whose addresses /bootstrap-dns tells, with commas between"),
     FLAG("unpublished-bootstrap-dns-names", KIND_TEXT, unpublished_names,
-         "the same, told only to who asks for the name"),
+         "the same, told only to who asks for the name; NAME/RECORD tells it to as many clients "
+         "of a hundred as RECORD's TXT says"),
     FLAG("verify-clients", KIND_BOOL, verify_clients,
          "admit clients that the tailscaled on this machine knows (false)"),
     FLAG("socket", KIND_TEXT, socket, "that tailscaled's socket"),
@@ -383,11 +384,6 @@ static int check_rest(const struct relay_options *o, struct err *err)
                        STR_ARG(o->home));
     if (str_find_char(o->home, '\n') >= 0 || str_find_char(o->home, '\r') >= 0)
         return err_set(err, ERR_INVALID, "-home: more than a line");
-    if (str_find_char(o->unpublished_names, '/') >= 0)
-        return err_set(
-            err, ERR_INVALID,
-            "-unpublished-bootstrap-dns-names: a rollout by a TXT record cannot be done; "
-            "name the host alone");
     if (o->config.len == 0 && !o->dev)
         return err_set(err, ERR_INVALID, "-c is missing: a file for the relay's key");
     return 0;

@@ -159,7 +159,6 @@ static void checks_what_goes_together(void **state)
         {"-c k -a :80 -mesh-with a,b", "-mesh-psk-file", false, 0},
         {"-c k -a :80 -verify-client-url ftp://x", "-verify-client-url", false, 0},
         {"-c k -a :80 -home page", "-home", false, 0},
-        {"-c k -a :80 -unpublished-bootstrap-dns-names a/b", "TXT", false, 0},
     };
 
     (void)state;
