@@ -36,7 +36,8 @@ static const struct json_value *said(const struct json_value *node, const char *
     if ((json_is(v, JSON_STRING) &&
          (v->str.len == 0 || str_eq(v->str, STR("0001-01-01T00:00:00Z")))) ||
         (json_is(v, JSON_BOOL) && !v->boolean) ||
-        (json_is(v, JSON_NUMBER) && str_eq(v->raw, STR("0"))))
+        (json_is(v, JSON_NUMBER) && str_eq(v->raw, STR("0"))) ||
+        (json_is(v, JSON_OBJECT) && json_len(v) == 0 && str_eq(str_from(name), STR("CapMap"))))
         return NULL;
     return v;
 }
