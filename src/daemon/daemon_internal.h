@@ -34,7 +34,7 @@ struct server {
     struct listener *listeners[LOOPS_MAX];
     struct listener *socket;
     struct listener *watch_listener;
-    struct stun_responder *stun;
+    struct stun_responder *stun[LOOPS_MAX];
     struct ip_addrport bound; /* what the first listener got */
     bool threads_run;
 };

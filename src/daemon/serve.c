@@ -109,8 +109,8 @@ static int open_relay(struct server *s, struct err *err)
     if (!s->config->derp.enabled)
         return 0;
     s->derp = derp_server_new(&options);
-    if (stun_responder_open(s->loops[0], bind_usable(s->config->derp.stun_listen), &s->stun, err) <
-        0)
+    if (stun_responder_open_each(s->loops, s->n_loops, bind_usable(s->config->derp.stun_listen),
+                                 s->stun, err) < 0)
         return err_wrap(err, "opening STUN");
     return 0;
 }
@@ -246,11 +246,12 @@ static void stop(struct server *s)
         loop_stop(s->loops[i]);
         loop_thread_join(s->loops[i]);
     }
-    for (size_t i = 0; i < s->n_loops; i++)
+    for (size_t i = 0; i < s->n_loops; i++) {
         listener_close(s->listeners[i]);
+        stun_responder_close(s->stun[i]);
+    }
     listener_close(s->socket);
     listener_close(s->watch_listener);
-    stun_responder_close(s->stun);
     api_stop(s->api);
     control_stop(s->control);
     for (size_t i = 0; i < s->n_loops; i++)
