@@ -110,6 +110,20 @@ static void base64_both_ways(void **state)
     }
 }
 
+static void base64url_is_bare(void **state)
+{
+    AUTO_FINI(buf_fini) struct buf out = BUF(100), small = BUF(5);
+
+    (void)state;
+    buf_put(&out, STR("a=/+"));
+    buf_put_base64url(&out, STR("\xfb\xff\xfe\0"));
+    assert_str(buf_str(&out), STR("a=/+-__-AA")); /* what was there stays */
+    buf_put_base64url(&out, STR_NONE);
+    assert_str(buf_str(&out), STR("a=/+-__-AA"));
+    buf_put_base64url(&small, STR("abcd"));
+    assert_true(buf_is_full(&small));
+}
+
 static void base64_refuses(void **state)
 {
     (void)state;
@@ -177,10 +191,15 @@ static void sums_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(puts_each_kind),           cmocka_unit_test(stops_at_the_ceiling),
-        cmocka_unit_test(reserves_drops_and_takes), cmocka_unit_test(base64_both_ways),
-        cmocka_unit_test(base64_refuses),           cmocka_unit_test(hex_both_ways),
-        cmocka_unit_test(blobs_are_counted),        cmocka_unit_test(sums_are_checked),
+        cmocka_unit_test(puts_each_kind),
+        cmocka_unit_test(stops_at_the_ceiling),
+        cmocka_unit_test(reserves_drops_and_takes),
+        cmocka_unit_test(base64_both_ways),
+        cmocka_unit_test(base64url_is_bare),
+        cmocka_unit_test(base64_refuses),
+        cmocka_unit_test(hex_both_ways),
+        cmocka_unit_test(blobs_are_counted),
+        cmocka_unit_test(sums_are_checked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 #include "../unit.h"
 
 #include "../hex.h"
+#include "core/buf.h"
 #include "crypto/hash.h"
 
 /* RFC 7693, FIPS 180-4, and for the rest an independent implementation (Python's hashlib, hmac). */
@@ -41,6 +42,32 @@ static void pieces_make_the_whole(void **state)
     }
 }
 
+/* RFC 4231, and the example of RFC 7515 A.1. */
+static void hmac_sha256_of_known_texts(void **state)
+{
+    static const char key[] =
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUu"
+        "TwjAzZr1Z9CAow";
+    AUTO_FINI(buf_fini) struct buf raw = BUF(100), text = BUF(100);
+    uint8_t got[HASH_BYTES];
+    char long_key[131];
+
+    (void)state;
+    sha256_hmac(STR("Jefe"), STR("what do ya want for nothing?"), got);
+    assert_hex(got, 32, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(long_key, 0xaa, sizeof(long_key));
+    sha256_hmac(str_bytes(long_key, sizeof(long_key)),
+                STR("Test Using Larger Than Block-Size Key - Hash Key First"), got);
+    assert_hex(got, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    assert_true(base64_decode(str_from(key), &raw));
+    sha256_hmac(buf_str(&raw),
+                STR("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4M"
+                    "TkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"),
+                got);
+    buf_put_base64url(&text, str_bytes(got, sizeof(got)));
+    assert_str(buf_str(&text), STR("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
+}
+
 static void hmac_of_short_and_long_keys(void **state)
 {
     uint8_t key[32], long_key[100], got[HASH_BYTES];
@@ -79,9 +106,8 @@ static void hkdf_gives_two_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hashes_known_texts),
-        cmocka_unit_test(pieces_make_the_whole),
-        cmocka_unit_test(hmac_of_short_and_long_keys),
+        cmocka_unit_test(hashes_known_texts),          cmocka_unit_test(pieces_make_the_whole),
+        cmocka_unit_test(hmac_of_short_and_long_keys), cmocka_unit_test(hmac_sha256_of_known_texts),
         cmocka_unit_test(hkdf_gives_two_keys),
     };
 

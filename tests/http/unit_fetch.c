@@ -5,6 +5,7 @@
 
 #include "unit.h"
 
+#include "core/clock.h"
 #include "harness.h"
 #include "http/client.h"
 
@@ -133,11 +134,51 @@ static void reports_failures(void **state)
     buf_fini(&body);
 }
 
+static void keep_length(void *user, struct str name, struct str value)
+{
+    if (str_eq_nocase(name, STR("content-length")))
+        assert_true(str_parse_u64(value, user));
+}
+
+static void tells_headers(void **state)
+{
+    const struct place *p = *state;
+    struct buf body = BUF((size_t)64 << 20);
+    uint64_t length = 0;
+    struct err err;
+
+    assert_int_equal(get(p, false, "/hello",
+                         (struct http_fetch_options){.on_header = keep_length, .user = &length},
+                         &body, &err),
+                     200);
+    assert_int_equal(length, 5);
+    buf_fini(&body);
+}
+
+/* Long before its time is over. */
+static void can_be_cancelled(void **state)
+{
+    const struct place *p = *state;
+    _Atomic(bool) cancelled = true;
+    struct buf body = BUF(1000);
+    struct err err;
+    int64_t began = clock_mono_ms();
+
+    assert_int_equal(get(p, false, "/later",
+                         (struct http_fetch_options){.timeout_ms = 60000, .cancelled = &cancelled},
+                         &body, &err),
+                     -ERR_IO);
+    assert_in_range(clock_mono_ms() - began, 0, 10000);
+    buf_fini(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fetches),
         cmocka_unit_test(reports_failures),
+        cmocka_unit_test(tells_headers),
+        cmocka_unit_test(can_be_cancelled),
     };
 
     return cmocka_run_group_tests(tests, place_open, place_close);
