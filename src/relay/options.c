@@ -94,6 +94,9 @@ static const struct flag flags[] = {
          "JSON file with PerClientRateLimitBytesPerSec and PerClientRateBurstBytes, and, ours, "
          "GlobalRateLimitBytesPerSec and GlobalRateBurstBytes for all clients together; read again "
          "at SIGHUP"),
+    FLAG("user", KIND_TEXT, user,
+         "become this user once ports are open; what SIGHUP reads again must be readable to it "
+         "(ours)"),
     FLAG("tcp-keepalive-time", KIND_DURATION, keep_alive_ms, "TCP keep-alive (10m)"),
     FLAG("tcp-user-timeout", KIND_DURATION, user_timeout_ms, "TCP user timeout (15s)"),
     FLAG("tcp-write-timeout", KIND_DURATION, write_timeout_ms,

@@ -28,6 +28,7 @@ struct relay_options {
     struct str bootstrap_names, unpublished_names;
     struct str verify_url, socket;
     struct str rate_config;
+    struct str user;
     struct str log_level, log_format;
     int64_t http_port, stun_port, accept_burst;
     int64_t max_streams, max_per_address, max_guests;

@@ -228,7 +228,8 @@ static int make_loops(struct relay *r, struct err *err)
 /* After privileges are gone, so that no thread keeps any. */
 static int make_pool(struct relay *r, struct err *err)
 {
-    relay_drop_privileges();
+    if (relay_drop_privileges(r->o->user, err) < 0)
+        return -(int)err->code;
     return worker_pool_new(WORKERS, &r->pool, err);
 }
 

@@ -81,5 +81,8 @@ void bootstrap_answer(struct bootstrap *b, struct http_exchange *x, const struct
 MUST_USE struct http_server *relay_main_server(struct relay *r);
 MUST_USE struct http_server *relay_plain_server(struct relay *r);
 
-/* privileges.c: what was needed to open ports is given up. Before other threads are started. */
-void relay_drop_privileges(void);
+/*
+ * privileges.c: what was needed to open ports is given up, root too if a user is named. Before
+ * other threads are started.
+ */
+MUST_USE int relay_drop_privileges(struct str user, struct err *err);
