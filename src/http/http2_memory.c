@@ -13,6 +13,7 @@
 
 #define FRONT_BYTES (5 * SLOTS_PAGE)
 #define LARGE (2 * SLOTS_PAGE) /* pieces from this size on are written at their beginning only */
+#define RING_LEAST ((size_t)512)
 #define ALIGN ((size_t)16)
 
 static size_t rounded(size_t n, size_t to)
@@ -27,13 +28,14 @@ static bool is_in_slot(const struct http2_memory *m, const void *p)
     return at >= slot && at < slot + HTTP2_SLOT_BYTES;
 }
 
-static void *place(struct http2_memory *m, size_t n)
+static void *place(struct http2_memory *m, size_t n, bool unused)
 {
     size_t at = rounded(m->head, ALIGN);
 
     if (m->is_closed || n == 0 || n > HTTP2_SLOT_BYTES)
         return NULL;
-    if (at + n <= SLOTS_PAGE || (n >= LARGE && at < SLOTS_PAGE && at + n <= FRONT_BYTES)) {
+    if ((!unused && at + n <= SLOTS_PAGE) ||
+        (n >= LARGE && at < SLOTS_PAGE && at + n <= FRONT_BYTES)) {
         m->head = at + n;
         return m->slot + at;
     }
@@ -44,17 +46,22 @@ static void *place(struct http2_memory *m, size_t n)
     return m->slot + at;
 }
 
-/* nghttp2 takes NULL for an answer; the rest of us end when memory does. */
+/*
+ * nghttp2 takes NULL for an answer; the rest of us end when memory does. The first of this size is
+ * the ring for headers of ours that the peer remembers: none, so it is never written.
+ */
 static void *memory_malloc(size_t n, void *user)
 {
-    void *p = place(user, n);
+    struct http2_memory *m = user;
+    bool unused = n >= RING_LEAST && m->n_rings++ == 0;
+    void *p = place(m, n, unused);
 
     return p ? p : mem_alloc(n);
 }
 
 static void *memory_calloc(size_t n, size_t size, void *user)
 {
-    void *p = size && n <= SIZE_MAX / size ? place(user, n * size) : NULL;
+    void *p = size && n <= SIZE_MAX / size ? place(user, n * size, false) : NULL;
 
     return p ? p : mem_alloc_array(n, size);
 }

@@ -29,6 +29,7 @@ struct http2_memory {
     char *slot;
     size_t head; /* used of the front part; from HTTP2_SLOT_FRONT on it is full */
     size_t tail; /* the next free page */
+    unsigned n_rings;
     bool is_closed;
 };
 
