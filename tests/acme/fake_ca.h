@@ -38,34 +38,35 @@ struct fake_ca {
     EVP_PKEY *key;
 
     /* What the test wants; set before it asks. */
-    int bad_nonces;         /* so many requests are told that their nonce is bad */
-    int bad_every;          /* so is every one of so many, 0: none */
-    int pending_polls;      /* of an authorization */
-    int processing_polls;   /* of an order after finalizing */
-    bool fails[2];          /* tls-alpn-01, http-01: the check fails */
-    bool offers[2];         /* which challenges there are */
-    bool is_authorized;     /* orders are ready at once */
-    bool wants_eab;         /* accounts need a binding */
-    bool forgets_account;   /* once */
-    int rate_limit_seconds; /* orders are refused so */
-    const char *cert_name;  /* NULL: what was asked for; else certificates are for this */
-    bool own_key;           /* certificates are of another key */
-    long cert_seconds;      /* their life, from an hour ago */
+    _Atomic(int) bad_nonces;         /* so many requests are told that their nonce is bad */
+    _Atomic(int) bad_every;          /* so is every one of so many, 0: none */
+    _Atomic(int) pending_polls;      /* of an authorization */
+    _Atomic(int) processing_polls;   /* of an order after finalizing */
+    _Atomic(bool) fails[2];          /* tls-alpn-01, http-01: the check fails */
+    _Atomic(bool) offers[2];         /* which challenges there are */
+    _Atomic(bool) is_authorized;     /* orders are ready at once */
+    _Atomic(bool) wants_eab;         /* accounts need a binding */
+    _Atomic(bool) forgets_account;   /* once */
+    _Atomic(int) rate_limit_seconds; /* orders are refused so */
+    const char *cert_name;           /* NULL: what was asked for; else certificates are for this */
+    _Atomic(bool) own_key;           /* certificates are of another key */
+    _Atomic(long) cert_seconds;      /* their life, from an hour ago */
     struct fake_lie lie;
-    uint16_t check_port;                 /* http-01 is checked by asking here; 0: by `presented` */
+    _Atomic(uint16_t) check_port;        /* http-01 is checked by asking here; 0: by `presented` */
     const char *renew_start, *renew_end; /* renewal information; NULL: none */
 
     /* What happened. */
     char nonces[FAKE_NONCES][24];
     unsigned n_nonces;
-    bool has_account;
+    _Atomic(bool) has_account;
     struct buf account_x, account_y;
     char presented[2][300]; /* by the test's `present`: the current tokens */
-    int n_orders, n_accounts, n_requests, n_polls, n_replaces, n_finalized, n_forged, n_renewal;
+    _Atomic(int) n_orders, n_accounts, n_requests, n_polls, n_replaces, n_finalized, n_forged,
+        n_renewal;
     char identifier[128], profile[32], why[128];
-    int state;    /* of the order: 0 pending, 1 ready, 2 processing, 3 valid, 4 invalid */
-    int authz;    /* 0 pending, 3 valid, 4 invalid */
-    int checking; /* the challenge that was accepted, or -1 */
+    _Atomic(int) state;    /* of the order: 0 pending, 1 ready, 2 processing, 3 valid, 4 invalid */
+    _Atomic(int) authz;    /* 0 pending, 3 valid, 4 invalid */
+    _Atomic(int) checking; /* the challenge that was accepted, or -1 */
     struct buf cert_pem;
     pthread_mutex_t lock;
 };
