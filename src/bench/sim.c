@@ -214,7 +214,8 @@ static void open_stream(struct sim *s)
 static void on_lite(void *user, int status, struct str body, const struct err *err)
 {
     struct sim *s = user;
-    bool is_here = s->conn && !s->conn->is_leaving && !s->run->is_ending;
+    bool is_here =
+        s->conn && !s->conn->is_leaving && !s->run->is_ending && !s->run->is_down;
 
     if (status != 200 && is_here)
         run_complain(s->run, "a lite update was refused:", err ? str_from(err->text) : body);

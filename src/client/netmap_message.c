@@ -311,7 +311,8 @@ text_ix pool_filters(struct netmap_pool *p, struct netmap_message *m, text_ix fr
 
 void netmap_reader_init(struct netmap_reader *r, struct netmap_pool *p, bool zstd)
 {
-    *r = (struct netmap_reader){.pool = p, .zstd = zstd, .in = BUF(POOL_MESSAGE_MAX)};
+    *r = (struct netmap_reader){
+        .pool = p, .zstd = zstd, .small = POOL_SMALL, .in = BUF(POOL_MESSAGE_MAX)};
 }
 
 static void assembly_free(struct netmap_assembly *a)
@@ -434,7 +435,7 @@ static int step(struct netmap_reader *r, struct str rest, size_t *used,
         return r->left > POOL_MESSAGE_MAX ? err_set(err, ERR_LIMIT, "a map message is too long")
                                           : 0;
     }
-    if (!r->assembly && r->left <= POOL_SMALL) {
+    if (!r->assembly && r->left <= r->small) {
         if (rest.len < r->left)
             return 0;
         if (take_small(r, str_sub(rest, 0, r->left), &small, err) < 0)

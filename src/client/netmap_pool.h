@@ -74,6 +74,7 @@ struct netmap_assembly;
 struct netmap_reader {
     struct netmap_pool *pool;
     bool zstd;
+    size_t small; /* messages up to so many bytes are known again when they come again */
     bool in_message;
     uint32_t left;                    /* bytes of the message's payload not yet taken */
     struct buf in;                    /* came, but is not a whole frame yet */

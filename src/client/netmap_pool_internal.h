@@ -8,8 +8,8 @@
 #include "json/value.h"
 
 #define POOL_MESSAGE_MAX ((size_t)256 << 20)
-#define POOL_SMALL ((size_t)64 << 10) /* messages up to this are known again */
-#define POOL_MESSAGES 8192            /* kept; a power of two */
+#define POOL_SMALL ((size_t)64 << 10)
+#define POOL_MESSAGES 8192 /* kept; a power of two */
 #define POOL_BLOCKS_MAX 65536
 
 struct pool_hash {
