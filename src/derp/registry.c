@@ -301,14 +301,45 @@ void registry_hear(struct derp_server *s, const struct node_key *src, const stru
 
 /* ---- Activity and dropping ---- */
 
-void registry_activate(struct derp_server *s, struct peer *peer, session_id id)
+size_t registry_activate(struct derp_server *s, struct peer *peer, session_id id, int64_t now_ms,
+                         session_id ids[DERP_DUPLICATES_MAX])
 {
     struct shard *shard = lock(s, &peer->key);
+    size_t n = 0;
+    bool is_conn = false;
 
     for (uint8_t i = 0; i < peer->n_conns; i++)
-        if (peer->conns[i] == id)
-            set_where(peer, id);
+        is_conn |= peer->conns[i] == id;
+    if (is_conn && where_of(peer) != id) {
+        set_where(peer, id);
+        if (now_ms - peer->flips_since_ms > FIGHT_MS) {
+            peer->flips_since_ms = now_ms;
+            peer->flips = 0;
+        }
+        if (peer->flips < FIGHT_FLIPS)
+            peer->flips++;
+        if (peer->flips >= FIGHT_FLIPS && !peer->is_fought_for) {
+            peer->is_fought_for = true;
+            n = peer->n_conns;
+            memcpy(ids, peer->conns, n * sizeof(*ids));
+        }
+    }
     unlock(shard);
+    return n;
+}
+
+session_id registry_peace(struct derp_server *s, struct peer *peer)
+{
+    struct shard *shard = lock(s, &peer->key);
+    bool is_peace = peer->is_fought_for && peer->n_conns <= 1;
+    session_id id = is_peace && peer->n_conns == 1 ? peer->conns[0] : 0;
+
+    if (is_peace) {
+        peer->is_fought_for = false;
+        peer->flips = 0;
+    }
+    unlock(shard);
+    return id;
 }
 
 uint64_t registry_drops(struct derp_server *s, const struct node_key *key)

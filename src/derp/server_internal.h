@@ -47,7 +47,9 @@
 #define WATCHERS_MAX 64u /* relays of the mesh that watch */
 #define VIAS_MAX 64u     /* relays through which one peer can be reached */
 #define HEARD_MAX 256    /* kept of connections that ended while others of their key live */
-#define GONE_BURST 3     /* PEER_GONE(not here) per session; refilled one a second */
+#define FIGHT_FLIPS 6    /* of a key's active connection, within FIGHT_MS: it was cloned */
+#define FIGHT_MS 10000
+#define GONE_BURST 3 /* PEER_GONE(not here) per session; refilled one a second */
 
 /* Which connection: loop (8 bits), slot in its table (24), the slot's generation (32). 0: none. */
 typedef uint64_t session_id;
@@ -85,6 +87,9 @@ struct peer {
     /* Under the shard's lock: */
     unsigned refs;
     uint8_t n_conns, cap_conns;
+    uint8_t flips; /* of the active connection, since: */
+    bool is_fought_for;
+    int64_t flips_since_ms;
     session_id *conns; /* oldest first */
     uint8_t n_vias, cap_vias;
     session_id *vias;        /* links to relays of the mesh that it is connected to */
@@ -131,8 +136,14 @@ bool registry_remove_via(struct derp_server *s, struct peer *peer, session_id li
 /* `dst`, here, has had a packet from `src`, which is elsewhere, and will want to know when it goes.
  */
 void registry_hear(struct derp_server *s, const struct node_key *src, const struct node_key *dst);
-/* `id` has just sent something. */
-void registry_activate(struct derp_server *s, struct peer *peer, session_id id);
+/*
+ * `id` has just sent something. Usually 0; the number of *ids when it has turned out that two
+ * machines have the key and send by turns: those connections are to hear of it.
+ */
+size_t registry_activate(struct derp_server *s, struct peer *peer, session_id id, int64_t now_ms,
+                         session_id ids[DERP_DUPLICATES_MAX]);
+/* After one has left: the only one that is left of a key that was fought for, else 0. */
+session_id registry_peace(struct derp_server *s, struct peer *peer);
 /* Counts drops of keys in the key's shard. */
 uint64_t registry_drops(struct derp_server *s, const struct node_key *key);
 /* Counts a drop and copies the key's connections. */
@@ -154,6 +165,7 @@ enum tally {
     TALLY_STALLED,
     TALLY_DUPLICATES_CLOSED,
     TALLY_LOGINS_CLOSED,
+    TALLY_FIGHTS,
     TALLY_PACKETS_IN,
     TALLY_BYTES_IN,
     TALLY_PACKETS_OUT,

@@ -70,6 +70,15 @@ static void tell_all_gone(struct session *c, const struct heard *heard)
             tell_gone(c, heard->peers[i], buf_str(&frame));
 }
 
+/* How the client does; nothing: well. Shown to its user. */
+static void tell_health(struct session *c, session_id to, struct str problem)
+{
+    AUTO_FINI(buf_fini) struct buf frame = BUF(512);
+
+    derp_put_frame(&frame, DERP_HEALTH, problem);
+    relay_send(c->home, to, PIECE_CONTROL, buf_str(&frame), STR_NONE);
+}
+
 static void keep_alive_later(struct session *c)
 {
     timer_start(&c->timer, DERP_KEEP_ALIVE_MS + (int64_t)rand_below(KEEP_ALIVE_JITTER_MS));
@@ -95,6 +104,10 @@ static void leave(struct session *c)
     watch_changed(s, &c->peer->key);
     if (is_last)
         tell_all_gone(c, &heard);
+    session_id alone = registry_peace(s, c->peer);
+
+    if (alone != 0)
+        tell_health(c, alone, STR_NONE);
     for (uint32_t i = 0; i < heard.n; i++)
         registry_unref(s, heard.peers[i]);
     mem_free(heard.peers);
@@ -371,6 +384,19 @@ static void route_packet(struct session *c, const struct node_key *src, const st
     relay_send(c->home, to, is_disco ? PIECE_DISCO : PIECE_DATA, buf_str(&header), packet);
 }
 
+/* Packets to its key come here from now on. Machines that were cloned take turns without end. */
+static void take_turn(struct session *c)
+{
+    session_id ids[DERP_DUPLICATES_MAX];
+    size_t n = registry_activate(c->home->server, c->peer, c->id, loop_now_ms(c->home->loop), ids);
+
+    for (size_t i = 0; i < n; i++)
+        tell_health(c, ids[i],
+                    STR("another machine uses this machine's key: was it cloned? Log one of them "
+                        "out and in again"));
+    tally_add(c->home, TALLY_FIGHTS, n > 0);
+}
+
 static void on_send_packet(struct session *c, struct str payload)
 {
     struct node_key dst;
@@ -381,7 +407,7 @@ static void on_send_packet(struct session *c, struct str payload)
         return;
     }
     if (atomic_load_explicit(&c->peer->where, memory_order_relaxed) != c->id)
-        registry_activate(c->home->server, c->peer, c->id);
+        take_turn(c);
     route_packet(c, &c->peer->key, &dst, packet);
 }
 

@@ -26,6 +26,9 @@ static struct metric metrics[TALLY_COUNT] = {
     [TALLY_LOGINS_CLOSED] =
         METRIC_COUNTER("hatsize_derp_logins_closed_total",
                        "Connections closed because too many had not logged in yet."),
+    [TALLY_FIGHTS] =
+        METRIC_COUNTER("hatsize_derp_fights_total",
+                       "Keys that two connections used by turns, as cloned machines do."),
     [TALLY_PACKETS_IN] =
         METRIC_COUNTER("hatsize_derp_packets_received_total", "Packets from clients."),
     [TALLY_BYTES_IN] =

@@ -93,7 +93,10 @@ static inline void party_frame(void *user, const struct derp_frame *frame)
 {
     struct party *p = user;
 
-    buf_printf(&p->log, "frame:%02x ", frame->type);
+    if (frame->type == DERP_HEALTH)
+        buf_put(&p->log, frame->payload.len > 0 ? STR("ill ") : STR("well "));
+    else
+        buf_printf(&p->log, "frame:%02x ", frame->type);
 }
 
 static inline void party_close(void *user, const struct err *why)

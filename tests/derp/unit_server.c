@@ -171,6 +171,42 @@ static void whoever_sent_last_is_active(void **state)
     rig_free(rig);
 }
 
+/* Two machines with one key, both talking: each is told, once, and again when it is over. */
+static void cloned_machines_are_told(void **state)
+{
+    struct rig *rig = rig_new(open_relay);
+    struct party *a = rig_join(rig), *one = rig_join(rig);
+    struct party *two = rig_join_as(rig, &one->key, (struct derp_client_info){0});
+
+    (void)state;
+    /* Whoever comes back elsewhere takes over once. */
+    party_say(one, a, STR("1"));
+    rig_run(rig);
+    for (int i = 0; i < 30; i++)
+        party_say(two, a, STR("2"));
+    rig_run(rig);
+    assert_str(party_log(one), STR("ready "));
+    assert_str(party_log(two), STR("ready "));
+    for (int i = 0; i < 12; i++) {
+        party_say(i % 2 ? two : one, a, STR("x"));
+        rig_run(rig);
+    }
+    assert_str(party_log(one), STR("ill "));
+    assert_str(party_log(two), STR("ill "));
+    derp_client_close(one->client);
+    rig_run(rig);
+    assert_str(party_log(two), STR("well "));
+    /* From time to time is no fight. */
+    party_join(rig, one, &one->key, (struct derp_client_info){0});
+    (void)party_log(one);
+    for (int i = 0; i < 12; i++) {
+        party_say(i % 2 ? two : one, a, STR("x"));
+        rig_wait(rig, 5000);
+    }
+    assert_str(party_log(one), STR(""));
+    rig_free(rig);
+}
+
 static void the_oldest_of_too_many_goes(void **state)
 {
     struct rig *rig = rig_new(open_relay);
@@ -368,6 +404,7 @@ int main(void)
         cmocka_unit_test(tells_those_who_heard_of_it),
         cmocka_unit_test(drops_every_connection_of_a_key),
         cmocka_unit_test(whoever_sent_last_is_active),
+        cmocka_unit_test(cloned_machines_are_told),
         cmocka_unit_test(the_oldest_of_too_many_goes),
         cmocka_unit_test(the_oldest_waiting_packets_go),
         cmocka_unit_test(discovery_has_a_queue_of_its_own),
