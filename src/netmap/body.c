@@ -527,28 +527,28 @@ static bool user_matters(struct netmap_way *w, const struct netmap_walker *v)
            any_device_matters(w, v, w->after, v->now.user);
 }
 
-struct netmap_body *netmap_way_body(struct netmap_way *w, const struct netmap_walker *v)
+struct netmap_slot *netmap_way_slot(struct netmap_way *w, const struct netmap_walker *v)
 {
     struct netmap_slot *slot;
     struct netmap_body *b;
 
-    if (w->cap && (b = slot_at(w, v->old, v->now)->body))
-        return b;
+    if (w->cap && (slot = slot_at(w, v->old, v->now))->body)
+        return slot;
     if (w->bytes > NETMAP_BODIES_MAX)
         netmap_way_drop_bodies(w);
     if ((v->old.user || v->now.user) && !user_matters(w, v)) {
         const struct netmap_walker anybody = {
             .viewer = v->viewer, .old = {.cls = v->old.cls}, .now = {.cls = v->now.cls}};
 
-        b = netmap_way_body(w, &anybody);
+        b = netmap_way_slot(w, &anybody)->body;
     } else {
         b = body_new(w, v->old, v->now);
     }
     slots_grow(w);
     slot = slot_at(w, v->old, v->now);
-    *slot = (struct netmap_slot){v->old, v->now, b};
+    *slot = (struct netmap_slot){.old = v->old, .now = v->now, .body = b};
     w->n_slots++;
-    return b;
+    return slot;
 }
 
 /* Its own profile goes with a new owner, or when that one changed. */

@@ -221,6 +221,11 @@ static struct netmap_group *group_for(struct netmap_book *b, uint64_t key)
     return g;
 }
 
+const struct netmap_group *netmap_book_group(const struct netmap_book *b, const struct node *n)
+{
+    return map_find_u64(b->by_key, key_of(b->policy, n));
+}
+
 static void free_groups(struct netmap_group **groups, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -76,21 +76,6 @@ static bool sees_group(const struct whole *m, const struct netmap_group *g)
     return g->n && policy_class_sight(m->f->policy, m->eye.cls, g->sight) == POLICY_SIGHT_ALL;
 }
 
-static void put_own_block(struct whole *m)
-{
-    struct netmap_book *b = &m->f->book;
-    size_t at;
-
-    for (size_t i = 0; i < b->n_groups; i++) {
-        struct netmap_block *x = netmap_group_find(b->groups[i], m->self->id, &at);
-
-        if (x && sees_group(m, b->groups[i]))
-            put_cut(m, x);
-        if (x)
-            return;
-    }
-}
-
 static void add_block(struct whole *m, const struct netmap_group *g, struct netmap_block *x)
 {
     struct netmap_book *b = &m->f->book;
@@ -107,20 +92,21 @@ static void add_block(struct whole *m, const struct netmap_group *g, struct netm
 
 static void put_peers(struct whole *m)
 {
-    const struct netmap_book *b = &m->f->book;
+    struct netmap_book *b = &m->f->book;
+    const struct netmap_group *home = netmap_book_group(b, m->self);
+    size_t at, own = netmap_group_place(home, m->self->id);
 
-    put_own_block(m);
+    ASSERT(netmap_group_find(home, m->self->id, &at));
+    if (sees_group(m, home))
+        put_cut(m, home->blocks[own]);
     put_devices(m);
     for (size_t i = 0; i < b->n_groups; i++) {
         const struct netmap_group *g = b->groups[i];
-        size_t at, own = SIZE_MAX;
 
         if (!sees_group(m, g))
             continue;
-        if (netmap_group_find(g, m->self->id, &at))
-            own = netmap_group_place(g, m->self->id);
         for (size_t k = 0; k < g->n; k++)
-            if (k != own)
+            if (g != home || k != own)
                 add_block(m, g, g->blocks[k]);
     }
 }

@@ -110,6 +110,8 @@ struct netmap_body {
 struct netmap_slot {
     struct netmap_eye old, now;
     struct netmap_body *body; /* NULL: empty */
+    /* By form: whether their filters and shells stay, where classes are those they were. */
+    enum netmap_rules { NETMAP_RULES_UNKNOWN, NETMAP_RULES_STAY, NETMAP_RULES_DIFFER } rules[2];
 };
 
 struct netmap_owned {
@@ -123,11 +125,12 @@ struct netmap_way {
     const struct policy *before, *after;  /* likewise */
     struct netmap_span span;              /* with who serves routes, where that moved */
     bool is_quiet;                        /* nobody who was not touched has news of its own */
-    bool one_lineage;                     /* of both policies: classes are the same */
-    bool nodes_differ;                    /* everyone has another Node of its own */
-    bool dns_is_own;                      /* and its own DNSConfig, which may differ */
-    struct buf tailnet;                   /* members that are news to all */
-    struct netmap_owned *owned;           /* nodes in the span, where owners matter; by user */
+    bool is_calm;               /* nor, if its rules stay, has anyone who was not touched */
+    bool one_lineage;           /* of both policies: classes are the same */
+    bool nodes_differ;          /* everyone has another Node of its own */
+    bool dns_is_own;            /* and its own DNSConfig, which may differ */
+    struct buf tailnet;         /* members that are news to all */
+    struct netmap_owned *owned; /* nodes in the span, where owners matter; by user */
     size_t n_owned;
     struct netmap_owned *renamed; /* nodes of users that changed */
     size_t n_renamed;
@@ -157,8 +160,14 @@ struct netmap_walker {
     const struct netmap_touched *touched;   /* NULL: nothing happened to it */
     const struct node *self_old, *self_now; /* only when own members are asked for */
 };
-/* Made when first wanted; borrowed until the next call. */
-struct netmap_body *netmap_way_body(struct netmap_way *w, const struct netmap_walker *v);
+/* Where it is led, made when first wanted; borrowed until the next call. */
+struct netmap_slot *netmap_way_slot(struct netmap_way *w, const struct netmap_walker *v);
+/*
+ * Whether the viewer's filter and shells are the same on both ends. In one lineage that holds for
+ * all of its class and owner to whom nothing happened: asked once for them.
+ */
+bool netmap_rules_stay(const struct netmap_way *w, struct netmap_slot *slot,
+                       const struct netmap_walker *v);
 /* Whether the viewer must be sent a body of its own: this one without itself, with its profile. */
 bool netmap_body_is_cut(const struct netmap_way *w, const struct netmap_body *b,
                         const struct netmap_walker *v);
@@ -236,6 +245,8 @@ struct blob *netmap_block_cards(struct netmap_book *b, const struct netmap_group
 struct blob *netmap_block_profiles(struct netmap_book *b, struct netmap_block *x, bool zstd);
 /* The block that has the node; NULL: none. */
 struct netmap_block *netmap_group_find(const struct netmap_group *g, node_id id, size_t *at);
+/* The group of a node of the view. */
+const struct netmap_group *netmap_book_group(const struct netmap_book *b, const struct node *n);
 /* Which of the group's blocks would have the node. */
 size_t netmap_group_place(const struct netmap_group *g, node_id id);
 /* The brackets that close a map behind blocks. */

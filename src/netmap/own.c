@@ -59,18 +59,42 @@ static void put_dns(struct json_writer *out, const struct netmap_way *w,
     buf_fini(&b);
 }
 
-static void put_rules(struct json_writer *out, const struct netmap_way *w,
-                      const struct netmap_walker *v)
+static bool filter_stays(const struct netmap_way *w, const struct netmap_walker *v)
 {
     enum policy_form form = netmap_form(v->capver);
 
+    return policy_mark_eq(policy_filter_mark(w->before, v->viewer, form),
+                          policy_filter_mark(w->after, v->viewer, form));
+}
+
+static bool shells_stay(const struct netmap_way *w, const struct netmap_walker *v)
+{
+    return policy_mark_eq(policy_ssh_mark(w->before, v->viewer),
+                          policy_ssh_mark(w->after, v->viewer));
+}
+
+bool netmap_rules_stay(const struct netmap_way *w, struct netmap_slot *slot,
+                       const struct netmap_walker *v)
+{
+    enum netmap_rules *known = &slot->rules[netmap_form(v->capver)];
+
+    if (w->before == w->after)
+        return true;
+    if (v->touched || !w->one_lineage)
+        return filter_stays(w, v) && shells_stay(w, v);
+    if (*known == NETMAP_RULES_UNKNOWN)
+        *known = filter_stays(w, v) && shells_stay(w, v) ? NETMAP_RULES_STAY : NETMAP_RULES_DIFFER;
+    return *known == NETMAP_RULES_STAY;
+}
+
+static void put_rules(struct json_writer *out, const struct netmap_way *w,
+                      const struct netmap_walker *v)
+{
     if (w->before == w->after)
         return;
-    if (!policy_mark_eq(policy_filter_mark(w->before, v->viewer, form),
-                        policy_filter_mark(w->after, v->viewer, form)))
+    if (!filter_stays(w, v))
         netmap_put_filter(out, w->before, w->after, v->viewer, v->capver);
-    if (!policy_mark_eq(policy_ssh_mark(w->before, v->viewer),
-                        policy_ssh_mark(w->after, v->viewer))) {
+    if (!shells_stay(w, v)) {
         netmap_key(out, STR("SSHPolicy"));
         policy_put_ssh(w->after, v->viewer, STR(POLICY_SSH_BASE), out->out);
     }

@@ -209,20 +209,20 @@ static enum netmap_pull pull_delta(struct netmap_stream *s, int64_t now_ms,
                               .now = s->eye,
                               .capver = s->capver,
                               .touched = netmap_span_find(&w->span, s->viewer)};
-    struct netmap_body *b;
+    struct netmap_slot *slot;
     enum netmap_pull did;
 
     if (v.touched && !view_node_find(w->now, s->viewer))
         return NETMAP_PULL_GONE;
     if (v.touched || !w->one_lineage)
         v.now = netmap_eye_of(w->after, s->viewer);
-    b = netmap_way_body(w, &v);
-    if (b->is_too_much)
+    slot = netmap_way_slot(w, &v);
+    if (slot->body->is_too_much)
         return pull_full(s, now_ms, out);
-    if (w->is_quiet && !v.touched)
-        did = send_body(s, b, out);
+    if (!v.touched && (w->is_quiet || (w->is_calm && netmap_rules_stay(w, slot, &v))))
+        did = send_body(s, slot->body, out);
     else
-        did = pull_way(s, w, &v, b, out);
+        did = pull_way(s, w, &v, slot->body, out);
     advance(s, v.now);
     return did;
 }

@@ -200,6 +200,8 @@ static struct netmap_way *way_new(const struct netmap_feed *f, const struct netm
     find_tailnet(w);
     w->is_quiet =
         w->before == w->after && view_info(w->old) == view_info(w->now) && w->span.n_users == 0;
+    w->is_calm = w->one_lineage && !w->nodes_differ && w->span.n_users == 0 &&
+                 (!w->dns_is_own || view_info(w->old) == view_info(w->now));
     return w;
 }
 
