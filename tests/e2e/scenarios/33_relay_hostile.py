@@ -49,6 +49,7 @@ def run(world):
     got = re.search(r"(\d+) packets transmitted, (\d+) received", (anna.dir / "pings").read_text())
     if int(got.group(2)) < int(got.group(1)) - 1:
         raise Failure(f"the two who talked felt it: {got.group(0)}")
+    anna.wait_ping(bert.ip4())
     wait_for("only the two are left", lambda: relay.metric("derp_current_connections") == 2)
 
     # Plain, with fewer places for those who only sit there than come.
