@@ -57,6 +57,8 @@ static void judge(struct derp_server *s, int64_t now, int64_t dt)
     int64_t rate = (int64_t)atomic_load(&t->rate), share = (int64_t)atomic_load(&t->share);
     uint64_t came = 0;
 
+    if (rate == 0)
+        return; /* meanwhile there is no limit any more */
     for (size_t i = 0; i < s->n_loops; i++)
         came += atomic_load_explicit(&s->loops[i].came, memory_order_relaxed);
     int64_t bytes = (int64_t)(came - t->seen), span = MIN(dt, (int64_t)60000);
