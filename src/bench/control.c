@@ -7,6 +7,7 @@
 #include "bench/own_server.h"
 #include "bench/sight.h"
 #include "core/clock.h"
+#include "core/map.h"
 #include "core/mem.h"
 
 #define LOOK_EVERY_MS 10
@@ -142,6 +143,7 @@ static void end_all(struct run *r)
         sim_fini(&r->quiet[i]);
     mem_free(r->quiet);
     netmap_pool_free(r->pool);
+    map_free(r->in_vain);
     sight_free(r->sight);
     crowd_free(r->crowd);
     mem_free(r->sims);
@@ -179,6 +181,7 @@ int bench_control(const struct bench_options *o)
         return 1;
     }
     list_init(&r.streams);
+    r.in_vain = map_new();
     r.sims = mem_alloc_array(r.n_max, sizeof(*r.sims));
     r.quiet = mem_alloc_array(o->quiet, sizeof(*r.quiet));
     r.pool = netmap_pool_new(r.n_max + o->beside + o->quiet);

@@ -11,6 +11,7 @@
 #include "bench/send_floor.h"
 #include "bench/sight.h"
 #include "core/clock.h"
+#include "core/map.h"
 #include "core/mem.h"
 #include "core/rand.h"
 
@@ -257,6 +258,15 @@ void phase_storm(struct run *r, double *f)
     f[F_CPU_STORM] = cpu_since(r, &before);
 }
 
+static void tell_in_vain(const struct run *r)
+{
+    struct str why;
+    void *n;
+
+    for (size_t at = 0; map_next(r->in_vain, &at, &why, &n);)
+        (void)fprintf(stderr, "%zu times: %.*s\n", (size_t)(uintptr_t)n, STR_ARG(why));
+}
+
 /* The server ends, and what it knew is on its disk. Nodes try again until it answers. */
 void phase_restart(struct run *r, double *f)
 {
@@ -270,6 +280,8 @@ void phase_restart(struct run *r, double *f)
     }
     r->is_down = true;
     r->retries = 0;
+    map_free(r->in_vain);
+    r->in_vain = map_new();
     own_server_end(r->server_pid);
     if (own_server_start(r->o->serve, &r->server_pid, &err) < 0 ||
         own_server_wait(r->o->url, r->server_pid, &err) < 0) {
@@ -287,6 +299,7 @@ void phase_restart(struct run *r, double *f)
         run_settle(r, "after the server was started anew");
     f[F_RESTART_SETTLE] = seconds_since(begun);
     f[F_RESTART_RETRIES] = (double)r->retries - (double)r->n;
+    tell_in_vain(r);
     after = bench_usage_of(r->server_pid);
     f[F_CPU_RESTART] = after.cpu_seconds;
     f[F_RESTART_PEAK] = after.peak_kib;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/map.h"
 #include "core/mem.h"
 #include "core/rand.h"
 
@@ -166,6 +167,14 @@ static void stream_free(struct sim_stream *st)
     mem_free(st);
 }
 
+static void note_in_vain(struct run *r, const char *why)
+{
+    struct str text = str_from(why);
+    uintptr_t n = (uintptr_t)map_find(r->in_vain, text);
+
+    (void)map_put(r->in_vain, text, (void *)(n + 1));
+}
+
 static void on_map_end(void *user, int status, const struct err *err)
 {
     struct sim_stream *st = user;
@@ -174,7 +183,9 @@ static void on_map_end(void *user, int status, const struct err *err)
 
     st->map = NULL;
     (void)snprintf(text, sizeof(text), "status %d, %s", status, err ? err->text : "in order");
-    if (counts(st) && !s->run->is_ending && !s->run->is_down)
+    if (counts(st) && !s->run->is_ending && s->run->is_down)
+        note_in_vain(s->run, text);
+    else if (counts(st) && !s->run->is_ending)
         run_complain(s->run, "a map stream ended:", str_from(text));
     stream_free(st);
 }
@@ -214,8 +225,7 @@ static void open_stream(struct sim *s)
 static void on_lite(void *user, int status, struct str body, const struct err *err)
 {
     struct sim *s = user;
-    bool is_here =
-        s->conn && !s->conn->is_leaving && !s->run->is_ending && !s->run->is_down;
+    bool is_here = s->conn && !s->conn->is_leaving && !s->run->is_ending && !s->run->is_down;
 
     if (status != 200 && is_here)
         run_complain(s->run, "a lite update was refused:", err ? str_from(err->text) : body);
@@ -288,7 +298,9 @@ static void on_ready(void *user, const struct err *err)
                                              .hostname = hostname};
 
     if (err) {
-        if (s->conn == conn && !s->run->is_ending && !s->run->is_down)
+        if (s->conn == conn && !s->run->is_ending && s->run->is_down)
+            note_in_vain(s->run, err->text);
+        else if (s->conn == conn && !s->run->is_ending)
             run_complain(s->run, "connect:", str_from(err->text));
     } else if (s->must_register) {
         control_client_register(conn->client, &req, on_registered, conn);
