@@ -204,9 +204,8 @@ static int load_files(struct relay *r, struct err *err)
         return err_wrap(err, "reading the relay's key");
     if (relay_load_mesh_key(r, err) < 0)
         return -(int)err->code;
-    if (r->o->is_acme)
-        return relay_open_acme(r, err);
-    return r->o->is_tls ? relay_load_tls(r->o, &r->key, &r->tls, err) : 0;
+    /* What ACME keeps belongs to whom the relay becomes. */
+    return r->o->is_tls && !r->o->is_acme ? relay_load_tls(r->o, &r->key, &r->tls, err) : 0;
 }
 
 static int make_loops(struct relay *r, struct err *err)
@@ -300,6 +299,11 @@ static int watch_signals(struct relay *r, struct err *err)
     return 0;
 }
 
+static int open_acme(struct relay *r, struct err *err)
+{
+    return r->o->is_acme ? relay_open_acme(r, err) : 0;
+}
+
 static int start_acme(struct relay *r, struct err *err)
 {
     (void)err;
@@ -320,8 +324,8 @@ static int start_threads(struct relay *r, struct err *err)
 static int start(struct relay *r, struct err *err)
 {
     int (*const steps[])(struct relay *, struct err *) = {
-        load_files,      make_loops,    open_ports, make_pool,     open_relay,
-        relay_open_mesh, watch_signals, start_acme, start_threads,
+        load_files, make_loops,      open_ports,    make_pool,  open_acme,
+        open_relay, relay_open_mesh, watch_signals, start_acme, start_threads,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
