@@ -22,6 +22,7 @@ struct hub_tailnet {
     struct map *by_node; /* node -> its newest session, the others behind it */
     struct list waiting; /* sessions that want a whole map, in the order they came */
     size_t unflushed;    /* of the flush that is on */
+    uint64_t flush_ns;   /* when that one began */
     bool flush_again;    /* something was published meanwhile */
     struct pace pace;    /* of flushes */
     struct timer flush;  /* begins the next */

@@ -30,6 +30,26 @@ static struct metric stalled_total =
     METRIC_COUNTER("hatsize_map_streams_stalled_total",
                    "Map streams ended because their client took nothing of its map.");
 
+/* How long flushes took, each bucket with those below it, as histogram_quantile() wants them. */
+static const uint64_t flush_below_ns[] = {1000000,  4000000,   16000000,
+                                          64000000, 256000000, 1000000000};
+#define FLUSH_BUCKET(le) \
+    METRIC_COUNTER("hatsize_map_flush_seconds_bucket{le=\"" le "\"}", FLUSH_HELP)
+#define FLUSH_HELP "Flushes by the time from a tailnet's first map stream on a loop to its last."
+static struct metric flush_buckets[] = {
+    FLUSH_BUCKET("0.001"), FLUSH_BUCKET("0.004"), FLUSH_BUCKET("0.016"), FLUSH_BUCKET("0.064"),
+    FLUSH_BUCKET("0.256"), FLUSH_BUCKET("1"),     FLUSH_BUCKET("+Inf"),
+};
+static struct metric flush_us =
+    METRIC_COUNTER("hatsize_map_flush_microseconds_total", "The sum of these times.");
+
+static void note_flush(uint64_t ns)
+{
+    for (size_t i = 0; i < ARRAY_LEN(flush_buckets); i++)
+        metric_add(&flush_buckets[i], i == ARRAY_LEN(flush_below_ns) || ns <= flush_below_ns[i]);
+    metric_add(&flush_us, (int64_t)(ns / 1000));
+}
+
 static void post_work(struct hub *h)
 {
     if (h->work_posted)
@@ -189,6 +209,7 @@ static void flush_begin(struct hub_tailnet *t)
     pace_begin(&t->pace, (int64_t)clock_mono_ns());
     t->hub->flushes++;
     t->unflushed = t->n_sessions;
+    t->flush_ns = clock_mono_ns();
     t->flush_again = false;
     list_push_back(&t->hub->flushing, &t->flushing_link);
     post_work(t->hub);
@@ -249,9 +270,12 @@ static bool flush_some(struct hub *h)
     struct hub_tailnet *t = CONTAINER_OF(first, struct hub_tailnet, flushing_link);
 
     flush_step(t);
-    if (t->unflushed > 0)
+    if (t->unflushed > 0) {
         list_push_back(&h->flushing, &t->flushing_link);
-    else if (t->flush_again)
+        return true;
+    }
+    note_flush(clock_mono_ns() - t->flush_ns);
+    if (t->flush_again)
         tailnet_schedule_flush(t);
     return true;
 }
