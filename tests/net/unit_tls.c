@@ -323,7 +323,7 @@ static void ends_from_inside(void **state)
     str_free(&data);
 }
 
-#define STORM 40
+#define STORM 24
 
 /* Many handshakes at once: a few in each round, all of them in the end, nothing lost. */
 static void takes_handshakes_by_turns(void **state)
