@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/metric.h"
+#include "http/local.h"
 #include "relay/relay_internal.h"
 
 #define BODY_MAX 4096
@@ -57,30 +58,12 @@ static void on_home(void *user, struct http_exchange *x, const struct http_reque
 
 /* ---- For this machine ---- */
 
-/* A proxy on this machine brings strangers, and says so. */
-static bool is_local(const struct http_request *req)
-{
-    return ip_addr_is_loopback(req->peer.addr) &&
-           http_header_get(req, STR("x-forwarded-for")).len == 0 &&
-           http_header_get(req, STR("x-real-ip")).len == 0 &&
-           http_header_get(req, STR("forwarded")).len == 0 &&
-           http_header_get(req, STR("via")).len == 0;
-}
-
-static bool refuse_strangers(struct http_exchange *x, const struct http_request *req)
-{
-    if (is_local(req))
-        return false;
-    http_respond_text(x, 403, "debug access denied");
-    return true;
-}
-
 static void on_metrics(void *user, struct http_exchange *x, const struct http_request *req)
 {
     AUTO_FINI(buf_fini) struct buf out = BUF((size_t)1 << 20);
 
     (void)user;
-    if (refuse_strangers(x, req))
+    if (http_refuse_stranger(x, req))
         return;
     derp_put_metrics(&out);
     metric_put_all(&out);
@@ -92,7 +75,7 @@ static void on_debug(void *user, struct http_exchange *x, const struct http_requ
     AUTO_FINI(buf_fini) struct buf out = BUF((size_t)64 << 10);
     const struct relay *r = user;
 
-    if (refuse_strangers(x, req))
+    if (http_refuse_stranger(x, req))
         return;
     buf_printf(&out, "hatsize-derp " HATSIZE_VERSION "\nup %lld s, %zu loops\n",
                (long long)((clock_mono_ms() - r->started_ms) / 1000), r->n_loops);
