@@ -27,8 +27,10 @@
 
 struct netmap_feed;
 
-/* Changes remembered per feed before the oldest go. */
+/* Changes remembered per feed before the oldest go. A build for soaks may make it small. */
+#ifndef NETMAP_JOURNAL_MAX
 #define NETMAP_JOURNAL_MAX 8192
+#endif
 
 MUST_USE struct netmap_feed *netmap_feed_new(const struct tailnet_view *view);
 /* How large things get; zero: as a server has them. Tests turn them small. Before the first stream.
