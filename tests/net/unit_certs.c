@@ -103,7 +103,9 @@ static struct shaken shake(struct tls_server *server, const char *sni, const cha
     if (version)
         (void)SSL_set_max_proto_version(ssl, version);
     if (sni[0])
-        (void)SSL_set_tlsext_host_name(ssl, sni);
+        assert_int_equal(SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                                  (void *)(uintptr_t)sni),
+                         1);
     if (protocols)
         assert_int_equal(
             SSL_set_alpn_protos(ssl, (const unsigned char *)protocols, (unsigned)strlen(protocols)),
