@@ -5,6 +5,7 @@
 
 #include "netmap/flatten.h"
 #include "netmap/model_client.h"
+#include "netmap/stats.h"
 #include "netmap/stream.h"
 #include "tailnet/domain.h"
 #include "wire/response.h"
@@ -167,6 +168,98 @@ static void shares_a_change(void **state)
     net_end(&n);
 }
 
+/* Pulls and forgets. */
+static enum netmap_pull look(struct netmap_stream *s)
+{
+    struct netmap_parcel parcel = {0};
+    enum netmap_pull got = netmap_stream_pull(s, NOW_MS, &parcel);
+
+    netmap_parcel_fini(&parcel);
+    return got;
+}
+
+static uint64_t counted(const struct net *n, enum netmap_count what)
+{
+    struct netmap_feed_stats stats;
+
+    netmap_feed_stats(n->feed, &stats);
+    return stats.counts[what];
+}
+
+/* With a block for each node: a map makes what later ones find ready, and a change costs the one
+ * block it is in. */
+static void makes_a_block_once(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t made, reused;
+    } steps[] = {
+        /* The first peer is always written out, so that something stands before the blocks. */
+        {"the first viewer makes the third's", 1, 0},
+        {"the second finds it", 1, 1},
+        {"the third makes the second's", 2, 1},
+        {"the first again finds all", 2, 2},
+    };
+    struct netmap_stream *s[ARRAY_LEN(steps)];
+    struct net n;
+
+    (void)state;
+    net_begin(&n);
+    netmap_feed_set_limits(n.feed, &(struct netmap_limits){.block_cards = 1});
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        print_message("%s\n", steps[i].name);
+        s[i] = stream(&n, i % NODES, true);
+        assert_int_equal(look(s[i]), NETMAP_PULL_SENT);
+        assert_int_equal(counted(&n, NETMAP_BLOCK_MADE), steps[i].made);
+        assert_int_equal(counted(&n, NETMAP_BLOCK_REUSED), steps[i].reused);
+    }
+    derp_of(&n, 2, 901);
+    netmap_stream_free(s[0]);
+    s[0] = stream(&n, 0, true); /* the third's is not right any more */
+    assert_int_equal(look(s[0]), NETMAP_PULL_SENT);
+    assert_int_equal(counted(&n, NETMAP_BLOCK_MADE), 3);
+    assert_int_equal(counted(&n, NETMAP_BLOCK_REUSED), 2);
+    for (size_t i = 0; i < ARRAY_LEN(s); i++)
+        netmap_stream_free(s[i]);
+    net_end(&n);
+}
+
+/* A delta of many cards is a full map, and the client ends up the same. */
+static void sends_a_map_for_a_large_delta(void **state)
+{
+    struct model_client model = {0};
+    struct netmap_stream *s;
+    struct buf out = BUF(0);
+    struct net n;
+
+    (void)state;
+    net_begin(&n);
+    netmap_feed_set_limits(n.feed, &(struct netmap_limits){.delta_cards = 1});
+    s = stream(&n, 0, true);
+    assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
+    receive(&model, &out, true);
+    for (size_t i = 1; i < NODES; i++) {
+        struct command_result r;
+
+        apply(&n,
+              (struct command){.type = COMMAND_NODE_RENAME,
+                               .id = n.ids[i],
+                               .name = i == 1 ? STR("x") : STR("y")},
+              &r);
+        command_result_fini(&r);
+    }
+    buf_clear(&out);
+    assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
+    receive(&model, &out, true);
+    assert_int_equal(counted(&n, NETMAP_FULL), 2);
+    assert_int_equal(model.cards, 0);
+    assert_int_equal(model.n_peers, NODES - 1);
+    netmap_stream_free(s);
+    model_client_fini(&model);
+    buf_fini(&out);
+    net_end(&n);
+}
+
 static void ends_for_a_deleted_node(void **state)
 {
     struct netmap_stream *s;
@@ -257,6 +350,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_a_change),
+        cmocka_unit_test(makes_a_block_once),
+        cmocka_unit_test(sends_a_map_for_a_large_delta),
         cmocka_unit_test(ends_for_a_deleted_node),
         cmocka_unit_test(may_leave_the_peers_out),
         cmocka_unit_test(keeps_alive),
