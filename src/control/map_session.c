@@ -17,6 +17,7 @@
 #include "core/metric.h"
 #include "core/rand.h"
 
+#define KEEP_ALIVE_GRID_MS 250
 #define SCRATCH_BYTES ((size_t)64 << 10)
 
 static struct metric sessions_open =
@@ -168,6 +169,17 @@ static void session_on_writable(void *user)
 
 /* ---- Keep-alives ---- */
 
+/*
+ * At least that long, and then when others' are due, too: a loop with many idle streams wakes a few
+ * times a second, not for each of them.
+ */
+static void keep_alive_start(struct map_session *s, int64_t in_ms)
+{
+    in_ms += (int64_t)rand_below(KEEP_ALIVE_JITTER_MS);
+    in_ms += KEEP_ALIVE_GRID_MS - (clock_mono_ms() + in_ms) % KEEP_ALIVE_GRID_MS;
+    timer_start(&s->keep_alive, in_ms);
+}
+
 /* The timer is not moved for each message: when it fires it sees how long the silence was. */
 static void session_on_keep_alive(void *user)
 {
@@ -177,8 +189,7 @@ static void session_on_keep_alive(void *user)
     if (!s->x || s->is_ending)
         return;
     if (silent_ms < KEEP_ALIVE_MS) {
-        timer_start(&s->keep_alive,
-                    KEEP_ALIVE_MS - silent_ms + (int64_t)rand_below(KEEP_ALIVE_JITTER_MS));
+        keep_alive_start(s, KEEP_ALIVE_MS - silent_ms);
         return;
     }
     /* A client that waits for its map, or has not taken the last message, does not need to hear
@@ -189,7 +200,7 @@ static void session_on_keep_alive(void *user)
         metric_add(&keep_alives, 1);
         (void)session_drain(s);
     }
-    timer_start(&s->keep_alive, KEEP_ALIVE_MS + (int64_t)rand_below(KEEP_ALIVE_JITTER_MS));
+    keep_alive_start(s, KEEP_ALIVE_MS);
 }
 
 /* ---- Life ---- */
@@ -286,6 +297,6 @@ void hub_serve_map(struct hub *h, struct http_exchange *x,
     http_stream_start(x, 200, "application/octet-stream");
     http_forget_request(x);
     if (options->stream && options->keep_alive)
-        timer_start(&s->keep_alive, KEEP_ALIVE_MS + (int64_t)rand_below(KEEP_ALIVE_JITTER_MS));
+        keep_alive_start(s, KEEP_ALIVE_MS);
     session_advance(s);
 }

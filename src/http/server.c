@@ -120,6 +120,12 @@ static int64_t conn_deadline(const struct http_conn *c)
     return HTTP_NEVER;
 }
 
+/* Long limits of many connections are looked at together. */
+static int64_t rounded_up(int64_t ms)
+{
+    return (ms / 1000 + 1) * 1000;
+}
+
 /* Starts the timer if what is due comes earlier than what it is set to. */
 static void conn_arm(struct http_conn *c)
 {
@@ -128,7 +134,7 @@ static void conn_arm(struct http_conn *c)
 
     /* Something may wait for a peer that takes nothing. */
     if (!c->closing && (stream_pending(c->stream) > 0 || !list_is_empty(&c->live)))
-        due = MIN(due, (c->stalled_ms ? c->stalled_ms : now) + HTTP_STALL_MS);
+        due = MIN(due, rounded_up((c->stalled_ms ? c->stalled_ms : now) + HTTP_STALL_MS));
     if (due == HTTP_NEVER)
         return;
     if (!timer_is_started(&c->timer) || due < c->timer.due_ms)

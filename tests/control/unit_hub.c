@@ -5,6 +5,8 @@
 
 #include "../unit.h"
 
+#include <malloc.h>
+
 #include "control/hub.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -579,6 +581,92 @@ static void keeps_alive_when_silent(void **state)
     rig_free(r);
 }
 
+/* ---- Memory ---- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+
+#ifdef IS_SANITIZED
+size_t __sanitizer_get_current_allocated_bytes(void);
+#endif
+
+static size_t heap_bytes(void)
+{
+#ifdef IS_SANITIZED
+    return __sanitizer_get_current_allocated_bytes();
+#else
+    return mallinfo2().uordblks + mallinfo2().hblkhd;
+#endif
+}
+
+static void ignore_data(void *user, struct str data)
+{
+    (void)user;
+    (void)data;
+}
+
+static void ignore_close(void *user, const struct err *why)
+{
+    (void)user;
+    (void)why;
+}
+
+/* A client that costs nothing itself: it says what it has to and forgets what it hears. */
+static void sit_cheaply(struct rig *r, struct seat *s, size_t node)
+{
+    static const struct stream_events events = {.on_data = ignore_data, .on_close = ignore_close};
+    struct stream *pair[2];
+
+    *s = (struct seat){.rig = r, .tailnet = 1, .node = r->ids[0][node], .generation = node + 1};
+    stream_pair(r->loop, pair);
+    s->ours = pair[0];
+    stream_set_events(pair[1], &events, NULL);
+    http_serve(r->server, pair[0], s, on_conn_close);
+    /* SETTINGS with a window that takes the whole map, the connection's window, GET /map */
+    stream_write(pair[1], STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                              "\0\0\6\4\0\0\0\0\0\0\4\1\0\0\0"
+                              "\0\0\4\x08\0\0\0\0\0\1\0\0\0"
+                              "\0\0\x0b\1\5\0\0\0\1\x82\x87\x04\x04/map\x41\x01"
+                              "a"));
+    spin(r);
+}
+
+#define IDLE 64
+#define IDLE_BYTES_MAX ((size_t)6 << 10) /* both ends of the pair with it; no cipher */
+
+/*
+ * What a session, its stream of maps, exchange and HTTP/2 connection hold while nothing happens.
+ * The pages of nghttp2's session are beside it: tests/http/unit_http2_memory.c.
+ */
+static void idle_sessions_are_small(void **state)
+{
+    struct rig *r = rig_new(HUB_LIMITS_DEFAULT);
+    struct seat *seats = mem_alloc_array(2 * IDLE, sizeof(*seats));
+    size_t at[2];
+
+    (void)state;
+    for (size_t half = 0; half < 2; half++) {
+        for (size_t i = half * IDLE; i < (half + 1) * IDLE; i++)
+            sit_cheaply(r, &seats[i], i);
+        pass(r, 1000);
+        assert_int_equal(state_of(r).sending + state_of(r).slow + state_of(r).waiting, 0);
+        at[half] = heap_bytes();
+    }
+    assert_int_equal(hub_session_count(r->hub), 2 * IDLE);
+    print_message("an idle session holds %zu bytes\n", (at[1] - at[0]) / IDLE);
+    assert_true(at[1] - at[0] <= IDLE * IDLE_BYTES_MAX);
+    for (size_t i = 0; i < 2 * IDLE; i++)
+        stream_abort(seats[i].ours);
+    spin(r);
+    rig_free(r);
+    mem_free(seats);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -593,6 +681,7 @@ int main(void)
         cmocka_unit_test(ends_the_stream_of_a_generation),
         cmocka_unit_test(a_reset_ends_all),
         cmocka_unit_test(keeps_alive_when_silent),
+        cmocka_unit_test(idle_sessions_are_small),
     };
 
     log_set_level(LOG_ERROR);
