@@ -36,6 +36,7 @@ static const char usage[] =
     "                    and policies; or --api-url URL --api-key KEY, as headscale has it\n"
     "  --serve COMMAND   start the server by this, and end it\n"
     "  --server-pid PID  report this process's CPU and memory\n"
+    "  --patient         streams that the server breaks off come again, and are counted\n"
     "  --json            one line of JSON\n"
     "hatsize-bench hostile --server http://ADDR:PORT --auth-key KEY\n"
     "    what a hostile client may try, beside one that behaves\n"
@@ -108,6 +109,10 @@ static void parse(int argc, char **argv, struct bench_options *o)
 
         if (str_eq(name, STR("--json"))) {
             o->json = true;
+            continue;
+        }
+        if (str_eq(name, STR("--patient"))) {
+            o->patient = true;
             continue;
         }
         i++;

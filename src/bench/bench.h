@@ -50,6 +50,7 @@ struct bench_options {
     int64_t idle_ms;  /* how long to stay connected and watch the server */
     int64_t limit_ms; /* the whole run */
     long server_pid;  /* 0: not watched */
+    bool patient;     /* streams that the server breaks off come again, and are counted */
     bool json;
 };
 

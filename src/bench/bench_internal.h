@@ -95,12 +95,12 @@ struct run {
     size_t with_map;
     size_t generation; /* of endpoints: each change has one nobody had before */
     size_t failures;
-    size_t settled_at; /* where check_settled found a difference last */
-    size_t retries;    /* connections that were refused while the server was down */
-    struct map
-        *in_vain;   /* what ended connections meanwhile, to how often (a number, not a place) */
-    bool is_down;   /* the server is being started anew */
-    bool is_ending; /* what ends from here on ends because we do */
+    size_t settled_at;   /* where check_settled found a difference last */
+    size_t broken_off;   /* streams, where the bench is patient */
+    size_t retries;      /* connections that were refused while the server was down */
+    struct map *in_vain; /* what ended connections meanwhile, to how often */
+    bool is_down;        /* the server is being started anew */
+    bool is_ending;      /* what ends from here on ends because we do */
     int64_t deadline_ms;
     int64_t looked_ms; /* when check_settled went over all */
     size_t wire_bytes;

@@ -93,6 +93,7 @@ static void phases(struct run *r, double *f)
     own = bench_usage_of(getpid());
     f[F_NODES] = (double)r->n;
     f[F_FAILURES] = (double)r->failures;
+    f[F_BROKEN_OFF] = (double)r->broken_off;
     f[F_RSS] = end.rss_kib;
     f[F_RSS_PEAK] = end.peak_kib;
     f[F_BYTES] = (double)r->wire_bytes;

@@ -13,6 +13,7 @@ static const struct {
 } figures[F_COUNT] = {
     [F_NODES] = {"nodes", "nodes", "", 0, BENCH_JOIN},
     [F_FAILURES] = {"failures", "failed checks", "", 0, BENCH_JOIN},
+    [F_BROKEN_OFF] = {"broken_off", "streams the server broke off", "", 0, BENCH_JOIN},
     [F_JOIN] = {"join_s", "all have a first map after", "s", 3, BENCH_JOIN},
     [F_SETTLE] = {"settle_s", "all hold what is true after", "s", 3, BENCH_JOIN},
     [F_FIRST_P50] = {"first_map_p50_ms", "connecting to first map, p50", "ms", 2, BENCH_JOIN},

@@ -7,6 +7,7 @@
 enum figure {
     F_NODES,
     F_FAILURES,
+    F_BROKEN_OFF,
     F_JOIN,
     F_SETTLE,
     F_FIRST_P50,

@@ -175,6 +175,14 @@ static void note_in_vain(struct run *r, const char *why)
     (void)map_put(r->in_vain, text, (void *)(n + 1));
 }
 
+/* The server ended a stream; as a client does, it comes again. */
+static void break_off(struct sim *s)
+{
+    s->run->broken_off++;
+    sim_leave(s);
+    timer_start(&s->again, 100 + (int64_t)rand_below(400));
+}
+
 static void on_map_end(void *user, int status, const struct err *err)
 {
     struct sim_stream *st = user;
@@ -183,6 +191,10 @@ static void on_map_end(void *user, int status, const struct err *err)
 
     st->map = NULL;
     (void)snprintf(text, sizeof(text), "status %d, %s", status, err ? err->text : "in order");
+    if (counts(st) && !s->run->is_ending && !s->run->is_down && s->run->o->patient) {
+        break_off(s); /* frees the stream */
+        return;
+    }
     if (counts(st) && !s->run->is_ending && s->run->is_down)
         note_in_vain(s->run, text);
     else if (counts(st) && !s->run->is_ending)
@@ -225,7 +237,8 @@ static void open_stream(struct sim *s)
 static void on_lite(void *user, int status, struct str body, const struct err *err)
 {
     struct sim *s = user;
-    bool is_here = s->conn && !s->conn->is_leaving && !s->run->is_ending && !s->run->is_down;
+    bool is_here = s->conn && !s->conn->is_leaving && !s->run->is_ending && !s->run->is_down &&
+                   (status != 0 || !s->run->o->patient);
 
     if (status != 200 && is_here)
         run_complain(s->run, "a lite update was refused:", err ? str_from(err->text) : body);
@@ -340,11 +353,14 @@ static void lost_connection(struct sim *s)
     if (r->is_ending)
         return;
     gone(s);
-    if (!r->is_down) {
+    if (!r->is_down && !r->o->patient) {
         run_complain(r, "the server closed a connection", STR_NONE);
         return;
     }
-    r->retries++;
+    if (r->is_down)
+        r->retries++;
+    else
+        r->broken_off++;
     timer_start(&s->again, 100 + (int64_t)rand_below(400));
 }
 
