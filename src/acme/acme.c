@@ -521,9 +521,13 @@ static void set_up(struct acme *a, const struct acme_options *o, struct str eab_
 
 static int load_all(struct acme *a, const struct acme_options *o, struct err *err)
 {
+    struct ip_addr addr;
+
     for (size_t i = 0; i < o->n_names; i++)
         if (load(a, add_name(a, o->names[i]), err) < 0)
             return err_wrap(err, "reading the certificate of %.*s", STR_ARG(o->names[i]));
+    if (o->n_names > 0 && ip_addr_parse(o->names[0], &addr))
+        tls_certs_set_default(a->certs, o->names[0]); /* its own may be another one, behind NAT */
     show_end(a);
     return tls_server_new(&(struct tls_server_options){.certs = a->certs}, &a->tls, err);
 }

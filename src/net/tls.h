@@ -32,6 +32,7 @@ void tls_server_unref(struct tls_server *t);
  *
  *   names a DNS name (SNI)                               that name's certificate
  *   names nothing, or the address it is connected to     that address's
+ *                                                        else the default
  *   offers the protocol "acme-tls/1" and no other        the name's challenge certificate, and then
  *                                                        the connection is over
  *
@@ -48,6 +49,8 @@ struct tls_certs *tls_certs_ref(struct tls_certs *c);
 void tls_certs_unref(struct tls_certs *c);
 /* `name` is a DNS name or an IP literal. NULL: the name is ours, the certificate is to come. */
 void tls_certs_put(struct tls_certs *c, struct str name, struct tls_server *cert);
+/* Whose certificate those get who name nothing and whose address has none, as behind NAT. */
+void tls_certs_set_default(struct tls_certs *c, struct str name);
 /* A challenge certificate (cert.h) for the name; with empty texts it is taken away. */
 MUST_USE int tls_certs_put_challenge(struct tls_certs *c, struct str name, struct str cert_pem,
                                      struct str key_pem, struct err *err);

@@ -11,7 +11,7 @@ struct entry {
     struct list_node link;
     struct str name;     /* owned */
     struct ip_addr addr; /* when the name is one */
-    bool is_ours;
+    bool is_ours, is_default;
     struct tls_server *cert;      /* NULL: to come */
     struct tls_server *challenge; /* or NULL */
 };
@@ -113,6 +113,27 @@ void tls_certs_put(struct tls_certs *c, struct str name, struct tls_server *cert
     tls_server_unref(old);
 }
 
+void tls_certs_set_default(struct tls_certs *c, struct str name)
+{
+    ASSERT(pthread_mutex_lock(&c->lock) == 0);
+    struct entry *chosen = find_or_add(c, name);
+
+    chosen->is_ours = true;
+    LIST_FOR_EACH(e, &c->entries, struct entry, link) {
+        e->is_default = e == chosen;
+    }
+    ASSERT(pthread_mutex_unlock(&c->lock) == 0);
+}
+
+static struct entry *find_default(const struct tls_certs *c)
+{
+    LIST_FOR_EACH(e, &c->entries, struct entry, link) {
+        if (e->is_default)
+            return e;
+    }
+    return NULL;
+}
+
 int tls_certs_put_challenge(struct tls_certs *c, struct str name, struct str cert_pem,
                             struct str key_pem, struct err *err)
 {
@@ -145,7 +166,10 @@ struct tls_server *tls_certs_choose(struct tls_certs *c, const struct tls_hello 
         return NULL;
     ASSERT(pthread_mutex_lock(&c->lock) == 0);
     const struct entry *e = find(c, hello->server_name, by_address ? local : (struct ip_addr){0});
+    bool is_missing = by_address && !hello->is_challenge && (!e || !e->cert);
 
+    if (is_missing && hello->server_name.len == 0 && find_default(c))
+        e = find_default(c);
     if (e)
         cert = hello->is_challenge ? e->challenge : e->cert;
     if (cert)
@@ -153,7 +177,7 @@ struct tls_server *tls_certs_choose(struct tls_certs *c, const struct tls_hello 
     else if (e && !hello->is_challenge)
         *alert = SSL_AD_INTERNAL_ERROR;
     ASSERT(pthread_mutex_unlock(&c->lock) == 0);
-    if (!cert && by_address && !hello->is_challenge && c->on_missing)
+    if (is_missing && c->on_missing)
         c->on_missing(c->user, local);
     return cert;
 }

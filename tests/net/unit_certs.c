@@ -193,6 +193,19 @@ static void chooses_by_name_and_address(void **state)
     assert_int_equal(n_missing, 1);
     assert_true(ip_addr_eq(missing, IP_ADDR_V4(127, 0, 0, 1)));
     X509_free(s.cert);
+    /* The default stands in, and it is asked for all the same; not for who names an address. */
+    tls_certs_put(certs, STR("192.0.2.1"), b.server);
+    tls_certs_set_default(certs, STR("192.0.2.1"));
+    s = shake(server, "", NULL, 0);
+    assert_string_equal(s.name, "b.test");
+    assert_int_equal(n_missing, 2);
+    X509_free(s.cert);
+    s = shake(server, "127.0.0.1", NULL, 0);
+    assert_false(s.ok);
+    X509_free(s.cert);
+    s = shake(server, "c.test", NULL, 0);
+    assert_false(s.ok);
+    X509_free(s.cert);
     /* Replaced, the next one gets the new one. */
     tls_certs_put(certs, STR("a.test"), b.server);
     s = shake(server, "a.test", NULL, 0);
