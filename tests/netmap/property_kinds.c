@@ -13,7 +13,7 @@
 #include "netmap/follower.h"
 #include "netmap/lab.h"
 
-#define RUNS 2
+#define RUNS 1
 #define KINDS_MAX 80
 #define POLICIES_MAX 24
 
