@@ -55,11 +55,14 @@ static void change_policy(struct history *h)
     buf_fini(&text);
 }
 
-/* A gap is what a loop has that missed a publication, or the first part of one. */
-static void publish(struct history *h, bool gap)
+/*
+ * A gap is what a loop has that missed a publication, or the first part of one. `anew`: the domain
+ * was loaded anew, and every node is another one in memory; a server tells its loops of a reset.
+ */
+static void publish(struct history *h, bool gap, bool anew)
 {
     struct change_list *l = &h->t.changes;
-    size_t skip = gap ? MIN(l->len, 1 + below(h, l->len + 1)) : 0;
+    size_t skip = anew ? l->len : gap ? MIN(l->len, 1 + below(h, l->len + 1)) : 0;
     const struct policy *p = policy_compile(&(struct policy_input){.document = h->document,
                                                                    .view = h->t.view,
                                                                    .before = h->policy,
@@ -106,14 +109,24 @@ static void live(uint64_t seed, struct history *h)
     (void)snprintf(h->story, sizeof h->story, "PROPERTY_SEED=%llu", (unsigned long long)seed);
     random_tailnet_init(&h->t, (struct random_tailnet_options){.seed = seed, .max_nodes = 14});
     h->feed = netmap_feed_new(h->t.view);
+    /* Few nodes make many blocks, and full maps of deltas. */
+    if (seed % 4)
+        netmap_feed_set_limits(
+            h->feed, &(struct netmap_limits){.block_cards = seed % 4, .delta_cards = 1 + seed % 5});
     change_policy(h);
-    publish(h, false);
+    publish(h, false, false);
     for (size_t i = 0; i < STEPS; i++) {
-        for (uint64_t n = 1 + below(h, 3); n > 0; n--)
+        bool anew = false;
+
+        for (uint64_t n = 1 + below(h, 3); n > 0; n--) {
+            const struct domain *d = h->t.d;
+
             random_tailnet_step(&h->t);
+            anew |= h->t.d != d;
+        }
         if (chance(h, 12))
             change_policy(h);
-        publish(h, chance(h, 3));
+        publish(h, chance(h, 3), anew);
         followers_act(h);
     }
     for (size_t i = 0; i < FOLLOWERS; i++) {
