@@ -51,6 +51,8 @@ static const struct policy *compile_all(const struct policy_input *in)
     const struct node *n;
 
     p->shape = shape_new(in->document, in->view, of_node);
+    if (in->before && in->before->shape)
+        shape_go_on(p->shape, in->before->shape);
     while ((n = view_node_next(in->view, &at))) {
         struct member m = member_of(n, of_node[i++]);
 

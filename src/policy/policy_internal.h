@@ -353,6 +353,9 @@ uint32_t shape_source(struct shape *s, const struct policy_selector *const *sele
 MUST_USE struct shape *shape_new(const struct policy_document *d, const struct tailnet_view *view,
                                  uint32_t *of_node);
 struct shape *shape_ref(struct shape *s);
+/* lineage.c: s takes over the lineage of `old` if nothing about its classes has changed. Before s
+ * is shared. */
+void shape_go_on(struct shape *s, const struct shape *old);
 void shape_unref(struct shape *s);
 /* attrs.c: each class's attributes, the CapMap peers see, its node mark. */
 void shape_make_attrs(struct shape *s);
