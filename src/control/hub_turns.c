@@ -19,6 +19,8 @@
 #include "core/metric.h"
 
 #define FLUSH_STEP 16 /* sessions of a flush between two looks at the clock */
+/* Whole maps go out a piece a round: while some do, slices are so many times shorter. */
+#define SLICE_PARTS 5
 /* How soon a place that is held too long goes to the next in line, and how soon it is noticed that
  * nothing is taken any more. */
 #define WATCH_LINE_MS 25
@@ -290,7 +292,8 @@ static bool has_work(const struct hub *h)
 static void work_run(struct loop_message *msg)
 {
     struct hub *h = CONTAINER_OF(msg, struct hub, work);
-    uint64_t end = clock_mono_ns() + (uint64_t)h->limits.slice_us * 1000;
+    uint64_t slice_ns = (uint64_t)h->limits.slice_us * 1000;
+    uint64_t end = clock_mono_ns() + (h->n_sending > 0 ? slice_ns / SLICE_PARTS : slice_ns);
 
     h->work_posted = false;
     if (msg->cancelled)
