@@ -20,7 +20,9 @@
 #define CHANGE_EVERY_MS 100
 #define CHURN_EVERY_MS 20
 #define STORM_MOVES 5 /* endpoint changes of each node, without waiting for answers */
-#define VERIFY_TRIES 3
+/* So long nothing came to anybody, keep-alives aside that make it look again. */
+#define VERIFY_QUIET_MS 1000
+#define VERIFY_WAITS 10
 #define VERIFY_AT_ONCE 256
 #define RESTART_NOTICE_MS 5000
 #define POLICY_PORT 17001
@@ -383,9 +385,10 @@ static bool all_took_over(struct run *r)
     return true;
 }
 
-/* One try of all; what differs because something changed meanwhile is so no more at the next. */
-static size_t verify_once(struct run *r, size_t from, size_t n, char *why, size_t why_len)
+/* What the n nodes from `from` on hold, against what a second stream of each is told at first. */
+static size_t verify_some(struct run *r, size_t from, size_t n)
 {
+    char why[512] = "";
     size_t same = 0;
 
     for (size_t i = from; i < from + n; i++)
@@ -397,34 +400,44 @@ static size_t verify_once(struct run *r, size_t from, size_t n, char *why, size_
     for (size_t i = from; i < from + n; i++) {
         struct sim *s = &r->sims[i];
 
-        same += netmap_view_same(&s->before->view, &s->stream->view, why, why_len);
+        same += netmap_view_same(&s->before->view, &s->stream->view, why, sizeof(why));
         sim_drop_before(s);
     }
+    if (same < n)
+        run_complain(r, "deltas left what a fresh map does not have:", str_from(why));
     return same;
 }
 
-static size_t verify_some(struct run *r, size_t from, size_t n)
+static uint64_t all_messages(const struct run *r)
 {
-    char why[512] = "";
-    size_t same = 0;
+    uint64_t sum = 0;
 
-    for (int i = 0; i < VERIFY_TRIES && same < n && r->failures == 0; i++) {
-        if (i > 0)
-            run_for(r, 500);
-        same = verify_once(r, from, n, why, sizeof(why));
-    }
-    if (same < n && r->failures == 0)
-        run_complain(r, "deltas left what a fresh map does not have:", str_from(why));
-    return same;
+    for (size_t i = 0; i < r->n; i++)
+        sum += r->sims[i].stream->view.messages;
+    return sum;
+}
+
+/* Compared once: a second try would compare fresh maps with each other. So first nothing may be on
+ * its way any more. */
+static void fall_silent(struct run *r)
+{
+    uint64_t before;
+    int tries = 0;
+
+    do {
+        before = all_messages(r);
+        run_for(r, VERIFY_QUIET_MS);
+    } while (all_messages(r) != before && ++tries < VERIFY_WAITS);
 }
 
 void phase_verify(struct run *r, double *f)
 {
     size_t n = MIN(r->o->verify, r->n);
 
-    run_for(r, 500);
-    for (size_t from = 0; from < n && r->failures == 0; from += VERIFY_AT_ONCE)
+    for (size_t from = 0; from < n && r->failures == 0; from += VERIFY_AT_ONCE) {
+        fall_silent(r);
         f[F_VERIFIED] += (double)verify_some(r, from, MIN(n - from, (size_t)VERIFY_AT_ONCE));
+    }
 }
 
 /* ---- Nothing ---- */
