@@ -668,10 +668,11 @@ void session_link_is_ready(struct session *c)
 static void bound_logins(struct relay_loop *l)
 {
     struct derp_server *s = l->server;
+    struct list_node *oldest;
 
-    while (l->n_logins > s->max_logins) {
+    while (l->n_logins > s->max_logins && (oldest = list_first(&l->logins))) {
         tally_add(l, TALLY_LOGINS_CLOSED, 1);
-        session_close(CONTAINER_OF(list_first(&l->logins), struct session, login_link),
+        session_close(CONTAINER_OF(oldest, struct session, login_link),
                       "too many relay clients are logging in: the oldest was closed");
     }
 }
