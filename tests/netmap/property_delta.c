@@ -26,7 +26,7 @@
 #define MACHINES_MAX 14
 #define VIEWERS 5
 #define STEPS 90
-#define RUNS 2000
+#define RUNS 500
 
 struct machine {
     bool joined;
