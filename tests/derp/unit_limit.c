@@ -11,8 +11,8 @@
 #define MODEST 4
 #define SINK (GREEDY + MODEST)
 #define STEP_MS 20
-#define TOTAL 300000        /* bytes per second */
-#define MODEST_PACKET 2000  /* bytes, each MODEST_EVERY_MS: 20,000 a second */
+#define TOTAL 300000       /* bytes per second */
+#define MODEST_PACKET 2000 /* bytes, each MODEST_EVERY_MS: 20,000 a second */
 #define MODEST_EVERY_MS 100
 #define GREEDY_PACKET 16000
 
@@ -99,17 +99,19 @@ static void check_modest(int64_t ms)
 static void total_is_kept_and_the_busiest_share_it(void **state)
 {
     const int64_t ms = 60000;
-    struct rig *rig = crowd((struct derp_server_options){.total_bytes_per_second = TOTAL,
-                                                         .total_burst_bytes = 200000});
+    struct rig *rig = crowd(
+        (struct derp_server_options){.total_bytes_per_second = TOTAL, .total_burst_bytes = 200000});
 
     (void)state;
     run_for(rig, ms, GREEDY);
     check_modest(ms); /* from the first moment, not only once it has settled */
-    assert_in_range(sum(0, SINK), TOTAL / 10 * 8 * (ms / 1000), TOTAL / 10 * 11 * (ms / 1000));
+    assert_in_range(sum(0, SINK), TOTAL / 10 * 8 * (uint64_t)(ms / 1000),
+                    TOTAL / 10 * 11 * (uint64_t)(ms / 1000));
 
     run_for(rig, ms, GREEDY);
     check_modest(ms);
-    assert_in_range(sum(0, SINK), TOTAL / 10 * 8 * (ms / 1000), TOTAL / 20 * 21 * (ms / 1000));
+    assert_in_range(sum(0, SINK), TOTAL / 10 * 8 * (uint64_t)(ms / 1000),
+                    TOTAL / 20 * 21 * (uint64_t)(ms / 1000));
     for (size_t i = 0; i < GREEDY; i++) {
         print_message("greedy %zu: %llu bytes\n", i, (unsigned long long)seen.bytes[i]);
         assert_in_range(seen.bytes[i], sum(0, GREEDY) / 4, sum(0, GREEDY) / 2);
@@ -119,8 +121,9 @@ static void total_is_kept_and_the_busiest_share_it(void **state)
     run_for(rig, ms / 6, 1);
     run_for(rig, ms, 1);
     check_modest(ms);
-    assert_in_range(seen.bytes[0], (uint64_t)(TOTAL - MODEST * 20000) / 10 * 8 * (ms / 1000),
-                    (uint64_t)TOTAL / 20 * 21 * (ms / 1000));
+    assert_in_range(seen.bytes[0],
+                    (uint64_t)(TOTAL - MODEST * 20000) / 10 * 8 * (uint64_t)(ms / 1000),
+                    (uint64_t)TOTAL / 20 * 21 * (uint64_t)(ms / 1000));
     rig_free(rig);
 }
 
@@ -143,7 +146,7 @@ static void limits_hold_beside_each_other(void **state)
     assert_true(seen.bytes[0] > 500000);
     derp_server_set_total_rate(rig->server, TOTAL, 0);
     run_for(rig, ms, GREEDY);
-    assert_true(sum(0, SINK) < (uint64_t)TOTAL / 10 * 12 * (ms / 1000));
+    assert_true(sum(0, SINK) < (uint64_t)TOTAL / 10 * 12 * (uint64_t)(ms / 1000));
     check_modest(ms);
     rig_free(rig);
 }
