@@ -67,7 +67,7 @@ def run(world):
     unit = pathlib.Path(__file__).parents[3] / "packaging" / "hatsize-derp.service"
     if shutil.which("systemd-analyze"):
         copy = world.dir / unit.name
-        copy.write_text(unit.read_text().replace("/usr/bin/hatsize-derp", str(world.hatsize.with_name("hatsize-derp"))))
+        copy.write_text(unit.read_text().replace("/usr/bin/hatsize-derp", str(world.hatsize.with_name("hatsize-derp").resolve())))
         done = sh("systemd-analyze", "verify", copy, check=False)
         if done.returncode != 0 or done.stderr.strip():
             raise Failure(f"systemd-analyze verify: {done.stdout}{done.stderr}")
