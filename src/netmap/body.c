@@ -182,17 +182,7 @@ static void judge_one(struct judging *j, node_id id, unsigned mask)
 
 static bool is_device(const struct judging *j, node_id id)
 {
-    size_t low = 0, high = j->n_devices;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-
-        if (j->devices[mid] < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < j->n_devices && j->devices[low] == id;
+    return netmap_ids_have(j->devices, j->n_devices, id);
 }
 
 static void judge_shift(struct judging *j, const struct netmap_shift *s)
@@ -236,25 +226,6 @@ static bool is_by_class(const struct judging *j)
     return !j->way->one_lineage || j->old.cls != j->now.cls;
 }
 
-static int by_u64(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
-static size_t sort_unique(uint64_t *ids, size_t len)
-{
-    size_t n = 0;
-
-    if (len)
-        qsort(ids, len, sizeof *ids, by_u64);
-    for (size_t i = 0; i < len; i++)
-        if (n == 0 || ids[n - 1] != ids[i])
-            ids[n++] = ids[i];
-    return n;
-}
-
 static void add_devices(struct judging *j, const struct policy *p, user_id user, size_t *cap)
 {
     node_id id = 0;
@@ -276,7 +247,7 @@ static void find_devices(struct judging *j)
         return;
     add_devices(j, j->way->before, j->old.user, &cap);
     add_devices(j, j->way->after, j->now.user, &cap);
-    j->n_devices = sort_unique(j->devices, j->n_devices);
+    j->n_devices = netmap_ids_sort(j->devices, j->n_devices);
 }
 
 static int by_id(const void *a, const void *b)
@@ -323,7 +294,7 @@ static void judge_all(struct judging *j)
 
 static void put_profiles(struct json_writer *w, struct judging *j)
 {
-    j->n_profiles = sort_unique(j->profiles, j->n_profiles);
+    j->n_profiles = netmap_ids_sort(j->profiles, j->n_profiles);
     if (j->n_profiles == 0)
         return;
     json_field_array(w, STR("UserProfiles"));
@@ -571,7 +542,7 @@ static bool needs_own_profile(const struct netmap_way *w, const struct netmap_wa
 bool netmap_body_is_cut(const struct netmap_way *w, const struct netmap_body *b,
                         const struct netmap_walker *v)
 {
-    if (b->n_own && bsearch(&v->viewer, b->own, b->n_own, sizeof v->viewer, by_u64))
+    if (netmap_ids_have(b->own, b->n_own, v->viewer))
         return true;
     return needs_own_profile(w, v);
 }

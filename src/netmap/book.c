@@ -450,25 +450,19 @@ struct blob *netmap_block_cards(struct netmap_book *b, const struct netmap_group
     return print->form[zstd];
 }
 
-static int by_u64(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
 static void put_profiles(struct buf *text, const struct tailnet_view *view,
                          const struct netmap_block *x)
 {
     user_id *ids = mem_alloc_array(x->n, sizeof *ids);
+    size_t n;
 
     for (size_t i = 0; i < x->n; i++)
         ids[i] = x->nodes[i]->user;
-    qsort(ids, x->n, sizeof *ids, by_u64);
-    for (size_t i = 0; i < x->n; i++) {
+    n = netmap_ids_sort(ids, x->n);
+    for (size_t i = 0; i < n; i++) {
         const struct user *u = ids[i] ? view_user_find(view, ids[i]) : NULL;
 
-        if ((i && ids[i] == ids[i - 1]) || (ids[i] && !u))
+        if (ids[i] && !u)
             continue;
         buf_put_char(text, ',');
         netmap_put_profile(text, u);

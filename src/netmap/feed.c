@@ -240,13 +240,6 @@ static int by_id(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-static int by_u64(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
 const struct netmap_touched *netmap_span_find(const struct netmap_span *s, node_id id)
 {
     struct netmap_touched key = {.id = id};
@@ -267,14 +260,7 @@ static void span_collapse(struct netmap_span *s)
             s->nodes[n++] = s->nodes[i];
     }
     s->n_nodes = n;
-
-    n = 0;
-    if (s->n_users)
-        qsort(s->users, s->n_users, sizeof *s->users, by_u64);
-    for (size_t i = 0; i < s->n_users; i++)
-        if (n == 0 || s->users[n - 1] != s->users[i])
-            s->users[n++] = s->users[i];
-    s->n_users = n;
+    s->n_users = netmap_ids_sort(s->users, s->n_users);
 }
 
 void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct netmap_span *out)

@@ -82,6 +82,10 @@ struct netmap_span {
     uint64_t *users; /* sorted, unique */
     size_t n_users;
 };
+/* ids.c: sorts them and drops repeats: how many are left. */
+size_t netmap_ids_sort(uint64_t *ids, size_t len);
+/* Of ids so sorted. */
+bool netmap_ids_have(const uint64_t *ids, size_t n, uint64_t id);
 /* Collapses the journal from (not including) `revision` on. */
 void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct netmap_span *out);
 void netmap_span_fini(struct netmap_span *s);

@@ -106,52 +106,40 @@ static enum netmap_pull pull_full(struct netmap_stream *s, int64_t now_ms,
 
 /* ---- Deltas ---- */
 
+/* The body's members behind `before`, as one stands in a message; made when first wanted. */
+static struct blob *made(struct netmap_stream *s, const struct netmap_body *b, struct blob **kept,
+                         char before, struct blob *(*make)(struct str text, bool zstd))
+{
+    struct buf text = BUF(NETMAP_MESSAGE_MAX);
+
+    if (*kept) {
+        netmap_count(s->feed, NETMAP_SHARED_BYTES, blob_str(*kept).len);
+        return *kept;
+    }
+    netmap_count(s->feed, NETMAP_MADE, 1);
+    buf_put_char(&text, before);
+    buf_put(&text, blob_str(b->json));
+    buf_put_char(&text, '}');
+    if (!buf_is_full(&text))
+        *kept = make(buf_str(&text), s->zstd);
+    buf_fini(&text);
+    return *kept;
+}
+
 /* Nothing but the body: the same bytes for all. */
 static enum netmap_pull send_body(struct netmap_stream *s, struct netmap_body *b,
                                   struct netmap_parcel *out)
 {
-    struct blob **whole = &b->whole[s->zstd];
+    struct blob *whole;
 
     if (!b->json)
         return NETMAP_PULL_NONE;
-    if (*whole) {
-        netmap_count(s->feed, NETMAP_SHARED_BYTES, blob_str(*whole).len);
-    } else {
-        struct buf text = BUF(NETMAP_MESSAGE_MAX);
-
-        netmap_count(s->feed, NETMAP_MADE, 1);
-        buf_put_char(&text, '{');
-        buf_put(&text, blob_str(b->json));
-        buf_put_char(&text, '}');
-        if (!buf_is_full(&text))
-            *whole = netmap_whole(buf_str(&text), s->zstd);
-        buf_fini(&text);
-    }
-    if (!*whole)
+    whole = made(s, b, &b->whole[s->zstd], '{', netmap_whole);
+    if (!whole)
         return sent(s, false);
     netmap_count(s->feed, NETMAP_DELTA_SHARED, 1);
-    netmap_parcel_add(out, *whole, 0);
+    netmap_parcel_add(out, whole, 0);
     return NETMAP_PULL_SENT;
-}
-
-static struct blob *rest_of(struct netmap_stream *s, struct netmap_body *b)
-{
-    struct blob **rest = &b->rest[s->zstd];
-
-    if (*rest) {
-        netmap_count(s->feed, NETMAP_SHARED_BYTES, blob_str(*rest).len);
-    } else {
-        struct buf text = BUF(NETMAP_MESSAGE_MAX);
-
-        netmap_count(s->feed, NETMAP_MADE, 1);
-        buf_put_char(&text, ',');
-        buf_put(&text, blob_str(b->json));
-        buf_put_char(&text, '}');
-        if (!buf_is_full(&text))
-            *rest = netmap_part(buf_str(&text), s->zstd);
-        buf_fini(&text);
-    }
-    return *rest;
 }
 
 /* Members of its own, already in the scratch behind an open brace, and the body unless it is NULL.
@@ -164,7 +152,7 @@ static enum netmap_pull send_own(struct netmap_stream *s, struct netmap_body *b,
     bool fits = true;
 
     if (b) {
-        struct blob *part = rest_of(s, b);
+        struct blob *part = made(s, b, &b->rest[s->zstd], ',', netmap_part);
 
         fits = part != NULL;
         if (part)

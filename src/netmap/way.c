@@ -92,14 +92,6 @@ bool netmap_way_owns(const struct netmap_way *w, user_id user)
     return w->n_owned && bsearch(&key, w->owned, w->n_owned, sizeof key, by_owner);
 }
 
-static bool has_user(const struct netmap_span *s, user_id user)
-{
-    for (size_t i = 0; i < s->n_users; i++)
-        if (s->users[i] == user)
-            return true;
-    return false;
-}
-
 static void find_renamed(struct netmap_way *w)
 {
     const struct node *n;
@@ -109,7 +101,7 @@ static void find_renamed(struct netmap_way *w)
         return;
     w->renamed = mem_alloc_array(view_node_count(w->now), sizeof *w->renamed);
     while ((n = view_node_next(w->now, &at)))
-        if (n->user && has_user(&w->span, n->user))
+        if (n->user && netmap_ids_have(w->span.users, w->span.n_users, n->user))
             w->renamed[w->n_renamed++] = (struct netmap_owned){n->user, n->id};
 }
 
