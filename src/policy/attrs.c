@@ -222,16 +222,12 @@ void policy_put_attr_app(const struct policy *p, node_id node, struct json_write
 
 struct str policy_peer_caps(const struct policy *p, node_id node)
 {
-    const struct policy_class *c = class_of(p, node);
-
-    return c ? c->peer_caps : STR_NONE;
+    return policy_class_caps(p, policy_class_of(p, node));
 }
 
 bool policy_hides_ipv4(const struct policy *p, node_id node)
 {
-    const struct policy_class *c = class_of(p, node);
-
-    return c && c->hides_v4;
+    return policy_class_hides_ipv4(p, policy_class_of(p, node));
 }
 
 struct policy_mark policy_node_mark(const struct policy *p, node_id node)

@@ -15,32 +15,22 @@ static bool u32s_eq(const uint32_t *a, size_t n, const uint32_t *b, size_t m)
     return n == m && (n == 0 || memcmp(a, b, n * sizeof *a) == 0);
 }
 
-static bool strs_eq(const struct str *a, size_t n, const struct str *b, size_t m)
-{
-    if (n != m)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!str_eq(a[i], b[i]))
-            return false;
-    return true;
-}
-
 static bool link_eq(const struct policy_link *a, const struct policy_link *b)
 {
     return a->kind == b->kind && a->self == b->self && a->via == b->via && a->rule == b->rule &&
            a->source == b->source && a->proto == b->proto && policy_mark_eq(a->mark, b->mark);
 }
 
+/* as_dst is its links once more. */
 static bool class_eq(const struct policy_class *a, const struct policy_class *b)
 {
     return a->sight == b->sight && a->self_source == b->self_source && a->hides_v4 == b->hides_v4 &&
            u32s_eq(a->links, a->n_links, b->links, b->n_links) &&
            u32s_eq(a->ssh, a->n_ssh, b->ssh, b->n_ssh) &&
            u32s_eq(a->attr_apps, a->n_attr_apps, b->attr_apps, b->n_attr_apps) &&
-           strs_eq(a->attrs, a->n_attrs, b->attrs, b->n_attrs) &&
-           str_eq(a->peer_caps, b->peer_caps) &&
-           roaring_bitmap_equals(a->as_source, b->as_source) &&
-           roaring_bitmap_equals(a->as_dst, b->as_dst);
+           str_list_eq(&(struct str_list){a->attrs, a->n_attrs},
+                       &(struct str_list){b->attrs, b->n_attrs}) &&
+           str_eq(a->peer_caps, b->peer_caps) && roaring_bitmap_equals(a->as_source, b->as_source);
 }
 
 static bool classes_stay(const struct shape *old, const struct shape *s)
