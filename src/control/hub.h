@@ -97,6 +97,8 @@ struct map_session_options {
     bool stream; /* false: one message, then the end */
     bool keep_alive;
 };
+/* What undoes the opening of the stream. */
+struct command map_session_close_command(const struct map_session_options *o);
 /*
  * Answers the exchange with the node's map stream, until the client leaves, a newer stream takes
  * over or the node is gone. COMMAND_STREAM_CLOSE follows by itself when `stream`.

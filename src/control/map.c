@@ -28,13 +28,7 @@ static void close_unserved(struct asked *a, const struct map_session_options *o)
 {
     command_result_fini(&a->call.result);
     a->call.result = (struct command_result){0};
-    a->call.command = (struct command){.type = COMMAND_STREAM_CLOSE,
-                                       .origin = ORIGIN_CLIENT,
-                                       .tailnet = o->tailnet,
-                                       .id = o->node,
-                                       .machine = o->machine,
-                                       .key = o->key,
-                                       .generation = o->generation};
+    a->call.command = map_session_close_command(o);
     asked_submit(a, close_done);
 }
 

@@ -205,6 +205,17 @@ static void session_on_keep_alive(void *user)
 
 /* ---- Life ---- */
 
+struct command map_session_close_command(const struct map_session_options *o)
+{
+    return (struct command){.type = COMMAND_STREAM_CLOSE,
+                            .origin = ORIGIN_CLIENT,
+                            .tailnet = o->tailnet,
+                            .id = o->node,
+                            .machine = o->machine,
+                            .key = o->key,
+                            .generation = o->generation};
+}
+
 struct stream_close_call {
     struct registrar_call call;
 };
@@ -219,13 +230,7 @@ static void submit_stream_close(struct hub *h, const struct map_session_options 
 {
     struct stream_close_call *c = NEW(struct stream_close_call);
 
-    c->call.command = (struct command){.type = COMMAND_STREAM_CLOSE,
-                                       .origin = ORIGIN_CLIENT,
-                                       .tailnet = o->tailnet,
-                                       .id = o->node,
-                                       .machine = o->machine,
-                                       .key = o->key,
-                                       .generation = o->generation};
+    c->call.command = map_session_close_command(o);
     c->call.loop = h->loop;
     c->call.done = stream_close_done;
     registrar_submit(h->registrar, &c->call);
