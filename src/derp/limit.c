@@ -160,18 +160,23 @@ static int64_t settle(struct limiter *lim, const struct allowance *a, int64_t no
     return lim->tokens >= 0 ? 0 : -lim->tokens * 1000 / a->rate + 1;
 }
 
+/* Until its debt is paid, or things may have changed. */
+static void hold(struct session *c, const struct allowance *a, int64_t wait)
+{
+    if (a->is_share)
+        atomic_store_explicit(&c->home->server->total.has_waited, true, memory_order_relaxed);
+    timer_start(&c->limiter->resume, MIN(wait, (int64_t)RECHECK_MS));
+}
+
 static void on_resume(void *user)
 {
     struct session *c = user;
-    struct derp_server *s = c->home->server;
-    struct allowance a = allowance(s);
+    struct allowance a = allowance(c->home->server);
     int64_t now = clock_mono_ms();
     int64_t wait = a.rate > 0 ? settle(c->limiter, &a, now, 0) : 0;
 
-    if (wait > 0 && a.is_share)
-        atomic_store_explicit(&s->total.has_waited, true, memory_order_relaxed);
     if (wait > 0)
-        timer_start(&c->limiter->resume, MIN(wait, (int64_t)RECHECK_MS));
+        hold(c, &a, wait);
     else
         session_read_on(c);
 }
@@ -202,10 +207,8 @@ void limit_charge(struct session *c, size_t n)
     if (wait == 0 || c->state != SESSION_READY)
         return;
     tally_add(c->home, a.is_share ? TALLY_LIMITED_TOTAL : TALLY_LIMITED, 1);
-    if (a.is_share)
-        atomic_store_explicit(&s->total.has_waited, true, memory_order_relaxed);
     stream_read_stop(c->stream);
-    timer_start(&c->limiter->resume, MIN(wait, (int64_t)RECHECK_MS));
+    hold(c, &a, wait);
 }
 
 bool limit_holds(const struct session *c)
