@@ -227,16 +227,6 @@ void pool_message_fini(struct netmap_message *m)
     mem_free(m->profiles);
 }
 
-bool netmap_message_is_keep_alive(const struct netmap_message *m)
-{
-    return m->is_keep_alive;
-}
-
-bool netmap_message_is_full(const struct netmap_message *m)
-{
-    return m->peers.n > 0;
-}
-
 /* ---- The named filters put together: members by name ---- */
 
 static int by_key(const void *a, const void *b)

@@ -91,10 +91,6 @@ void netmap_reader_fini(struct netmap_reader *r);
 MUST_USE int netmap_reader_feed(struct netmap_reader *r, struct str data,
                                 netmap_message_fn *on_message, void *user, struct err *err);
 
-bool netmap_message_is_keep_alive(const struct netmap_message *m);
-/* Whether it lists all peers. */
-bool netmap_message_is_full(const struct netmap_message *m);
-
 /* ---- What one client holds ---- */
 
 enum netmap_kept {
