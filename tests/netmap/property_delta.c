@@ -11,6 +11,7 @@
  * PROPERTY_RUNS and PROPERTY_SEED change how many histories there are and where they begin.
  */
 
+#include "property.h"
 #include "unit.h"
 
 #include "core/mem.h"
@@ -608,18 +609,10 @@ static void world_end(struct world *w)
     domain_free(w->d);
 }
 
-static uint64_t from_env(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    uint64_t v;
-
-    return text && str_parse_u64(str_from(text), &v) ? v : otherwise;
-}
-
 static void deltas_agree_with_full_maps(void **state)
 {
-    uint64_t runs = from_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = from_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
+    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
     uint64_t pulls = 0, silent = 0, gone = 0, falls = 0, cards = 0, patches = 0, joined = 0;
 
     (void)state;

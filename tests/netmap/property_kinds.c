@@ -8,6 +8,7 @@
  * many runs there are and where they begin.
  */
 
+#include "property.h"
 #include "unit.h"
 
 #include "netmap/follower.h"
@@ -218,14 +219,6 @@ static void run_once(uint64_t seed)
     lab_end(&r.lab);
 }
 
-static uint64_t from_env(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    uint64_t v;
-
-    return text && str_parse_u64(str_from(text), &v) ? v : otherwise;
-}
-
 /* Kinds of which no client hears. */
 static bool is_silent(size_t kind)
 {
@@ -261,8 +254,8 @@ static void check_coverage(uint64_t runs)
 
 static void every_kind_under_every_policy(void **state)
 {
-    uint64_t runs = from_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = from_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
+    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
 
     (void)state;
     assert_true(lab_n_kinds <= KINDS_MAX && ARRAY_LEN(policies) <= POLICIES_MAX);

@@ -9,6 +9,7 @@
  * PROPERTY_RUNS and PROPERTY_SEED change how many histories there are and where they begin.
  */
 
+#include "property.h"
 #include "unit.h"
 
 #include "../policy/random_policy.h"
@@ -144,18 +145,10 @@ static void live(uint64_t seed, struct history *h)
     random_tailnet_fini(&h->t);
 }
 
-static uint64_t from_env(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    uint64_t v;
-
-    return text && str_parse_u64(str_from(text), &v) ? v : otherwise;
-}
-
 static void holds_for_the_whole_language(void **state)
 {
-    uint64_t runs = from_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = from_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
+    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
     uint64_t pulls[3] = {0}, gaps = 0, cards = 0, patches = 0;
     struct history h;
 

@@ -12,6 +12,7 @@
  * tailnet.
  */
 
+#include "../property.h"
 #include "../unit.h"
 
 #include <stdio.h>
@@ -284,18 +285,10 @@ static void run_diff(uint64_t seed, struct totals *totals)
     random_tailnet_fini(&h.t);
 }
 
-static uint64_t from_env(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    uint64_t v;
-
-    return text && str_parse_u64(str_from(text), &v) ? v : otherwise;
-}
-
 static void compiled_agrees_with_naive(void **state)
 {
-    uint64_t runs = from_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = from_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
+    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
     struct totals totals = {0};
 
     (void)state;
@@ -314,8 +307,8 @@ static void compiled_agrees_with_naive(void **state)
 /* policy_diff says something where a decision differs, and nothing of a policy and itself. */
 static void differences_are_told(void **state)
 {
-    uint64_t runs = from_env("PROPERTY_RUNS", RUNS) / 2 + 1;
-    uint64_t seed = from_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t runs = property_env("PROPERTY_RUNS", RUNS) / 2 + 1;
+    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
     struct totals totals = {0};
 
     (void)state;

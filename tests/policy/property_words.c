@@ -12,6 +12,7 @@
  * PROPERTY_RUNS and PROPERTY_SEED change how many tailnets there are and where they begin.
  */
 
+#include "../property.h"
 #include "../unit.h"
 
 #include <stdio.h>
@@ -337,18 +338,10 @@ static bool run(uint64_t seed)
     return made;
 }
 
-static uint64_t from_env(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    uint64_t v;
-
-    return text && str_parse_u64(str_from(text), &v) ? v : otherwise;
-}
-
 static void words_agree_with_decisions(void **state)
 {
-    uint64_t runs = from_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = from_env("PROPERTY_SEED", rand_u64() >> 1), made = 0;
+    uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
+    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1), made = 0;
 
     (void)state;
     print_message("PROPERTY_SEED=%llu, %llu tailnets\n", (unsigned long long)seed,
