@@ -20,7 +20,8 @@
 #define END_MS 10000   /* for whoever is to be ended at once */
 #define LORIS_MS 30000 /* for the slow: the limit of a handshake, and of the log-in behind it */
 #define STALL_MS 60000 /* for who never reads */
-#define LORISES 100    /* of each kind */
+#define LORISES 150    /* of each kind */
+#define CROWD 100
 #define DESTINATIONS 1000000
 #define FLOOD 100000
 #define PENDING_MAX ((size_t)256 << 10)
@@ -498,7 +499,7 @@ static void crowd_comes_and_goes(struct hostile *h)
     for (int i = 0; i < 4; i++) {
         struct enemies e;
 
-        ok = come(h, &e, LORISES) && ok;
+        ok = come(h, &e, CROWD) && ok;
         for (size_t k = 0; k < e.n; k++)
             if (e.peers[k].stream)
                 stream_abort(e.peers[k].stream);

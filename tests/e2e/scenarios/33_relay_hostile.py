@@ -52,7 +52,7 @@ def run(world):
     anna.wait_ping(bert.ip4())
     wait_for("only the two are left", lambda: relay.metric("derp_current_connections") == 2)
 
-    # Plain, with fewer places for those who only sit there than come.
+    # Plain, with fewer places for those who only sit there than come: 300 before the log-in, 300 in it.
     log = relay.dir / "plain.log"
     plain = relay.host.spawn(
         world.hatsize.with_name("hatsize-derp"), "-a", ":8080", "-c", relay.dir / "key", "-stun=false",
