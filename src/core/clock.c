@@ -5,11 +5,15 @@
 #include "core/num.h"
 
 static _Atomic(int64_t) advanced_ms;
+static _Atomic(bool) is_stopped;
+static uint64_t stopped_mono_ns, stopped_unix_ns;
 
 static uint64_t read_ns(clockid_t id)
 {
     struct timespec now = {0};
 
+    if (atomic_load_explicit(&is_stopped, memory_order_relaxed))
+        return id == CLOCK_REALTIME ? stopped_unix_ns : stopped_mono_ns;
     ASSERT(clock_gettime(id, &now) == 0);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
@@ -37,6 +41,13 @@ uint64_t clock_mono_ns(void)
 void clock_test_advance_ms(int64_t ms)
 {
     atomic_fetch_add(&advanced_ms, ms);
+}
+
+void clock_test_stop(void)
+{
+    stopped_unix_ns = read_ns(CLOCK_REALTIME);
+    stopped_mono_ns = read_ns(CLOCK_MONOTONIC);
+    atomic_store(&is_stopped, true);
 }
 
 #define DAY_MS ((int64_t)86400000)

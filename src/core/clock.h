@@ -13,6 +13,11 @@ int64_t clock_mono_ms(void);
 uint64_t clock_mono_ns(void); /* for measuring */
 /* Tests: adds to both clocks from now on. */
 void clock_test_advance_ms(int64_t ms);
+/*
+ * Tests: both clocks stand still for the rest of the program, but for what is added. A time limit
+ * then ends nothing because the machine is busy. Before other threads.
+ */
+void clock_test_stop(void);
 
 /* "2026-11-21T04:28:02Z", with ".123" only when there are milliseconds. Years 0001..9999. */
 void clock_put_rfc3339(struct buf *out, int64_t unix_ms);
