@@ -12,6 +12,7 @@ typedef uint64_t tailnet_id;
 typedef uint64_t user_id;
 typedef uint64_t node_id;
 typedef uint64_t auth_key_id;
+typedef uint64_t api_key_id;
 
 /* Tagged nodes belong to nobody; clients and headscale's tools know this user in their place. */
 #define USER_TAGGED_DEVICES ((user_id)2147455555)
