@@ -264,6 +264,7 @@ void exchange_dispatch(struct http_exchange *x)
         return;
     }
     x->req.body = buf_str(&x->body);
+    x->req.route = x->route;
     if (str_find_char(str_from(x->route->pattern), '{') >= 0 ||
         str_ends(str_from(x->route->pattern), STR("/*")))
         x->req.n_params = router_params(x->route, x->req.path, exchange_arena(x), &x->req.params);

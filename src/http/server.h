@@ -47,6 +47,7 @@ struct http_request {
     struct loop *loop;
     const struct http_param *params; /* of the route's pattern */
     size_t n_params;
+    const struct http_route *route; /* as the server was given it */
 };
 
 struct http_param {
