@@ -194,3 +194,17 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     pthread_mutex_unlock(&out_lock);
     errno = saved;
 }
+
+bool log_pace_may(struct log_pace *pace, int64_t every_ms, uint64_t *unlogged)
+{
+    int64_t now = clock_mono_ms();
+
+    if (pace->next_ms != 0 && now < pace->next_ms) {
+        pace->unlogged++;
+        return false;
+    }
+    pace->next_ms = now + every_ms;
+    *unlogged = pace->unlogged;
+    pace->unlogged = 0;
+    return true;
+}

@@ -49,3 +49,16 @@ void log_write(enum log_level level, const char *event, const struct log_field *
             log_write((level), (event), log_fields_ + 1, ARRAY_LEN(log_fields_) - 1); \
         }                                                                             \
     } while (0)
+
+/*
+ * Lines that strangers can cause: one in a while, the next with how many were kept back. All zero
+ * at birth; its owner's thread only.
+ *
+ *   if (log_pace_may(&l->pace, 1000, &unlogged))
+ *       log_event(LOG_INFO, "…", LOG_U64("unlogged", unlogged));
+ */
+struct log_pace {
+    int64_t next_ms; /* 0: nothing was logged yet */
+    uint64_t unlogged;
+};
+MUST_USE bool log_pace_may(struct log_pace *pace, int64_t every_ms, uint64_t *unlogged);

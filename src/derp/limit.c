@@ -16,7 +16,6 @@
  */
 
 #include "core/clock.h"
-#include "core/log.h"
 #include "derp/server_internal.h"
 
 #define BURST_MIN ((uint64_t)(DERP_PACKET_MAX + KEY_BYTES + DERP_FRAME_HEADER))
@@ -41,17 +40,18 @@ static int64_t aim(const struct derp_total *t, int64_t rate)
     return t->credit >= 0 ? rate : MAX(rate + t->credit, rate / 4);
 }
 
-static void log_share(struct derp_total *t, int64_t now, uint64_t share)
+static void log_share(struct derp_total *t, uint64_t share)
 {
-    if (t->logged_ms != 0 && now - t->logged_ms < LOG_EVERY_MS)
+    uint64_t unlogged = 0;
+
+    if (!log_pace_may(&t->pace, LOG_EVERY_MS, &unlogged))
         return;
-    t->logged_ms = now;
     log_event(LOG_WARN, "clients bring more than the total rate limit: the busiest are slowed",
               LOG_U64("limit_bytes_per_second", atomic_load(&t->rate)),
               LOG_U64("share_bytes_per_second", share));
 }
 
-static void judge(struct derp_server *s, int64_t now, int64_t dt)
+static void judge(struct derp_server *s, int64_t dt)
 {
     struct derp_total *t = &s->total;
     int64_t rate = (int64_t)atomic_load(&t->rate), share = (int64_t)atomic_load(&t->share);
@@ -77,7 +77,7 @@ static void judge(struct derp_server *s, int64_t now, int64_t dt)
     share = MIN(MAX(share, (int64_t)SHARE_MIN), rate);
     atomic_store(&t->share, (uint64_t)share);
     if (has_waited && share < rate)
-        log_share(t, now, (uint64_t)share);
+        log_share(t, (uint64_t)share);
 }
 
 /* Whoever comes first after JUDGE_MS judges for all. */
@@ -90,7 +90,7 @@ static void judge_sometimes(struct derp_server *s, int64_t now)
     int64_t dt = now - atomic_load(&t->judged_ms);
 
     if (dt >= JUDGE_MS) {
-        judge(s, now, dt);
+        judge(s, dt);
         atomic_store(&t->judged_ms, now);
     }
     atomic_store(&t->is_judging, false);

@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 
 #include "core/list.h"
+#include "core/log.h"
 #include "core/map.h"
 #include "core/mem.h"
 #include "derp/frame.h"
@@ -189,8 +190,6 @@ struct relay_loop;
 void tally_init(struct relay_loop *l);
 void tally_fini(struct relay_loop *l);
 void tally_add(struct relay_loop *l, enum tally what, int64_t n);
-/* For lines about strangers: at most one a second and loop; *more says how many were left out. */
-bool tally_may_log(struct relay_loop *l, uint64_t *more);
 
 /* ---- Loops ---- */
 
@@ -240,8 +239,7 @@ struct relay_loop {
     struct mailbox *mailboxes; /* to each loop */
     int64_t tally[TALLY_COUNT];
     struct timer tally_timer;
-    int64_t logged_ms;
-    uint64_t unlogged;
+    struct log_pace pace; /* of lines that strangers cause */
     _Atomic(uint64_t) came; /* bytes of clients, while their total is limited; the loop's own */
     _Atomic(uint32_t) transit[TRANSIT_BUCKETS]; /* bytes under way to this loop, by slot */
 };
@@ -279,7 +277,8 @@ struct derp_total {
     _Atomic(bool) is_judging;
     /* Whoever judges: */
     uint64_t seen;
-    int64_t mean, credit, logged_ms;
+    int64_t mean, credit;
+    struct log_pace pace;
 };
 
 struct derp_server {

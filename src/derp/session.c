@@ -17,7 +17,6 @@
  *   4. Work per wake-up is bounded by what one read brings.
  */
 
-#include "core/log.h"
 #include "core/rand.h"
 #include "derp/server_internal.h"
 
@@ -28,6 +27,7 @@
 #define FORWARDED_NOTED 256u
 
 #define WAITING_MS 2
+#define LOG_EVERY_MS 1000
 
 struct derp_admission {
     struct derp_server *server;
@@ -153,7 +153,7 @@ static void log_about(struct session *c, const char *event, const char *error)
     AUTO_FINI(buf_fini) struct buf addr = BUF(64);
     uint64_t more = 0;
 
-    if (!log_is_on(LOG_INFO) || !tally_may_log(c->home, &more))
+    if (!log_is_on(LOG_INFO) || !log_pace_may(&c->home->pace, LOG_EVERY_MS, &more))
         return;
     ip_addr_put(&addr, stream_peer(c->stream).addr);
     log_event(LOG_INFO, event, LOG_STR("addr", buf_str(&addr)),

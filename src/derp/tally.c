@@ -3,7 +3,6 @@
  * times a second while there is something to tell.
  */
 
-#include "core/clock.h"
 #include "core/metric.h"
 #include "derp/server_internal.h"
 
@@ -138,18 +137,4 @@ void derp_put_metrics(struct buf *out)
         before = family;
         buf_printf(out, "%s %lld\n", rows[i].name, (long long)sum);
     }
-}
-
-bool tally_may_log(struct relay_loop *l, uint64_t *more)
-{
-    int64_t now = clock_mono_ms();
-
-    if (l->logged_ms != 0 && now - l->logged_ms < 1000) {
-        l->unlogged++;
-        return false;
-    }
-    l->logged_ms = now;
-    *more = l->unlogged;
-    l->unlogged = 0;
-    return true;
 }

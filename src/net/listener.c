@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/map.h"
 #include "core/metric.h"
+#include "net/bind.h"
 #include "net/tcp_internal.h"
 
 #define BACKLOG 1024
@@ -322,6 +323,25 @@ int listener_open(struct loop *loop, const struct listener_options *options, str
         return status;
     }
     *out = l;
+    return 0;
+}
+
+int listener_open_each(struct loop *const *loops, size_t n_loops,
+                       const struct listener_options *options, struct listener **out,
+                       struct err *err)
+{
+    struct listener_options o = *options;
+
+    o.addr = bind_usable(o.addr);
+    if (bind_check_tcp(o.addr, err) < 0)
+        return err_wrap(err, "listening (is it running already?)");
+    for (size_t i = 0; i < n_loops; i++) {
+        if (listener_open(loops[i], &o, &out[i], err) < 0)
+            return err_wrap(err, "listening");
+        o.addr = listener_addr(out[i]);
+        if (i == 0 && !o.like)
+            o.like = out[0];
+    }
     return 0;
 }
 

@@ -101,6 +101,15 @@ struct listener_options {
  * them. */
 MUST_USE int listener_open(struct loop *loop, const struct listener_options *options,
                            struct listener **out, struct err *err);
+/*
+ * One on each loop, which count together, for a port that is nobody else's: our own listeners share
+ * it among themselves, so somebody else's must be looked for first. What of `options->addr` this
+ * machine cannot do is replaced (bind_usable); port 0 is settled by the first. `out` has room for
+ * one a loop; some may be open after an error.
+ */
+MUST_USE int listener_open_each(struct loop *const *loops, size_t n_loops,
+                                const struct listener_options *options, struct listener **out,
+                                struct err *err);
 struct ip_addrport listener_addr(const struct listener *l);
 /* Stops accepting; streams live on. From the loop's thread or while the loop does not run. */
 void listener_close(struct listener *l);

@@ -5,7 +5,6 @@
 
 #include "relay/relay.h"
 
-#include <math.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -17,6 +16,7 @@
 #include "core/mem.h"
 #include "core/metric.h"
 #include "derp/mesh.h"
+#include "http/door.h"
 #include "net/bind.h"
 #include "relay/relay_internal.h"
 
@@ -33,109 +33,46 @@ static struct metric tls_rejected = METRIC_COUNTER(
 
 /* ---- New connections ---- */
 
-/*
- * A bucket of -accept-connection-burst that fills at -accept-connection-limit, as one number that
- * all loops share: when it is full again.
- */
-static bool may_accept(struct relay *r)
-{
-    double limit = r->o->accept_limit;
-
-    if (isinf(limit))
-        return true;
-    if (limit <= 0)
-        return false;
-    int64_t now = (int64_t)(clock_mono_ns() / 1000), each = (int64_t)(1e6 / limit) + 1;
-    double burst = (double)MIN(MAX(r->o->accept_burst, (int64_t)1), (int64_t)1 << 40);
-    int64_t room = (int64_t)MIN(burst * (double)each, 1e15);
-    int64_t due = atomic_load(&r->accept_due_us), next;
-
-    do {
-        next = MAX(due, now) + each;
-        if (next - now > room)
-            return false;
-    } while (!atomic_compare_exchange_weak(&r->accept_due_us, &due, next));
-    return true;
-}
-
-static void on_gone(void *user, const struct err *why)
-{
-    (void)user;
-    (void)why;
-}
-
-static void on_no_data(void *user, struct str data)
-{
-    (void)user;
-    (void)data;
-}
-
-static struct door *door_of(const struct relay *r, const struct stream *stream)
-{
-    size_t i = 0;
-
-    while (r->loops[i] != stream_loop(stream))
-        i++;
-    return r->doors[i];
-}
-
 static void on_accept(void *user, struct stream *stream)
 {
-    static const struct stream_events no_events = {.on_data = on_no_data, .on_close = on_gone};
     struct relay *r = user;
 
-    if (!atomic_load(&r->is_ending) && may_accept(r)) {
-        metric_add(&tls_accepted, 1);
-        door_enter(door_of(r, stream), r->main, stream);
-        return;
-    }
-    metric_add(&tls_rejected, 1);
-    stream_set_events(stream, &no_events, NULL);
-    stream_abort(stream);
+    metric_add(door_enter_paced(r->door, r->main, stream) ? &tls_accepted : &tls_rejected, 1);
 }
 
 static void on_accept_plain(void *user, struct stream *stream)
 {
     struct relay *r = user;
 
-    door_enter(door_of(r, stream), r->plain, stream);
+    IGNORE(door_enter(r->door, r->plain, stream));
 }
 
-/* The first settles the port when any would do; the others share it, and count together. */
-static int open_listeners(struct relay *r, struct ip_addrport *at, const struct listener *like,
+static int open_listeners(struct relay *r, struct ip_addrport at, const struct listener *like,
                           void (*accept)(void *user, struct stream *s), struct listener **out,
                           struct err *err)
 {
-    *at = bind_usable(*at);
-    if (bind_check_tcp(*at, err) < 0)
-        return err_wrap(err, "listening (is another relay running?)");
-    for (size_t i = 0; i < r->n_loops; i++) {
-        const struct listener_options options = {.addr = *at,
-                                                 .max_streams = (size_t)r->o->max_streams,
-                                                 .max_per_address = (size_t)r->o->max_per_address,
-                                                 .like = i > 0 ? out[0] : like,
-                                                 .keep_alive_ms = r->o->keep_alive_ms,
-                                                 .user_timeout_ms = r->o->user_timeout_ms,
-                                                 .on_accept = accept,
-                                                 .user = r};
+    const struct listener_options options = {.addr = at,
+                                             .max_streams = (size_t)r->o->max_streams,
+                                             .max_per_address = (size_t)r->o->max_per_address,
+                                             .like = like,
+                                             .keep_alive_ms = r->o->keep_alive_ms,
+                                             .user_timeout_ms = r->o->user_timeout_ms,
+                                             .on_accept = accept,
+                                             .user = r};
 
-        if (listener_open(r->loops[i], &options, &out[i], err) < 0)
-            return err_wrap(err, "listening");
-        *at = listener_addr(out[i]);
-    }
-    return 0;
+    return listener_open_each(r->loops, r->n_loops, &options, out, err);
 }
 
 static int open_ports(struct relay *r, struct err *err)
 {
-    struct ip_addrport plain = {r->o->listen.addr, (uint16_t)r->o->http_port};
-    struct ip_addrport stun = {r->o->listen.addr, (uint16_t)r->o->stun_port};
+    const struct ip_addrport plain = {r->o->listen.addr, (uint16_t)r->o->http_port};
+    const struct ip_addrport stun = {r->o->listen.addr, (uint16_t)r->o->stun_port};
 
-    r->bound = r->o->listen;
-    if (open_listeners(r, &r->bound, NULL, on_accept, r->listeners, err) < 0)
+    if (open_listeners(r, r->o->listen, NULL, on_accept, r->listeners, err) < 0)
         return -(int)err->code;
+    r->bound = listener_addr(r->listeners[0]);
     if (r->o->is_tls && r->o->http_port >= 0 &&
-        open_listeners(r, &plain, r->listeners[0], on_accept_plain, r->plain_listeners, err) < 0)
+        open_listeners(r, plain, r->listeners[0], on_accept_plain, r->plain_listeners, err) < 0)
         return err_wrap(err, "-http-port");
     if (r->o->stun &&
         stun_responder_open_each(r->loops, r->n_loops, bind_usable(stun), r->stun, err) < 0)
@@ -219,8 +156,12 @@ static int make_loops(struct relay *r, struct err *err)
         (void)snprintf(name, sizeof(name), "loop-%zu", i);
         if (loop_new(name, &r->loops[i], err) < 0)
             return -(int)err->code;
-        r->doors[i] = door_new(MAX((size_t)r->o->max_guests / r->n_loops, (size_t)2));
     }
+    r->door = door_new(&(struct door_options){.loops = r->loops,
+                                              .n_loops = r->n_loops,
+                                              .max_guests = (size_t)r->o->max_guests,
+                                              .accepts_per_second = r->o->accept_limit,
+                                              .accept_burst = r->o->accept_burst});
     return 0;
 }
 
@@ -248,7 +189,8 @@ static void on_signal(void *user, int signo)
     }
     log_event(LOG_INFO, "shutting down", LOG_I64("signal", signo),
               LOG_U64("clients", derp_server_clients(r->derp)));
-    atomic_store(&r->is_ending, true);
+    r->is_ending = true;
+    door_shut(r->door);
     derp_server_say_restarting(r->derp, RECONNECT_IN_MS, TRY_FOR_MS);
     timer_start(&r->ending, FAREWELL_MS);
 }
@@ -360,8 +302,7 @@ static void stop(struct relay *r)
     worker_pool_free(r->pool);
     for (size_t i = 0; i < r->n_loops; i++)
         loop_free(r->loops[i]);
-    for (size_t i = 0; i < r->n_loops; i++)
-        door_free(r->doors[i]);
+    door_free(r->door);
     derp_mesh_free(r->mesh);
     derp_server_free(r->derp);
     http_server_free(r->main);

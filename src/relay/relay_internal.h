@@ -7,7 +7,6 @@
 #include "derp/server.h"
 #include "http/server.h"
 #include "relay/admission.h"
-#include "relay/door.h"
 #include "relay/options.h"
 #include "stun/responder.h"
 
@@ -31,16 +30,15 @@ struct relay {
     struct derp_mesh *mesh; /* NULL: alone */
     struct bootstrap *bootstrap;
     struct http_server *main;
-    struct http_server *plain;           /* beside HTTPS */
-    struct door *doors[RELAY_LOOPS_MAX]; /* both ports' */
+    struct http_server *plain; /* beside HTTPS */
+    struct door *door;         /* both ports' */
     struct listener *listeners[RELAY_LOOPS_MAX];
     struct listener *plain_listeners[RELAY_LOOPS_MAX];
     struct stun_responder *stun[RELAY_LOOPS_MAX];
     struct ip_addrport bound;
     int64_t started_ms;
-    _Atomic(int64_t) accept_due_us; /* when the bucket of new connections is full again */
     struct timer ending;
-    _Atomic(bool) is_ending;
+    bool is_ending;
     bool threads_run;
     _Atomic(bool) is_stopped;
 };

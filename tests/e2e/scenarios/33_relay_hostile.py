@@ -63,7 +63,7 @@ def run(world):
     if rss_kib(plain.pid) - before > GROWTH_KIB:
         raise Failure(f"the plain relay grew from {before} to {rss_kib(plain.pid)} KiB")
     metrics = relay.host.run("curl", "-s", "http://127.0.0.1:8080/metrics").stdout
-    dropped = sum(int(n) for n in re.findall(r"^hatsize_derp_(?:guests_dropped|logins_closed)_total (\d+)$", metrics, re.M))
+    dropped = sum(int(n) for n in re.findall(r"^hatsize_(?:guests_dropped|derp_logins_closed)_total (\d+)$", metrics, re.M))
     if dropped < 100:
         raise Failure(f"only {dropped} who sat there made room\n{metrics}")
     wait_for("nobody is left", lambda: "\nderp_current_connections 0\n" in relay.host.run(

@@ -5,12 +5,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/log.h"
-#include "relay/door.h"
+#include "http/door.h"
 
 #define MAX_GUESTS 6
 
@@ -20,6 +22,8 @@ static struct rig {
     struct http_server *server;
     struct listener *listener;
     struct stream *upgraded;
+    double pace;
+    bool is_shut;
 } rig;
 
 static void on_data(void *user, struct str data)
@@ -48,7 +52,10 @@ static void on_derp(void *user, struct http_exchange *x, const struct http_reque
 static void on_accept(void *user, struct stream *stream)
 {
     (void)user;
-    door_enter(rig.door, rig.server, stream);
+    if (isinf(rig.pace))
+        assert_true(door_enter(rig.door, rig.server, stream) || rig.is_shut);
+    else
+        IGNORE(door_enter_paced(rig.door, rig.server, stream));
 }
 
 static void run(void)
@@ -57,27 +64,44 @@ static void run(void)
         loop_run_once(rig.loop, 1);
 }
 
-static int start(void **state)
+static int start_at(double pace)
 {
     static const struct http_route routes[] = {{"GET", "/derp", on_derp, 0}};
     const struct listener_options options = {.addr = {.addr = IP_ADDR_V4(127, 0, 0, 1)},
                                              .on_accept = on_accept};
     struct err err = {0};
 
-    (void)state;
+    rig.pace = pace;
+    rig.is_shut = false;
     log_init(LOG_OFF, LOG_TEXT, -1);
     assert_int_equal(loop_new("test", &rig.loop, &err), 0);
     rig.server = http_server_new(&(struct http_server_options){.routes = routes, .n_routes = 1});
-    rig.door = door_new(MAX_GUESTS);
+    rig.door = door_new(&(struct door_options){.loops = &rig.loop,
+                                               .n_loops = 1,
+                                               .max_guests = MAX_GUESTS,
+                                               .accepts_per_second = rig.pace,
+                                               .accept_burst = 3});
     assert_int_equal(listener_open(rig.loop, &options, &rig.listener, &err), 0);
     return 0;
+}
+
+static int start(void **state)
+{
+    (void)state;
+    return start_at(INFINITY);
+}
+
+static int start_paced(void **state)
+{
+    (void)state;
+    return start_at(0.001);
 }
 
 static int stop(void **state)
 {
     (void)state;
     loop_free(rig.loop);
-    assert_int_equal(door_guests(rig.door), 0);
+    assert_int_equal(door_guests(rig.door, 0), 0);
     door_free(rig.door);
     http_server_free(rig.server);
     return 0;
@@ -124,9 +148,9 @@ static void the_oldest_goes(void **state)
         fd[i] = come((uint8_t)(10 + i));
     for (size_t i = 0; i < ARRAY_LEN(fd); i++)
         assert_int_equal(is_out(fd[i]), i < 2);
-    assert_int_equal(door_guests(rig.door), MAX_GUESTS);
+    assert_int_equal(door_guests(rig.door, 0), MAX_GUESTS);
     leave(fd, ARRAY_LEN(fd));
-    assert_int_equal(door_guests(rig.door), 0);
+    assert_int_equal(door_guests(rig.door, 0), 0);
 }
 
 static void a_crowd_from_one_place_makes_room_itself(void **state)
@@ -141,7 +165,7 @@ static void a_crowd_from_one_place_makes_room_itself(void **state)
         assert_int_equal(is_out(crowd[i]), i < ARRAY_LEN(crowd) - (MAX_GUESTS - 2));
     leave(crowd, ARRAY_LEN(crowd));
     leave(quiet, ARRAY_LEN(quiet));
-    assert_int_equal(door_guests(rig.door), 0);
+    assert_int_equal(door_guests(rig.door, 0), 0);
 }
 
 static void clients_are_no_guests(void **state)
@@ -154,7 +178,7 @@ static void clients_are_no_guests(void **state)
     assert_true(send(client, request, sizeof(request) - 1, 0) > 0);
     run();
     assert_non_null(rig.upgraded);
-    assert_int_equal(door_guests(rig.door), 0);
+    assert_int_equal(door_guests(rig.door, 0), 0);
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         others[i] = come((uint8_t)(20 + i));
     assert_non_null(rig.upgraded);
@@ -163,13 +187,51 @@ static void clients_are_no_guests(void **state)
     assert_null(rig.upgraded);
 }
 
+/* Three at once, then one in a thousand seconds. */
+static void who_comes_too_fast_is_refused(void **state)
+{
+    int fd[5];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(fd); i++) {
+        fd[i] = come((uint8_t)(10 + i));
+        assert_int_equal(is_out(fd[i]), i >= 3);
+    }
+    clock_test_advance_ms(1000001);
+    int next[2] = {come(30), come(31)};
+
+    assert_false(is_out(next[0]));
+    assert_true(is_out(next[1]));
+    leave(fd, ARRAY_LEN(fd));
+    leave(next, ARRAY_LEN(next));
+}
+
+static void a_shut_door_keeps_who_is_in(void **state)
+{
+    int before = come(10);
+
+    (void)state;
+    door_shut(rig.door);
+    rig.is_shut = true;
+    int after = come(11);
+
+    assert_false(is_out(before));
+    assert_true(is_out(after));
+    assert_int_equal(door_guests(rig.door, 0), 1);
+    leave(&before, 1);
+    leave(&after, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_oldest_goes, start, stop),
         cmocka_unit_test_setup_teardown(a_crowd_from_one_place_makes_room_itself, start, stop),
         cmocka_unit_test_setup_teardown(clients_are_no_guests, start, stop),
+        cmocka_unit_test_setup_teardown(who_comes_too_fast_is_refused, start_paced, stop),
+        cmocka_unit_test_setup_teardown(a_shut_door_keeps_who_is_in, start, stop),
     };
 
+    clock_test_stop();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
