@@ -47,6 +47,7 @@ static void log_outcome(const struct asked *a)
         [REGISTER_EXPIRED] = "node key has expired",
         [REGISTER_LOGGED_OUT] = "node logged out",
         [REGISTER_FAILED] = "registration refused",
+        [REGISTER_PROVE] = "registration refused",
     };
     const struct command_result *result = &a->call.result;
     const struct node_facts *facts = a->call.command.reg->facts;
@@ -81,6 +82,9 @@ static void registered(struct registrar_call *call)
         case REGISTER_EXPIRED:
         case REGISTER_LOGGED_OUT:
             respond(a, &(struct wire_register_response){.node_key_expired = true});
+            break;
+        case REGISTER_PROVE:
+            respond(a, &(struct wire_register_response){.error = STR("invalid pre auth key")});
             break;
         case REGISTER_FAILED:
             respond(a, &(struct wire_register_response){.error = str_from(result->text)});

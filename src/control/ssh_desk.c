@@ -386,6 +386,8 @@ static bool is_about_checks(const struct change *c)
         return true;
     case CHANGE_AUTH_KEY:
     case CHANGE_AUTH_KEY_REMOVED:
+    case CHANGE_API_KEY:
+    case CHANGE_API_KEY_REMOVED:
     case CHANGE_STREAM_END:
     case CHANGE_PENDING:
         break;

@@ -174,6 +174,8 @@ static bool change_is_told(const struct change *c)
         return true;
     case CHANGE_AUTH_KEY:
     case CHANGE_AUTH_KEY_REMOVED:
+    case CHANGE_API_KEY:
+    case CHANGE_API_KEY_REMOVED:
     case CHANGE_TAILNET_REMOVED:
     case CHANGE_STREAM_END:
     case CHANGE_PENDING:

@@ -217,6 +217,8 @@ static bool add_change(struct store_batch *b, const struct tailnet_view *view,
         drop_tailnet(b, c->tailnet);
         keep(b, (struct store_op){STORE_DELETE_TAILNET, false, c->tailnet, c->tailnet, NULL});
         return false;
+    case CHANGE_API_KEY: /* of no tailnet: store_batch_add_api_keys */
+    case CHANGE_API_KEY_REMOVED:
     case CHANGE_STREAM_END:
     case CHANGE_PENDING:
         return false;

@@ -124,6 +124,31 @@ static int find_one(const struct domain *d, const struct tailnet *t, struct ip_p
     return status;
 }
 
+bool address_find(const struct domain *d, const struct tailnet *t, uint8_t family,
+                  struct ip_addr *out)
+{
+    struct err ignored = {0};
+    bool is_v4 = family == IP_V4;
+
+    return find_one(d, t, is_v4 ? t->info->prefix_v4 : t->info->prefix_v6,
+                    is_v4 ? t->last_v4 : t->last_v6, out, &ignored) == 0 &&
+           ip_addr_is_set(*out);
+}
+
+void address_set(struct domain *d, struct node_state *s, uint8_t family, struct ip_addr addr)
+{
+    struct node *n = node_edit(d, s, NODE_CARD);
+    struct ip_addr *at = family == IP_V4 ? &n->v4 : &n->v6;
+
+    if (ip_addr_is_set(*at))
+        (void)map_remove(d->node_by_addr, addr_key(at));
+    *at = addr;
+    if (!ip_addr_is_set(addr))
+        return;
+    (void)map_put(d->node_by_addr, addr_key(at), s);
+    *(family == IP_V4 ? &s->tailnet->last_v4 : &s->tailnet->last_v6) = addr;
+}
+
 int addresses_find(const struct domain *d, const struct tailnet *t, struct ip_addr *v4,
                    struct ip_addr *v6, struct err *err)
 {

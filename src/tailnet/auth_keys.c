@@ -38,13 +38,32 @@ static void index_legacy(struct domain *d, struct auth_key_state *s, bool add)
 {
     uint8_t hash[SECRET_HASH_BYTES];
 
-    if (s->key->legacy.len == 0)
+    /* Who has stolen a hash must not be able to show it as a key. */
+    if (s->key->legacy.len == 0 || secret_is_bcrypt(s->key->legacy))
         return;
     secret_hash(s->key->legacy, hash);
     if (add)
         (void)map_put(d->key_by_legacy, str_bytes(hash, sizeof(hash)), s);
     else
         (void)map_remove(d->key_by_legacy, str_bytes(hash, sizeof(hash)));
+}
+
+static void schedule_reap(struct domain *d, struct auth_key_state *s)
+{
+    if (s->key->revoked_ms != 0)
+        schedule_set(&d->schedule, &s->reap, s->key->revoked_ms + d->revoked_retention_ms);
+    else
+        schedule_clear(&d->schedule, &s->reap);
+}
+
+void domain_set_revoked_retention(struct domain *d, int64_t ms)
+{
+    struct str id;
+    void *value;
+
+    d->revoked_retention_ms = MAX(ms, (int64_t)0);
+    for (size_t at = 0; map_next(d->key_by_id, &at, &id, &value);)
+        schedule_reap(d, value);
 }
 
 /* Prefix and legacy text of a key never change. */
@@ -56,6 +75,7 @@ void auth_key_put(struct domain *d, struct tailnet *t, const struct auth_key *ke
         s = NEW(struct auth_key_state);
         s->tailnet = t;
         s->key = key;
+        s->reap.kind = DEADLINE_REVOKED;
         (void)map_put_u64(d->key_by_id, key->id, s);
         if (key->prefix.len > 0)
             (void)map_put(d->key_by_prefix, key->prefix, s);
@@ -63,6 +83,7 @@ void auth_key_put(struct domain *d, struct tailnet *t, const struct auth_key *ke
     }
     s->key = key;
     table_put(&t->auth_keys, key->id, key);
+    schedule_reap(d, s);
     d->next.auth_key = MAX(d->next.auth_key, key->id + 1);
 }
 
@@ -81,6 +102,7 @@ void auth_key_remove(struct domain *d, struct auth_key_state *k)
     struct tailnet *t = k->tailnet;
     auth_key_id id = k->key->id;
 
+    schedule_clear(&d->schedule, &k->reap);
     forget_in_nodes(d, k);
     if (k->key->prefix.len > 0)
         (void)map_remove(d->key_by_prefix, k->key->prefix);
@@ -102,16 +124,22 @@ static void replace(struct domain *d, struct auth_key_state *k, struct auth_key 
     domain_emit(d, k->tailnet, (struct change){.kind = CHANGE_AUTH_KEY, .id = with->id});
 }
 
-struct auth_key_state *auth_key_find(const struct domain *d, struct str text)
+struct auth_key_state *auth_key_find(const struct domain *d, struct str text, auth_key_id proven,
+                                     bool *unproven)
 {
     uint8_t hash[SECRET_HASH_BYTES];
     struct str prefix, secret;
 
+    *unproven = false;
     if (secret_token_split(text, KIND, &prefix, &secret)) {
         struct auth_key_state *k = map_find(d->key_by_prefix, prefix);
 
         if (k && k->key->legacy.len == 0 && secret_hash_matches(secret, k->key->hash))
             return k;
+        if (k && secret_is_bcrypt(k->key->legacy)) {
+            *unproven = k->key->id != proven;
+            return k;
+        }
     }
     /* Found by a hash, so the time a look-up takes says nothing of the text. */
     secret_hash(text, hash);
@@ -151,6 +179,9 @@ int auth_key_create(struct domain *d, const struct command *c, struct command_re
                        TAILNET_AUTH_KEYS_MAX);
     if (c->expiry_ms < 0)
         return err_set(err, ERR_INVALID, "expiry is before 1970");
+    if (c->text.len > AUTH_KEY_NOTE_MAX || !str_is_utf8(c->text))
+        return err_set(err, ERR_INVALID, "a description has at most %d bytes of UTF-8",
+                       AUTH_KEY_NOTE_MAX);
     if (tags_check(&c->tags, &tags, err) < 0)
         return -(int)err->code;
 
@@ -167,6 +198,7 @@ int auth_key_create(struct domain *d, const struct command *c, struct command_re
     k->tags = tags;
     k->prefix = str_copy(str_bytes(token.id, sizeof(token.id)));
     memcpy(k->hash, token.hash, sizeof(k->hash));
+    k->description = str_copy(c->text);
     k->reusable = c->reusable;
     k->ephemeral = c->ephemeral;
     k->created_ms = d->now_ms;
@@ -210,6 +242,23 @@ int auth_key_expire(struct domain *d, const struct command *c, struct command_re
         with->expiry_ms = MAX(d->now_ms, (int64_t)1);
         replace(d, k, with);
     }
+    r->id = k->key->id;
+    r->auth_key = auth_key_ref(k->key);
+    return 0;
+}
+
+int auth_key_revoke(struct domain *d, const struct command *c, struct command_result *r,
+                    struct err *err)
+{
+    struct auth_key_state *k = NULL;
+
+    if (key_get(d, c, &k, err) < 0)
+        return -(int)err->code;
+    if (k->key->revoked_ms != 0)
+        return err_set(err, ERR_NOT_FOUND, "auth-key not found");
+    struct auth_key *with = edit(k);
+    with->revoked_ms = MAX(d->now_ms, (int64_t)1);
+    replace(d, k, with);
     r->id = k->key->id;
     r->auth_key = auth_key_ref(k->key);
     return 0;

@@ -30,6 +30,8 @@ bool change_is_durable(const struct change *c)
     switch (c->kind) {
     case CHANGE_NODE:
         return (c->mask & NODE_DURABLE) != 0;
+    case CHANGE_API_KEY:
+        return c->mask != API_KEY_SEEN;
     case CHANGE_STREAM_END:
     case CHANGE_PENDING:
         return false;
@@ -38,6 +40,7 @@ bool change_is_durable(const struct change *c)
     case CHANGE_USER_REMOVED:
     case CHANGE_AUTH_KEY:
     case CHANGE_AUTH_KEY_REMOVED:
+    case CHANGE_API_KEY_REMOVED:
     case CHANGE_INFO:
     case CHANGE_TAILNET_REMOVED:
         return true;
@@ -58,6 +61,8 @@ void command_result_fini(struct command_result *r)
     node_unref(r->node);
     user_unref(r->user);
     auth_key_unref(r->auth_key);
+    api_key_unref(r->api_key);
+    str_list_free(&r->lines);
     view_unref(r->view);
     *r = (struct command_result){0};
 }

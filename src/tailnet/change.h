@@ -14,6 +14,8 @@ enum change_kind {
     CHANGE_USER_REMOVED,
     CHANGE_AUTH_KEY,
     CHANGE_AUTH_KEY_REMOVED,
+    CHANGE_API_KEY, /* id: API key, new or changed; of no tailnet (0), see domain_api_keys */
+    CHANGE_API_KEY_REMOVED,
     CHANGE_INFO, /* the tailnet itself: settings, DNS, relay map, policy */
     CHANGE_TAILNET_REMOVED,
     CHANGE_STREAM_END, /* id: node, arg: generation; that map stream must end (a newer one took
@@ -44,6 +46,9 @@ enum node_mask {
 #define NODE_UNTOLD (NODE_PRIVATE | NODE_FACTS_PRIVATE)
 /* Changes that must be on disk before anyone is told; the others are written behind. */
 #define NODE_DURABLE (NODE_NEW | NODE_CARD | NODE_KEY | NODE_EXPIRY | NODE_PRIVATE)
+
+/* CHANGE_API_KEY: only its last use was noted, which is written behind. */
+#define API_KEY_SEEN (1u << 0)
 
 struct change {
     enum change_kind kind;

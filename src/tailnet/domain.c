@@ -17,21 +17,31 @@ static handler *const handlers[] = {
     [COMMAND_POLICY_SET] = policy_set,
     [COMMAND_USER_CREATE] = user_create,
     [COMMAND_USER_RENAME] = user_rename,
+    [COMMAND_USER_UPDATE] = user_update,
+    [COMMAND_USER_LOGIN] = user_login,
     [COMMAND_USER_DELETE] = user_delete,
     [COMMAND_AUTH_KEY_CREATE] = auth_key_create,
     [COMMAND_AUTH_KEY_EXPIRE] = auth_key_expire,
+    [COMMAND_AUTH_KEY_REVOKE] = auth_key_revoke,
     [COMMAND_AUTH_KEY_DELETE] = auth_key_delete,
+    [COMMAND_API_KEY_CREATE] = api_key_create,
+    [COMMAND_API_KEY_EXPIRE] = api_key_expire,
+    [COMMAND_API_KEY_DELETE] = api_key_delete,
+    [COMMAND_API_KEY_SEEN] = api_key_seen,
     [COMMAND_REGISTER] = register_node,
     [COMMAND_REGISTER_APPROVE] = register_approve,
     [COMMAND_REGISTER_REJECT] = register_reject,
+    [COMMAND_REGISTER_FABRICATE] = register_fabricate,
     [COMMAND_NODE_UPDATE] = node_update,
     [COMMAND_STREAM_OPEN] = node_stream_open,
     [COMMAND_STREAM_CLOSE] = node_stream_close,
     [COMMAND_NODE_RENAME] = node_rename,
     [COMMAND_NODE_DELETE] = node_delete,
     [COMMAND_NODE_EXPIRE] = node_expire,
+    [COMMAND_NODE_MOVE] = node_move,
     [COMMAND_NODE_TAG] = node_tag,
     [COMMAND_NODE_APPROVE_ROUTES] = node_approve_routes,
+    [COMMAND_NODES_BACKFILL] = nodes_backfill,
     [COMMAND_TICK] = domain_tick,
 };
 
@@ -50,8 +60,11 @@ struct domain *domain_new(void)
     d->key_by_id = map_new();
     d->key_by_prefix = map_new();
     d->key_by_legacy = map_new();
+    api_keys_init(d);
+    d->revoked_retention_ms = REVOKED_RETENTION_MS;
     pending_set_init(&d->pending);
-    d->next = (struct domain_counters){.tailnet = 1, .user = 1, .auth_key = 1, .node = 1};
+    d->next = (struct domain_counters){
+        .tailnet = 1, .user = 1, .auth_key = 1, .node = 1, .api_key = 1, .audit = 1};
     /* A stream of an earlier domain that ends late must not match one of this domain's. */
     d->next_generation = 1 + rand_below(NUM_JSON_MAX / 2);
     list_init(&d->drafts);
@@ -91,6 +104,7 @@ void domain_free(struct domain *d)
     free_values(d->key_by_id);
     map_free(d->key_by_prefix);
     map_free(d->key_by_legacy);
+    api_keys_fini(d);
     schedule_fini(&d->schedule);
     mem_free(d);
 }
@@ -246,6 +260,11 @@ int64_t domain_next_tick_ms(const struct domain *d)
 struct domain_counters domain_counters(const struct domain *d)
 {
     return d->next;
+}
+
+uint64_t domain_take_audit_id(struct domain *d)
+{
+    return d->next.audit++;
 }
 
 /* ---- Applying ---- */

@@ -47,6 +47,12 @@ struct pending_info {
     struct machine_key machine;
 };
 bool domain_pending_find(const struct domain *d, struct str auth_id, struct pending_info *out);
+/* Every API key of the server as it stands; counted. */
+const struct api_key_set *domain_api_keys(struct domain *d);
+/* How long revoked auth keys are kept, REVOKED_RETENTION_MS if nobody says; unix times follow. */
+void domain_set_revoked_retention(struct domain *d, int64_t ms);
+/* The id of the next entry in the audit log, taken. */
+uint64_t domain_take_audit_id(struct domain *d);
 /* When the next COMMAND_TICK is due (unix ms), or INT64_MAX. */
 int64_t domain_next_tick_ms(const struct domain *d);
 
@@ -56,6 +62,7 @@ MUST_USE int domain_load_tailnet(struct domain *d, struct tailnet_info *info, ui
                                  struct err *err);
 MUST_USE int domain_load_user(struct domain *d, struct user *user, struct err *err);
 MUST_USE int domain_load_auth_key(struct domain *d, struct auth_key *key, struct err *err);
+MUST_USE int domain_load_api_key(struct domain *d, struct api_key *key, struct err *err);
 MUST_USE int domain_load_node(struct domain *d, struct node *node, struct err *err);
 /* The smallest ids not used before; the store keeps the highest ever given. */
 struct domain_counters {
@@ -63,6 +70,8 @@ struct domain_counters {
     uint64_t user;
     uint64_t auth_key;
     uint64_t node;
+    uint64_t api_key;
+    uint64_t audit;
 };
 void domain_load_counters(struct domain *d, const struct domain_counters *next);
 struct domain_counters domain_counters(const struct domain *d);

@@ -59,7 +59,8 @@ struct user_state {
 struct auth_key_state {
     const struct auth_key *key; /* as in the table, borrowed */
     struct tailnet *tailnet;
-    size_t n_nodes; /* that say they were registered with it */
+    size_t n_nodes;       /* that say they were registered with it */
+    struct deadline reap; /* revoked: when it goes */
 };
 
 struct node_state {
@@ -131,6 +132,10 @@ struct domain {
     struct map *key_by_id;
     struct map *key_by_prefix;
     struct map *key_by_legacy; /* SHA-256 of the whole text */
+    struct table api_keys;
+    const struct api_key_set *api_key_set; /* as the table is, or NULL until somebody asks */
+    struct map *api_key_by_prefix;         /* const struct api_key, borrowed from the table */
+    int64_t revoked_retention_ms;
     struct pending_set pending;
     struct schedule schedule;
     struct domain_counters next;
@@ -177,6 +182,10 @@ int user_create(struct domain *d, const struct command *c, struct command_result
                 struct err *err);
 int user_rename(struct domain *d, const struct command *c, struct command_result *r,
                 struct err *err);
+int user_update(struct domain *d, const struct command *c, struct command_result *r,
+                struct err *err);
+int user_login(struct domain *d, const struct command *c, struct command_result *r,
+               struct err *err);
 int user_delete(struct domain *d, const struct command *c, struct command_result *r,
                 struct err *err);
 /* Takes the reference. */
@@ -194,13 +203,34 @@ int auth_key_expire(struct domain *d, const struct command *c, struct command_re
                     struct err *err);
 int auth_key_delete(struct domain *d, const struct command *c, struct command_result *r,
                     struct err *err);
-/* The key a client presents, or NULL. */
-struct auth_key_state *auth_key_find(const struct domain *d, struct str text);
+int auth_key_revoke(struct domain *d, const struct command *c, struct command_result *r,
+                    struct err *err);
+/*
+ * The key a client presents, or NULL. *unproven: it is the key if its bcrypt hash says so, which
+ * nobody checked yet.
+ */
+struct auth_key_state *auth_key_find(const struct domain *d, struct str text, auth_key_id proven,
+                                     bool *unproven);
 void auth_key_spend(struct domain *d, struct auth_key_state *k);
 void auth_key_put(struct domain *d, struct tailnet *t, const struct auth_key *key);
 void auth_key_remove(struct domain *d, struct auth_key_state *k);
 /* Sorts and copies; -ERR_INVALID with headscale's words. */
 MUST_USE int tags_check(const struct str_list *tags, struct str_list *sorted, struct err *err);
+
+/* ---- api_keys.c ---- */
+
+int api_key_create(struct domain *d, const struct command *c, struct command_result *r,
+                   struct err *err);
+int api_key_expire(struct domain *d, const struct command *c, struct command_result *r,
+                   struct err *err);
+int api_key_delete(struct domain *d, const struct command *c, struct command_result *r,
+                   struct err *err);
+int api_key_seen(struct domain *d, const struct command *c, struct command_result *r,
+                 struct err *err);
+void api_keys_init(struct domain *d);
+void api_keys_fini(struct domain *d);
+/* Those of the tailnet, or of one of its users; 0: any user. */
+void api_keys_remove_of(struct domain *d, tailnet_id tailnet, user_id user);
 
 /* ---- nodes.c: states, indexes, drafts ---- */
 
@@ -235,6 +265,9 @@ int node_delete(struct domain *d, const struct command *c, struct command_result
                 struct err *err);
 int node_expire(struct domain *d, const struct command *c, struct command_result *r,
                 struct err *err);
+int node_move(struct domain *d, const struct command *c, struct command_result *r, struct err *err);
+int nodes_backfill(struct domain *d, const struct command *c, struct command_result *r,
+                   struct err *err);
 int node_tag(struct domain *d, const struct command *c, struct command_result *r, struct err *err);
 int node_approve_routes(struct domain *d, const struct command *c, struct command_result *r,
                         struct err *err);
@@ -249,11 +282,15 @@ int register_approve(struct domain *d, const struct command *c, struct command_r
                      struct err *err);
 int register_reject(struct domain *d, const struct command *c, struct command_result *r,
                     struct err *err);
+int register_fabricate(struct domain *d, const struct command *c, struct command_result *r,
+                       struct err *err);
 void pending_set_init(struct pending_set *set);
 void pending_set_fini(struct domain *d);
 struct pending *pending_find(const struct domain *d, struct str auth_id);
 /* The one of these keys, refreshed, or a new one. */
-struct pending *pending_ask(struct domain *d, const struct register_request *reg);
+/* auth_id: the id of a new one; NULL: a random one. */
+struct pending *pending_ask(struct domain *d, const struct register_request *reg,
+                            const char *auth_id);
 void pending_decided(struct domain *d, struct tailnet *t, const struct pending *p);
 void pending_remove(struct domain *d, struct pending *p);
 
@@ -292,6 +329,11 @@ void routes_free(struct tailnet *t);
 /* Finds a free address of each family the tailnet has. Nothing is taken yet. */
 MUST_USE int addresses_find(const struct domain *d, const struct tailnet *t, struct ip_addr *v4,
                             struct ip_addr *v6, struct err *err);
+/* A free one of the family; false: there is none, or the tailnet does not give that family. */
+MUST_USE bool address_find(const struct domain *d, const struct tailnet *t, uint8_t family,
+                           struct ip_addr *out);
+/* In place of what the node had of that family; unset: none from now on. */
+void address_set(struct domain *d, struct node_state *s, uint8_t family, struct ip_addr addr);
 void addresses_take(struct domain *d, struct node_state *s);
 void addresses_free(struct domain *d, const struct node_state *s);
 

@@ -231,6 +231,7 @@ struct auth_key *auth_key_clone(const struct auth_key *k)
     str_list_copy(&c->tags, &k->tags);
     c->prefix = str_copy(k->prefix);
     c->legacy = str_copy(k->legacy);
+    c->description = str_copy(k->description);
     return c;
 }
 
@@ -253,6 +254,7 @@ void auth_key_unref(const struct auth_key *k)
     if (m->legacy.len > 0)
         mem_wipe(MUTABLE(char, m->legacy.ptr), m->legacy.len);
     str_free(&m->legacy);
+    str_free(&m->description);
     mem_wipe(m->hash, sizeof(m->hash));
     mem_free(m);
 }

@@ -127,12 +127,14 @@ struct auth_key {
     struct str_list tags;
     struct str prefix; /* 12 hex characters: what lists show and look-ups use */
     uint8_t hash[32];  /* SHA-256 of the 64-character secret */
-    struct str legacy; /* imported hash or clear text of other forms; empty for our own */
+    struct str legacy; /* bcrypt hash, or the clear text of a key without prefix: imported ones */
     bool reusable;
     bool ephemeral;
     bool used;
     int64_t created_ms;
-    int64_t expiry_ms; /* 0: never */
+    int64_t expiry_ms;  /* 0: never */
+    int64_t revoked_ms; /* 0: it is not. Else it is good for nothing and goes after a while */
+    struct str description;
 };
 MUST_USE struct auth_key *auth_key_new(void);
 MUST_USE struct auth_key *auth_key_clone(const struct auth_key *k);

@@ -115,6 +115,8 @@ void domain_load_counters(struct domain *d, const struct domain_counters *next)
     d->next.user = MAX(d->next.user, next->user);
     d->next.auth_key = MAX(d->next.auth_key, next->auth_key);
     d->next.node = MAX(d->next.node, next->node);
+    d->next.api_key = MAX(d->next.api_key, next->api_key);
+    d->next.audit = MAX(d->next.audit, next->audit);
 }
 
 void domain_load_done(struct domain *d, int64_t now_ms)

@@ -68,6 +68,24 @@ int node_expire(struct domain *d, const struct command *c, struct command_result
     return 0;
 }
 
+int node_move(struct domain *d, const struct command *c, struct command_result *r, struct err *err)
+{
+    struct node_state *s = NULL;
+    struct user_state *owner = NULL;
+
+    (void)r;
+    if (node_get(d, c, &s, err) < 0 ||
+        user_get(d, s->tailnet, c->user, c->user_name, &owner, err) < 0)
+        return -(int)err->code;
+    if (node_is_tagged(s->node))
+        return err_set(err, ERR_INVALID,
+                       "a tagged node belongs to nobody; log in on it again without tags to give "
+                       "it to a user");
+    node_set_owner(d, s, owner->user->id, NULL);
+    routes_auto_approve(d, s);
+    return 0;
+}
+
 int node_tag(struct domain *d, const struct command *c, struct command_result *r, struct err *err)
 {
     struct node_state *s = NULL;

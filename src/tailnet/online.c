@@ -113,6 +113,9 @@ int domain_tick(struct domain *d, const struct command *c, struct command_result
             pending_remove(d, p);
             break;
         }
+        case DEADLINE_REVOKED:
+            auth_key_remove(d, CONTAINER_OF(dl, struct auth_key_state, reap));
+            break;
         }
     }
     return 0;

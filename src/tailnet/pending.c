@@ -11,6 +11,7 @@
  * who waits for it.
  */
 
+#include "core/rand.h"
 #include "crypto/secret.h"
 #include "tailnet/register_internal.h"
 
@@ -113,7 +114,8 @@ static void make_auth_id(char out[64])
     buf_fini(&text);
 }
 
-static struct pending *pending_new(struct domain *d, const struct register_request *reg)
+static struct pending *pending_new(struct domain *d, const struct register_request *reg,
+                                   const char *auth_id)
 {
     struct pending_set *set = &d->pending;
     struct pending *p = NEW(struct pending);
@@ -126,7 +128,10 @@ static struct pending *pending_new(struct domain *d, const struct register_reque
         list_init(&m->pendings);
         (void)map_put(set->by_machine, machine_key_str(&reg->machine), m);
     }
-    make_auth_id(p->auth_id);
+    if (auth_id)
+        (void)snprintf(p->auth_id, sizeof(p->auth_id), "%s", auth_id);
+    else
+        make_auth_id(p->auth_id);
     p->machine = reg->machine;
     p->key = reg->key;
     p->of_machine = m;
@@ -148,7 +153,8 @@ struct pending *pending_of_keys(const struct domain *d, const struct machine_key
     return map_find(d->pending.by_keys, str_bytes(&pair, sizeof(pair)));
 }
 
-struct pending *pending_ask(struct domain *d, const struct register_request *reg)
+struct pending *pending_ask(struct domain *d, const struct register_request *reg,
+                            const char *auth_id)
 {
     struct pending *p = pending_of_keys(d, &reg->machine, &reg->key);
 
@@ -157,7 +163,7 @@ struct pending *pending_ask(struct domain *d, const struct register_request *reg
         p = NULL;
     }
     if (!p)
-        p = pending_new(d, reg);
+        p = pending_new(d, reg, auth_id);
     p->old_key = reg->old_key;
     p->nl = reg->nl;
     p->capver = reg->capver;
@@ -169,6 +175,72 @@ struct pending *pending_ask(struct domain *d, const struct register_request *reg
     node_facts_unref(old);
     schedule_set(&d->schedule, &p->deadline, d->now_ms + PENDING_MS);
     return p;
+}
+
+/* ---- For debugging ---- */
+
+static bool is_auth_id(struct str id)
+{
+    size_t prefix = sizeof(AUTH_ID_PREFIX) - 1;
+
+    if (!str_starts(id, STR(AUTH_ID_PREFIX)) || id.len != prefix + 2 * (size_t)AUTH_ID_RANDOM)
+        return false;
+    for (size_t i = prefix; i < id.len; i++)
+        if (!((id.ptr[i] >= '0' && id.ptr[i] <= '9') || (id.ptr[i] >= 'a' && id.ptr[i] <= 'z') ||
+              (id.ptr[i] >= 'A' && id.ptr[i] <= 'Z') || id.ptr[i] == '-' || id.ptr[i] == '_'))
+            return false;
+    return true;
+}
+
+/* What approving it would make, as far as that is known; of no tailnet's table. */
+static struct node *fabricated(const struct domain *d, const struct pending *p,
+                               const struct user *owner)
+{
+    struct node *n = NEW(struct node);
+
+    ref_init(&n->ref);
+    n->tailnet = owner->tailnet;
+    n->user = owner->id;
+    n->machine = p->machine;
+    n->key = p->key;
+    n->facts = node_facts_ref(p->facts);
+    n->created_ms = d->now_ms;
+    n->method = REGISTER_CLI;
+
+    struct buf name = BUF(256);
+    name_from_hostname(p->facts->hostname, &name);
+    n->given_name = buf_take(&name);
+    return n;
+}
+
+int register_fabricate(struct domain *d, const struct command *c, struct command_result *r,
+                       struct err *err)
+{
+    struct tailnet *t = NULL;
+    struct user_state *owner = NULL;
+    struct register_request reg = {.facts = c->facts};
+    char auth_id[64];
+
+    if (domain_tailnet_get(d, c->tailnet, &t, err) < 0 ||
+        user_get(d, t, c->user, c->user_name, &owner, err) < 0)
+        return -(int)err->code;
+    if (!is_auth_id(c->name))
+        return err_set(err, ERR_INVALID, "invalid auth_id");
+    if (pending_find(d, c->name))
+        return err_set(err, ERR_CONFLICT, "a registration with this auth_id waits already");
+    if (c->facts && facts_check(c->facts, err) < 0)
+        return -(int)err->code;
+
+    rand_bytes(&reg.machine, sizeof(reg.machine));
+    rand_bytes(&reg.key, sizeof(reg.key));
+    (void)snprintf(auth_id, sizeof(auth_id), "%.*s", STR_ARG(c->name));
+    struct pending *p = pending_ask(d, &reg, auth_id);
+    memcpy(r->auth_id, p->auth_id, sizeof(r->auth_id));
+    r->outcome = REGISTER_PENDING;
+    r->user = user_ref(owner->user);
+    r->node = fabricated(d, p, owner->user);
+    d->of = t;
+    return 0;
 }
 
 bool domain_pending_find(const struct domain *d, struct str auth_id, struct pending_info *out)

@@ -109,6 +109,8 @@ static const char *auth_key_fault(const struct domain *d, const struct auth_key_
 {
     if (!k)
         return "invalid pre auth key";
+    if (k->key->revoked_ms != 0)
+        return "authkey revoked";
     if (k->key->expiry_ms != 0 && k->key->expiry_ms <= d->now_ms)
         return "authkey expired";
     if (k->key->used && !k->key->reusable && !is_in_by(d, k->key, machine))
@@ -119,11 +121,18 @@ static const char *auth_key_fault(const struct domain *d, const struct auth_key_
 static int register_with_key(struct domain *d, const struct register_request *reg,
                              struct command_result *r, struct err *err)
 {
-    struct auth_key_state *k = auth_key_find(d, reg->auth_key);
+    bool unproven = false;
+    struct auth_key_state *k = auth_key_find(d, reg->auth_key, reg->proven, &unproven);
     const char *fault = auth_key_fault(d, k, &reg->machine);
     struct join j = join_from(reg);
     struct join_plan plan;
 
+    if (unproven) {
+        r->outcome = REGISTER_PROVE;
+        r->auth_key = auth_key_ref(k->key);
+        d->of = k->tailnet;
+        return 0;
+    }
     if (fault) {
         fail(r, fault);
         return 0;
@@ -206,7 +215,7 @@ int register_node(struct domain *d, const struct command *c, struct command_resu
         return 0;
     if (reg->followup.len == 0 && reg->auth_key.len > 0)
         return register_with_key(d, reg, r, err);
-    answer_pending(r, pending_ask(d, reg));
+    answer_pending(r, pending_ask(d, reg, NULL));
     return 0;
 }
 

@@ -12,6 +12,7 @@ enum deadline_kind {
     DEADLINE_EPHEMERAL, /* an ephemeral node stayed away too long */
     DEADLINE_EXPIRY,    /* a node key expires */
     DEADLINE_PENDING,   /* a registration waited too long */
+    DEADLINE_REVOKED,   /* a revoked auth key was kept long enough */
 };
 
 struct deadline {

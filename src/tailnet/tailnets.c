@@ -211,6 +211,7 @@ int tailnet_delete(struct domain *d, const struct command *c, struct command_res
         auth_key_remove(d, map_find_u64(d->key_by_id, k->id));
     while (at = 0, (u = table_next(&t->users, &at)))
         user_remove(d, map_find_u64(d->user_by_id, u->id));
+    api_keys_remove_of(d, t->id, 0);
     domain_emit(d, t, (struct change){.kind = CHANGE_TAILNET_REMOVED, .id = t->id});
     r->id = t->id;
     r->view = view_ref(tailnet_view(t));

@@ -28,6 +28,10 @@ typedef uint64_t api_key_id;
 #define NODE_HOSTINFO_MAX ((size_t)128 << 10) /* bytes of JSON */
 #define PENDING_MAX 1024 /* registrations waiting for approval, over the server */
 #define PENDING_MS ((int64_t)15 * 60 * 1000)
+#define AUTH_KEY_NOTE_MAX 255 /* bytes of an auth key's description */
+#define REVOKED_RETENTION_MS                                             \
+    ((int64_t)168 * 3600 * 1000) /* unless the configuration has another \
+                                  */
 #define OFFLINE_GRACE_MS ((int64_t)10 * 1000)
 
 enum register_method { REGISTER_UNSPECIFIED, REGISTER_AUTH_KEY, REGISTER_CLI, REGISTER_OIDC };

@@ -100,6 +100,11 @@ const struct user *view_user_find(const struct tailnet_view *v, user_id id)
     return table_find(&v->users, id);
 }
 
+const struct auth_key *view_auth_key_find(const struct tailnet_view *v, auth_key_id id)
+{
+    return table_find(&v->auth_keys, id);
+}
+
 static const void **flat(const struct table *t, _Atomic(const void **) *slot)
 {
     const void **items = atomic_load_explicit(slot, memory_order_acquire);

@@ -28,4 +28,5 @@ const struct node *view_node_next(const struct tailnet_view *v, size_t *at);
 const struct user *view_user_find(const struct tailnet_view *v, user_id id);
 /* Users by rising id. */
 const struct user *const *view_users(const struct tailnet_view *v, size_t *n);
+const struct auth_key *view_auth_key_find(const struct tailnet_view *v, auth_key_id id);
 const struct auth_key *const *view_auth_keys(const struct tailnet_view *v, size_t *n);
