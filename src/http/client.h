@@ -17,6 +17,7 @@ struct http_fetch_options {
     struct str body;
     const char *content_type;
     struct str bearer;     /* Authorization: Bearer …; empty for none */
+    struct str basic;      /* Authorization: Basic …, in base64 already; empty for none */
     int64_t timeout_ms;    /* the whole request; 0: 10 s */
     bool insecure;         /* skip TLS verification */
     const char *ca_file;   /* PEM: trust these authorities instead of the system's; NULL: those */

@@ -148,8 +148,9 @@ static void set_headers(struct fetch *f, const struct http_fetch_options *o)
         add_header(f, "Content-Type", str_from(o->content_type));
     else if (o->body.len > 0)
         add_header(f, "Content-Type", STR("application/octet-stream"));
-    if (o->bearer.len > 0) {
-        struct str value = str_printf("Bearer %.*s", STR_ARG(o->bearer));
+    if (o->bearer.len > 0 || o->basic.len > 0) {
+        struct str value = o->bearer.len > 0 ? str_printf("Bearer %.*s", STR_ARG(o->bearer))
+                                             : str_printf("Basic %.*s", STR_ARG(o->basic));
 
         add_header(f, "Authorization", value);
         mem_wipe((void *)(uintptr_t)value.ptr, value.len);
@@ -188,7 +189,8 @@ int http_fetch(const struct http_fetch_options *o, int *status, struct buf *body
     struct fetch f = {
         .body = body, .max_body = o->max_body ? o->max_body : FETCH_BODY, .options = o};
 
-    if (!is_one_line(o->bearer) || !is_one_line(str_from(o->content_type)))
+    if (!is_one_line(o->bearer) || !is_one_line(o->basic) ||
+        !is_one_line(str_from(o->content_type)))
         return err_set(err, ERR_INVALID, "a header value has a line end in it");
     (void)pthread_once(&curl_once, init_curl);
     if (curl_ready != CURLE_OK || !(f.curl = curl_easy_init()))
