@@ -34,6 +34,12 @@ int tags_check(const struct str_list *tags, struct str_list *sorted, struct err 
 
 /* ---- Tables ---- */
 
+/* The SHA-256 of the whole text of an imported key, as "sha256:" and 64 digits. */
+static bool legacy_hash(struct str legacy, uint8_t hash[SECRET_HASH_BYTES])
+{
+    return key_parse(legacy, STR("sha256:"), hash);
+}
+
 static void index_legacy(struct domain *d, struct auth_key_state *s, bool add)
 {
     uint8_t hash[SECRET_HASH_BYTES];
@@ -41,7 +47,8 @@ static void index_legacy(struct domain *d, struct auth_key_state *s, bool add)
     /* Who has stolen a hash must not be able to show it as a key. */
     if (s->key->legacy.len == 0 || secret_is_bcrypt(s->key->legacy))
         return;
-    secret_hash(s->key->legacy, hash);
+    if (!legacy_hash(s->key->legacy, hash))
+        secret_hash(s->key->legacy, hash);
     if (add)
         (void)map_put(d->key_by_legacy, str_bytes(hash, sizeof(hash)), s);
     else
@@ -144,6 +151,8 @@ struct auth_key_state *auth_key_find(const struct domain *d, struct str text, au
     /* Found by a hash, so the time a look-up takes says nothing of the text. */
     secret_hash(text, hash);
     struct auth_key_state *k = map_find(d->key_by_legacy, str_bytes(hash, sizeof(hash)));
+    if (k && legacy_hash(k->key->legacy, hash))
+        return secret_hash_matches(text, hash) ? k : NULL;
     return k && str_eq_secret(k->key->legacy, text) ? k : NULL;
 }
 

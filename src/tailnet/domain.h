@@ -64,6 +64,9 @@ MUST_USE int domain_load_user(struct domain *d, struct user *user, struct err *e
 MUST_USE int domain_load_auth_key(struct domain *d, struct auth_key *key, struct err *err);
 MUST_USE int domain_load_api_key(struct domain *d, struct api_key *key, struct err *err);
 MUST_USE int domain_load_node(struct domain *d, struct node *node, struct err *err);
+/* Free addresses for a node that is to be loaded without; nothing is taken before it is. */
+MUST_USE int domain_load_find_addresses(struct domain *d, tailnet_id tailnet, struct ip_addr *v4,
+                                        struct ip_addr *v6, struct err *err);
 /* The smallest ids not used before; the store keeps the highest ever given. */
 struct domain_counters {
     uint64_t tailnet;

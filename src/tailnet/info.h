@@ -127,7 +127,8 @@ struct auth_key {
     struct str_list tags;
     struct str prefix; /* 12 hex characters: what lists show and look-ups use */
     uint8_t hash[32];  /* SHA-256 of the 64-character secret */
-    struct str legacy; /* bcrypt hash, or the clear text of a key without prefix: imported ones */
+    /* Of imported keys: a bcrypt hash, "sha256:" and the hash of the whole text, or that text. */
+    struct str legacy;
     bool reusable;
     bool ephemeral;
     bool used;

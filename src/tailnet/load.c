@@ -109,6 +109,16 @@ int domain_load_node(struct domain *d, struct node *node, struct err *err)
     return 0;
 }
 
+int domain_load_find_addresses(struct domain *d, tailnet_id tailnet, struct ip_addr *v4,
+                               struct ip_addr *v6, struct err *err)
+{
+    const struct tailnet *t = domain_tailnet(d, tailnet);
+
+    if (!t)
+        return err_set(err, ERR_NOT_FOUND, "tailnet not found");
+    return addresses_find(d, t, v4, v6, err);
+}
+
 void domain_load_counters(struct domain *d, const struct domain_counters *next)
 {
     d->next.tailnet = MAX(d->next.tailnet, next->tailnet);
