@@ -6,7 +6,7 @@
  *   yaml.c    text to a tree with positions
  *   keys.c    tree, environment and old names to one value a key
  *   values.c  a value as a flag, a number, a path...; complaints
- *   load.c, dns.c, derp.c  the sections: values to struct config, checked
+ *   load.c, tls.c, dns.c, derp.c  the sections: values to struct config, checked
  */
 
 #include <stdarg.h>
@@ -75,6 +75,15 @@ bool yaml_is_null(const struct yaml_node *n);
     X(DERP_ADD_REGION, "derp.server.automatically_add_embedded_derp_region", USED) \
     X(DERP_IPV4, "derp.server.ipv4", USED)                                         \
     X(DERP_IPV6, "derp.server.ipv6", USED)                                         \
+    X(DERP_CLIENT_RATE, "derp.server.client_bytes_per_second", USED)               \
+    X(DERP_CLIENT_BURST, "derp.server.client_burst_bytes", USED)                   \
+    X(DERP_TOTAL_RATE, "derp.server.total_bytes_per_second", USED)                 \
+    X(DERP_TOTAL_BURST, "derp.server.total_burst_bytes", USED)                     \
+    X(DERP_MAX_CONNECTIONS, "derp.server.max_connections", USED)                   \
+    X(DERP_MAX_PER_ADDRESS, "derp.server.max_connections_per_address", USED)       \
+    X(DERP_MAX_HANDSHAKES, "derp.server.max_handshakes", USED)                     \
+    X(DERP_ACCEPT_RATE, "derp.server.accepts_per_second", USED)                    \
+    X(DERP_ACCEPT_BURST, "derp.server.accept_burst", USED)                         \
     X(DERP_PATHS, "derp.paths", USED)                                              \
     X(DERP_URLS, "derp.urls", LATER)                                               \
     X(DERP_AUTO_UPDATE, "derp.auto_update_enabled", LATER)                         \
@@ -103,13 +112,15 @@ bool yaml_is_null(const struct yaml_node *n);
     X(PG_OPEN, "database.postgres.max_open_conns", LATER)                          \
     X(PG_IDLE, "database.postgres.max_idle_conns", LATER)                          \
     X(PG_IDLE_TIME, "database.postgres.conn_max_idle_time_secs", LATER)            \
-    X(TRUSTED_PROXIES, "trusted_proxies", LATER)                                   \
-    X(ACME_URL, "acme_url", LATER)                                                 \
-    X(ACME_EMAIL, "acme_email", LATER)                                             \
-    X(ACME_HOST, "tls_letsencrypt_hostname", LATER)                                \
-    X(ACME_CACHE, "tls_letsencrypt_cache_dir", LATER)                              \
-    X(ACME_CHALLENGE, "tls_letsencrypt_challenge_type", LATER)                     \
-    X(ACME_LISTEN, "tls_letsencrypt_listen", LATER)                                \
+    X(TRUSTED_PROXIES, "trusted_proxies", USED)                                    \
+    X(PROXY_PROTOCOL, "proxy_protocol", USED)                                      \
+    X(ACME_URL, "acme_url", USED)                                                  \
+    X(ACME_EMAIL, "acme_email", USED)                                              \
+    X(ACME_CA_FILE, "acme_ca_file", USED)                                          \
+    X(ACME_HOST, "tls_letsencrypt_hostname", USED)                                 \
+    X(ACME_CACHE, "tls_letsencrypt_cache_dir", USED)                               \
+    X(ACME_CHALLENGE, "tls_letsencrypt_challenge_type", USED)                      \
+    X(ACME_LISTEN, "tls_letsencrypt_listen", USED)                                 \
     X(TLS_CERT, "tls_cert_path", USED)                                             \
     X(TLS_KEY, "tls_key_path", USED)                                               \
     X(LOG_LEVEL, "log.level", USED)                                                \
@@ -262,6 +273,9 @@ struct str path_dir(struct arena *arena, struct str path);
 
 /* ---- sections ---- */
 
+/* After server_url and listen_addr. */
+void section_tls(struct loader *l);
+void section_proxies(struct loader *l);
 void section_derp(struct loader *l);
 void section_dns(struct loader *l);
 /* Reads a relay map file's text into the regions; those of the same id give way, null ones go. */
@@ -276,4 +290,5 @@ struct ip_addr address_primary(void); /* the one others would see; loopback if t
 void server_url_derive(struct config *c, uint16_t port);
 
 /* A file's whole text, in the arena. */
-MUST_USE int config_file_read(struct arena *arena, struct str path, struct str *out, struct err *err);
+MUST_USE int config_file_read(struct arena *arena, struct str path, struct str *out,
+                              struct err *err);

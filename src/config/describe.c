@@ -136,6 +136,17 @@ static void put_server(struct buf *out, const struct config *c)
     put_text(out, "noise.private_key_path", c->noise_key_path);
     put_text(out, "tls_cert_path", c->tls_cert_path);
     put_text(out, "tls_key_path", c->tls_key_path);
+    put_text(out, "tls_letsencrypt_hostname", c->acme.host);
+    put_text(out, "tls_letsencrypt_cache_dir", c->acme.dir);
+    put_text(out, "tls_letsencrypt_challenge_type",
+             c->acme.tls_alpn_01 ? STR("TLS-ALPN-01") : STR("HTTP-01"));
+    put_addrport(out, "tls_letsencrypt_listen", c->acme.listen);
+    put_text(out, "acme_url", c->acme.url);
+    put_text(out, "acme_ca_file", c->acme.ca_file);
+    put_text(out, "acme_email", c->acme.email);
+    for (size_t i = 0; i < c->n_trusted_proxies; i++)
+        put_prefix(out, "trusted_proxies", c->trusted_proxies[i]);
+    put_bool(out, "proxy_protocol", c->proxy_protocol);
     put_text(out, "database.sqlite.path", c->sqlite_path);
     put_bool(out, "database.sqlite.write_ahead_log", c->sqlite_wal);
     put_number(out, "log.level", c->log_level);
@@ -154,6 +165,20 @@ static void put_derp_node(struct buf *out, const struct derp_node *n)
                n->can_port80 ? " port80" : "", n->insecure_for_tests ? " insecure" : "");
 }
 
+static void put_limits(struct buf *out, const struct config_limits *m)
+{
+    put_number(out, "derp.server.client_bytes_per_second", (int64_t)m->client_bytes_per_second);
+    put_number(out, "derp.server.client_burst_bytes", (int64_t)m->client_burst_bytes);
+    put_number(out, "derp.server.total_bytes_per_second", (int64_t)m->total_bytes_per_second);
+    put_number(out, "derp.server.total_burst_bytes", (int64_t)m->total_burst_bytes);
+    put_number(out, "derp.server.max_connections", (int64_t)m->max_connections);
+    put_number(out, "derp.server.max_connections_per_address",
+               (int64_t)m->max_connections_per_address);
+    put_number(out, "derp.server.max_handshakes", (int64_t)m->max_handshakes);
+    put_number(out, "derp.server.accepts_per_second", m->accepts_per_second);
+    put_number(out, "derp.server.accept_burst", m->accept_burst);
+}
+
 static void put_derp(struct buf *out, const struct config_derp *d)
 {
     put_bool(out, "derp.server.enabled", d->enabled);
@@ -168,6 +193,7 @@ static void put_derp(struct buf *out, const struct config_derp *d)
     put_text(out, "derp certificate's key", d->key_path);
     put_text(out, "derp.server.ipv4", d->ipv4);
     put_text(out, "derp.server.ipv6", d->ipv6);
+    put_limits(out, &d->limits);
     for (size_t i = 0; i < d->n_regions; i++) {
         const struct derp_region *r = &d->regions[i];
 

@@ -177,20 +177,6 @@ static bool parse_url(struct loader *l, struct str url)
     return true;
 }
 
-static void section_tls(struct loader *l)
-{
-    struct config *c = l->c;
-    bool cert = value_path(l, KEY_TLS_CERT, &c->tls_cert_path);
-    bool key = value_path(l, KEY_TLS_KEY, &c->tls_key_path);
-
-    if (cert != key)
-        error_at(l, l->values[cert ? KEY_TLS_CERT : KEY_TLS_KEY],
-                 "tls_cert_path and tls_key_path go together: set both or none");
-    if (l->values[KEY_ACME_HOST] && (cert || key) && l->values[KEY_ACME_HOST]->text.len > 0)
-        error_at(l, l->values[KEY_ACME_HOST],
-                 "tls_letsencrypt_hostname and tls_cert_path exclude each other: keep one");
-}
-
 /* Octal, with or without quotes or a leading 0 or 0o. headscale.md 1.2 tells of the trap. */
 static bool parse_mode(struct str text, unsigned *mode)
 {
@@ -240,7 +226,6 @@ static void section_server(struct loader *l)
     c->listen = (struct ip_addrport){.addr = {.family = IP_V6}, .port = DEFAULT_PORT};
     value_listen(l, KEY_LISTEN_ADDR, &c->listen);
     value_listen(l, KEY_METRICS_LISTEN_ADDR, &c->metrics_listen);
-    section_tls(l);
     if (!value_text(l, KEY_SERVER_URL, &text)) {
         server_url_derive(c, c->listen.port);
     } else if (!parse_url(l, text)) {
@@ -250,6 +235,8 @@ static void section_server(struct loader *l)
                  STR_ARG(shown(l, text)));
         server_url_derive(c, c->listen.port);
     }
+    section_tls(l);
+    section_proxies(l);
     section_socket(l);
     c->noise_key_path = in_data_dir(l, STR("noise_private.key"));
     value_path(l, KEY_NOISE_KEY, &c->noise_key_path);

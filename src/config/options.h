@@ -30,6 +30,18 @@
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20) /* bytes; also of each DERP map file */
 
+/* What strangers and clients may take of the server. The relay's share of the machine: */
+struct config_limits {
+    uint64_t client_bytes_per_second, client_burst_bytes; /* 0: no limit */
+    uint64_t total_bytes_per_second, total_burst_bytes;   /* of all clients together; 0: none */
+    /* The main port's, on which control and relay are. */
+    size_t max_connections;             /* at a time; beyond it new ones are closed */
+    size_t max_connections_per_address; /* /64 for IPv6 */
+    size_t max_handshakes; /* connections that are nothing yet; beyond it the oldest are closed */
+    uint32_t accepts_per_second; /* 0: no limit */
+    uint32_t accept_burst;
+};
+
 struct config_derp {
     bool enabled;    /* the embedded relay with STUN; true unless switched off */
     bool add_region; /* the embedded region goes into the relay map by itself */
@@ -44,6 +56,7 @@ struct config_derp {
     struct str key_path;  /* derp_key.pem */
     struct str ipv4;      /* literal of the embedded region's node; empty: not told */
     struct str ipv6;
+    struct config_limits limits;
     /* From derp.paths, merged in order, by rising id; without the embedded one. */
     struct derp_region *regions;
     size_t n_regions;
@@ -61,6 +74,17 @@ struct config_dns {
     size_t n_search_domains;
     struct dns_record *records;
     size_t n_records;
+};
+
+/* Certificates that come by themselves. */
+struct config_acme {
+    struct str host; /* whom for, lower case; empty: off */
+    struct str dir;
+    struct str url;     /* the authority's directory; empty: Let's Encrypt */
+    struct str ca_file; /* whom to trust about that server; empty: the system's */
+    struct str email;
+    bool tls_alpn_01;          /* on the main port; else HTTP-01 */
+    struct ip_addrport listen; /* for HTTP-01; [::]:80 */
 };
 
 struct config_cli {
@@ -90,6 +114,10 @@ struct config {
     struct str noise_key_path;
     struct str tls_cert_path; /* both or neither */
     struct str tls_key_path;
+    struct config_acme acme;
+    struct ip_prefix *trusted_proxies; /* masked, none of length 0 */
+    size_t n_trusted_proxies;
+    bool proxy_protocol; /* those begin each connection with a PROXY header */
 
     struct str sqlite_path;
     bool sqlite_wal;

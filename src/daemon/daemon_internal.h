@@ -12,6 +12,7 @@
 #define LOOPS_MAX 16
 
 struct policy_watch;
+struct acme;
 
 struct server {
     struct policy_watch *policy_watch; /* NULL: the policy is the database's */
@@ -24,16 +25,21 @@ struct server {
     struct node_private derp_key;
     uint8_t relay_cert_sha256[32];
     bool relay_cert_is_pinned;
+    struct worker_pool *pool; /* what waits for others' answers */
     struct tls_server *tls;
+    struct acme *acme;         /* where its certificates come from; NULL: from files */
+    struct http_server *plain; /* for HTTP-01; NULL: not asked for */
     struct control *control;
     struct derp_server *derp;
     struct api *api;
     struct http_server *outer;
     struct http_server *local; /* on the Unix socket */
     struct http_server *watch; /* of metrics_listen_addr; NULL: off */
+    struct door *door; /* of the main port */
     struct listener *listeners[LOOPS_MAX];
     struct listener *socket;
     struct listener *watch_listener;
+    struct listener *plain_listener;
     struct stun_responder *stun[LOOPS_MAX];
     struct ip_addrport bound; /* what the first listener got */
     bool threads_run;
@@ -41,6 +47,11 @@ struct server {
 
 /* tls.c: the certificate of the relay and of TLS on the main port. */
 MUST_USE int server_load_tls(struct server *s, struct err *err);
+/* On the first loop. */
+void server_reload_tls(struct server *s);
+/* acme.c: certificates that come by themselves, with one more behind each chain (or none). */
+MUST_USE int server_load_acme(struct server *s, struct str extra_der, struct err *err);
+MUST_USE int server_start_acme(struct server *s, struct err *err);
 /* tailnet.c: opens the store, loads the domain, makes or updates the first tailnet from the
  * configuration. */
 MUST_USE int server_load_domain(struct server *s, struct err *err);

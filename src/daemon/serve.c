@@ -7,18 +7,20 @@
 
 #include "daemon/serve.h"
 
+#include <math.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "acme/acme.h"
 #include "core/log.h"
 #include "daemon/daemon_internal.h"
 #include "daemon/files.h"
+#include "http/door.h"
 #include "net/bind.h"
 
-#define STREAMS_MAX 65536
-#define STREAMS_PER_ADDRESS 4096
 #define LOCAL_STREAMS_MAX 256
+#define WORKERS 2
 
 /* ---- Listeners ---- */
 
@@ -26,7 +28,7 @@ static void on_accept(void *user, struct stream *stream)
 {
     struct server *s = user;
 
-    http_serve(s->outer, stream, NULL, NULL);
+    IGNORE(door_enter_paced(s->door, s->outer, stream));
 }
 
 static void on_accept_local(void *user, struct stream *stream)
@@ -36,23 +38,18 @@ static void on_accept_local(void *user, struct stream *stream)
     http_serve(s->local, stream, NULL, NULL);
 }
 
-/* The first listener settles the port when any would do; the others share it. */
 static int open_listeners(struct server *s, struct err *err)
 {
-    s->bound = bind_usable(s->config->listen);
-    if (bind_check_tcp(s->bound, err) < 0)
-        return err_wrap(err, "listening (is another server running?)");
-    for (size_t i = 0; i < s->n_loops; i++) {
-        const struct listener_options options = {.addr = s->bound,
-                                                 .max_streams = STREAMS_MAX,
-                                                 .max_per_address = STREAMS_PER_ADDRESS,
-                                                 .on_accept = on_accept,
-                                                 .user = s};
+    const struct config_limits *limits = &s->config->derp.limits;
+    const struct listener_options options = {.addr = s->config->listen,
+                                             .max_streams = limits->max_connections,
+                                             .max_per_address = limits->max_connections_per_address,
+                                             .on_accept = on_accept,
+                                             .user = s};
 
-        if (listener_open(s->loops[i], &options, &s->listeners[i], err) < 0)
-            return err_wrap(err, "listening");
-        s->bound = listener_addr(s->listeners[i]);
-    }
+    if (listener_open_each(s->loops, s->n_loops, &options, s->listeners, err) < 0)
+        return -(int)err->code;
+    s->bound = listener_addr(s->listeners[0]);
     return 0;
 }
 
@@ -98,12 +95,18 @@ static void on_key_gone(void *user, const struct node_key *key)
 
 static int open_relay(struct server *s, struct err *err)
 {
+    const struct config_limits *limits = &s->config->derp.limits;
     const struct derp_server_options options = {
         .key = &s->derp_key,
         .loops = s->loops,
         .n_loops = s->n_loops,
         .admit = s->config->derp.verify_clients ? admit : NULL,
         .user = s,
+        .client_bytes_per_second = limits->client_bytes_per_second,
+        .client_burst_bytes = limits->client_burst_bytes,
+        .total_bytes_per_second = limits->total_bytes_per_second,
+        .total_burst_bytes = limits->total_burst_bytes,
+        .max_logins = limits->max_handshakes,
     };
 
     if (!s->config->derp.enabled)
@@ -140,6 +143,18 @@ static int open_store(struct server *s, struct err *err)
     return 0;
 }
 
+static void make_door(struct server *s)
+{
+    const struct config_limits *limits = &s->config->derp.limits;
+    double pace = limits->accepts_per_second > 0 ? limits->accepts_per_second : (double)INFINITY;
+
+    s->door = door_new(&(struct door_options){.loops = s->loops,
+                                              .n_loops = s->n_loops,
+                                              .max_guests = limits->max_handshakes,
+                                              .accepts_per_second = pace,
+                                              .accept_burst = limits->accept_burst});
+}
+
 static int make_loops(struct server *s, struct err *err)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -152,7 +167,13 @@ static int make_loops(struct server *s, struct err *err)
         if (loop_new(name, &s->loops[i], err) < 0)
             return -(int)err->code;
     }
+    make_door(s);
     return 0;
+}
+
+static int make_pool(struct server *s, struct err *err)
+{
+    return worker_pool_new(WORKERS, &s->pool, err);
 }
 
 static int start_control(struct server *s, struct err *err)
@@ -197,10 +218,11 @@ static void on_reload(void *user, int signo)
     struct server *s = user;
 
     (void)signo;
+    server_reload_tls(s);
     if (s->policy_watch)
         policy_watch_reload(s->policy_watch);
     else
-        log_event(LOG_INFO, "nothing to read again: the policy is the database's");
+        log_event(LOG_INFO, "no policy to read again: it is the database's");
 }
 
 static int watch_signals(struct server *s, struct err *err)
@@ -224,9 +246,10 @@ static int start_threads(struct server *s, struct err *err)
 static int start(struct server *s, struct err *err)
 {
     int (*const steps[])(struct server *, struct err *) = {
-        load_keys,      open_store,    server_load_tls, server_load_domain, server_read_policy,
-        make_loops,     start_control, open_relay,      open_socket,        server_open_watch,
-        open_listeners, watch_signals, start_threads,
+        load_keys,          open_store,    server_load_tls,   server_load_domain,
+        server_read_policy, make_loops,    make_pool,         start_control,
+        open_relay,         open_socket,   server_open_watch, open_listeners,
+        server_start_acme,  watch_signals, start_threads,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -252,18 +275,24 @@ static void stop(struct server *s)
     }
     listener_close(s->socket);
     listener_close(s->watch_listener);
+    listener_close(s->plain_listener);
+    acme_stop(s->acme);
+    worker_pool_free(s->pool);
     api_stop(s->api);
     control_stop(s->control);
     for (size_t i = 0; i < s->n_loops; i++)
         loop_free(s->loops[i]);
+    door_free(s->door);
     derp_server_free(s->derp);
     http_server_free(s->outer);
     http_server_free(s->local);
     http_server_free(s->watch);
+    http_server_free(s->plain);
     api_free(s->api);
     control_free(s->control);
     policy_watch_free(s->policy_watch);
     tls_server_unref(s->tls);
+    acme_free(s->acme);
     store_close(s->store);
     domain_free(s->domain);
     machine_private_fini(&s->noise_key);

@@ -1,11 +1,12 @@
 /*
- * The certificate: the operator's, or one of our own for the relay, pinned in the relay map by its
- * hash. Ours is made anew when the name that clients use has changed, since they check the name
- * too.
+ * The certificate: the operator's, one that comes by itself (acme.c), or one of our own for the
+ * relay, pinned in the relay map by its hash. Ours is made anew when the name that clients use has
+ * changed, since they check the name too.
  */
 
 #include "daemon/daemon_internal.h"
 
+#include "acme/acme.h"
 #include "core/log.h"
 #include "daemon/files.h"
 
@@ -72,27 +73,69 @@ static int load_given(struct server *s, struct buf *cert, struct buf *key, struc
     return 0;
 }
 
-int server_load_tls(struct server *s, struct err *err)
+/* Clients of 1.82 that were told a pin take no second certificate, not even the meta one. */
+static int make_meta(const struct server *s, struct buf *meta, struct err *err)
 {
-    struct buf cert = BUF((size_t)1 << 20), key = BUF((size_t)1 << 20), meta = BUF(4096);
     struct node_key public;
+
+    if (s->relay_cert_is_pinned)
+        return 0;
+    node_private_public(&s->derp_key, &public);
+    return tls_derp_meta_cert(public.b, meta, err);
+}
+
+/* A new reference in *out. */
+static int load_files(struct server *s, struct tls_server **out, struct err *err)
+{
+    AUTO_FINI(buf_fini) struct buf cert = BUF((size_t)1 << 20), meta = BUF(4096);
+    struct buf key = BUF((size_t)1 << 20);
     int status = s->config->tls_cert_path.len > 0 ? load_given(s, &cert, &key, err)
                                                   : load_own(s, &cert, &key, err);
 
-    /* Clients of 1.82 that were told a pin take no second certificate, not even the meta one. */
-    if (status == 0 && !s->relay_cert_is_pinned) {
-        node_private_public(&s->derp_key, &public);
-        status = tls_derp_meta_cert(public.b, &meta, err);
-    }
+    if (status == 0)
+        status = make_meta(s, &meta, err);
     if (status == 0) {
         const struct tls_server_options options = {
             .cert_pem = buf_str(&cert), .key_pem = buf_str(&key), .extra_der = buf_str(&meta)};
 
-        status = tls_server_new(&options, &s->tls, err);
+        status = tls_server_new(&options, out, err);
     }
     mem_wipe(key.ptr, key.cap);
-    buf_fini(&cert);
     buf_fini(&key);
-    buf_fini(&meta);
     return status;
+}
+
+int server_load_tls(struct server *s, struct err *err)
+{
+    AUTO_FINI(buf_fini) struct buf meta = BUF(4096);
+
+    if (s->config->acme.host.len == 0)
+        return load_files(s, &s->tls, err);
+    if (make_meta(s, &meta, err) < 0)
+        return -(int)err->code;
+    return server_load_acme(s, buf_str(&meta), err);
+}
+
+/* Connections that are there keep the certificate they began with. */
+void server_reload_tls(struct server *s)
+{
+    struct tls_server *tls = NULL;
+    struct err err = {0};
+
+    if (s->acme) {
+        acme_reload(s->acme);
+        log_event(LOG_INFO, "certificates read again", LOG_STR("dir", s->config->acme.dir));
+        return;
+    }
+    /* The relay's own is pinned in the relay map: it stays. */
+    if (s->config->tls_cert_path.len == 0)
+        return;
+    if (load_files(s, &tls, &err) < 0) {
+        log_event(LOG_ERROR, "the certificate stays as it is", LOG_ERR(&err));
+        return;
+    }
+    http_server_set_tls(s->outer, tls);
+    tls_server_unref(s->tls);
+    s->tls = tls;
+    log_event(LOG_INFO, "certificate read again", LOG_STR("file", s->config->tls_cert_path));
 }

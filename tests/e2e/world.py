@@ -204,17 +204,22 @@ class Bridge(Host):
 class Server:
     """`hatsize serve` on a host of its own, and the command line to it."""
 
-    def __init__(self, world, config="", name="server"):
+    def __init__(self, world, config="", name="server", url=None, start=True):
+        """`url` is what clients are told. Without `start`, configure() and start() follow."""
         self.world = world
         self.host = Host(world, name)
         self.dir = world.dir / name
         self.dir.mkdir()
         self.log = self.dir / "log"
-        self.url = f"http://{self.host.ip}:8080"
+        self.url = url or f"http://{self.host.ip}:8080"
         self.config = self.dir / "config.yaml"
-        self.config.write_text(f"server_url: {self.url}\nlog:\n  level: debug\n" + config)
+        self.configure(config)
         self.proc = None
-        self.start()
+        if start:
+            self.start()
+
+    def configure(self, config):
+        self.config.write_text(f"server_url: {self.url}\nlog:\n  level: debug\n" + config)
 
     def start(self):
         self.proc = self.host.spawn(
@@ -375,6 +380,11 @@ class Client:
             (etc / "resolv.conf").unlink(missing_ok=True)
             (etc / "resolv.conf").write_text("nameserver 127.0.0.53\n")
         return etc
+
+    def knows(self, **names):
+        """From now on: name=address, "_" for "."."""
+        with open(self.dir / "etc" / "hosts", "a") as hosts:
+            hosts.writelines(f"{address} {name.replace('_', '.')}\n" for name, address in names.items())
 
     def inside(self, *argv, check=True):
         """Runs a program as the client's machine has it: its network and its /etc."""
@@ -580,8 +590,8 @@ class World:
                 "LSAN_OPTIONS": f"log_path={log}:exitcode=66",
                 "TSAN_OPTIONS": f"log_path={log}:exitcode=66"}
 
-    def server(self, config=""):
-        self.the_server = Server(self, config)
+    def server(self, config="", **how):
+        self.the_server = Server(self, config, **how)
         return self.the_server
 
     def client(self, name, version=None, up=True, user="alice", flags=(), host=None, key_flags=()):
@@ -614,7 +624,7 @@ class World:
         for client in self.clients:
             client.stop()
         server = self.the_server
-        if server and server.proc.poll() is None:
+        if server and server.proc and server.proc.poll() is None:
             server.stop()
         for host in reversed(self.hosts):
             host.remove()

@@ -1,40 +1,10 @@
 """Certificates by ACME from Let's Encrypt's own test server: TLS-ALPN-01, HTTP-01, addresses; clients over them; renewal drops nobody."""
-import json
 import re
 
-from world import Failure, Host, relay_config, wait_for
+from authority import LIFE_S, Authority
+from world import Failure, relay_config, wait_for
 
 NEEDS_PEBBLE = True
-LIFE_S = 36  # of a certificate: renewed after two thirds
-
-
-class Authority:
-    """Pebble on a host of its own. It validates as Let's Encrypt does, and rejects every sixth nonce."""
-
-    def __init__(self, world, **names):
-        self.host = Host(world, "ca")
-        self.host.knows(**names)
-        self.dir = world.dir / "ca"
-        self.dir.mkdir()
-        self.log = self.dir / "log"
-        self.url = f"https://{self.host.ip}:14000/dir"
-        self.cert, self.root = self.dir / "ca.crt", self.dir / "root.pem"
-        self.host.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                      "-keyout", self.dir / "ca.key", "-out", self.cert, "-days", "2", "-subj", "/CN=pebble",
-                      "-addext", f"subjectAltName=IP:{self.host.ip}")
-        profile = {"description": "short, so that renewal is seen", "validityPeriod": LIFE_S}
-        (self.dir / "config.json").write_text(json.dumps({"pebble": {
-            "listenAddress": f"{self.host.ip}:14000", "managementListenAddress": f"{self.host.ip}:15000",
-            "certificate": str(self.cert), "privateKey": str(self.dir / "ca.key"), "httpPort": 80, "tlsPort": 443,
-            "profiles": {"shortlived": profile}}}))
-        self.host.spawn(world.pebble, "-config", self.dir / "config.json", log=self.log,
-                        env={"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "17", "PEBBLE_AUTHZREUSE": "0"})
-        wait_for("pebble tells its root", self.fetch_root)
-
-    def fetch_root(self):
-        done = self.host.run("curl", "-sf", "--cacert", self.cert, f"https://{self.host.ip}:15000/roots/0", check=False)
-        self.root.write_text(done.stdout)
-        return done.returncode == 0 and "BEGIN CERTIFICATE" in done.stdout
 
 
 def served(host, ca, url, address):
