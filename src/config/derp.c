@@ -6,6 +6,7 @@
 #define NODES_OF_REGION_MAX 100
 #define DEFAULT_REGION 999
 #define STUN_PORT 3478
+#define COUNT_MAX ((int64_t)1 << 24)
 
 /* ---- relay map files ---- */
 
@@ -317,6 +318,37 @@ static void check_regions(struct loader *l)
             "true, or name a relay map in derp.paths");
 }
 
+static void read_bytes(struct loader *l, enum config_key key, uint64_t *out)
+{
+    int64_t n = (int64_t)*out;
+
+    (void)value_int(l, key, 0, (int64_t)1 << 40, &n);
+    *out = (uint64_t)n;
+}
+
+static void read_count(struct loader *l, enum config_key key, int64_t least, int64_t n, size_t *out)
+{
+    (void)value_int(l, key, least, COUNT_MAX, &n);
+    *out = (size_t)n;
+}
+
+static void read_limits(struct loader *l, struct config_limits *limits)
+{
+    size_t rate = 0, burst = 0;
+
+    read_bytes(l, KEY_DERP_CLIENT_RATE, &limits->client_bytes_per_second);
+    read_bytes(l, KEY_DERP_CLIENT_BURST, &limits->client_burst_bytes);
+    read_bytes(l, KEY_DERP_TOTAL_RATE, &limits->total_bytes_per_second);
+    read_bytes(l, KEY_DERP_TOTAL_BURST, &limits->total_burst_bytes);
+    read_count(l, KEY_DERP_MAX_CONNECTIONS, 1, 65536, &limits->max_connections);
+    read_count(l, KEY_DERP_MAX_PER_ADDRESS, 1, 16384, &limits->max_connections_per_address);
+    read_count(l, KEY_DERP_MAX_HANDSHAKES, 2, 8192, &limits->max_handshakes);
+    read_count(l, KEY_DERP_ACCEPT_RATE, 0, 0, &rate);
+    read_count(l, KEY_DERP_ACCEPT_BURST, 1, 1000, &burst);
+    limits->accepts_per_second = (uint32_t)rate;
+    limits->accept_burst = (uint32_t)burst;
+}
+
 void section_derp(struct loader *l)
 {
     struct config_derp *derp = &l->c->derp;
@@ -346,6 +378,7 @@ void section_derp(struct loader *l)
                  "derp.server.private_key_path and noise.private_key_path must be two files");
     read_address(l, KEY_DERP_IPV4, IP_V4, &derp->ipv4);
     read_address(l, KEY_DERP_IPV6, IP_V6, &derp->ipv6);
+    read_limits(l, &derp->limits);
     read_map_files(l);
     check_regions(l);
 }

@@ -3,7 +3,6 @@
 #include "control/watching.h"
 #include "daemon/daemon_internal.h"
 #include "http/local.h"
-#include "net/bind.h"
 
 #define WATCH_STREAMS_MAX 256
 
@@ -64,18 +63,15 @@ static void on_accept(void *user, struct stream *stream)
 
 int server_open_watch(struct server *s, struct err *err)
 {
-    struct listener_options options = {.addr = s->config->metrics_listen,
-                                       .max_streams = WATCH_STREAMS_MAX,
-                                       .on_accept = on_accept,
-                                       .user = s};
+    const struct listener_options options = {.addr = s->config->metrics_listen,
+                                             .max_streams = WATCH_STREAMS_MAX,
+                                             .on_accept = on_accept,
+                                             .user = s};
 
     if (options.addr.addr.family == IP_NONE)
         return 0;
-    options.addr = bind_usable(options.addr);
-    if (bind_check_tcp(options.addr, err) < 0)
-        return err_wrap(err, "listening for metrics (metrics_listen_addr)");
     s->watch = watch_server_new(s);
-    if (listener_open(s->loops[0], &options, &s->watch_listener, err) < 0)
-        return err_wrap(err, "listening for metrics (metrics_listen_addr)");
+    if (listener_open_each(s->loops, 1, &options, &s->watch_listener, err) < 0)
+        return err_wrap(err, "metrics (metrics_listen_addr)");
     return 0;
 }

@@ -95,6 +95,12 @@ static const struct {
 
     {"paths are the file's", STR("noise: {private_key_path: ./n.key}\n"), {0}, "",
      "noise.private_key_path: /conf/n.key"},
+    {"the relay's limits", STR("derp: {server: {total_bytes_per_second: 5000000}}\n"), {0}, "",
+     "derp.server.total_bytes_per_second: 5000000"},
+    {"the port's limits", STR("derp:\n  server:\n    max_handshakes: 100\n    accepts_per_second: 9\n"),
+     {0}, "", "derp.server.max_handshakes: 100"},
+    {"defaults: the port's limits", STR(""), {0}, "", "derp.server.max_connections: 65536"},
+    {"no room for anybody", STR("derp: {server: {max_connections: 0}}\n"), {0}, "error f:1:34", NULL},
     {"two keys, one file",
      STR("noise: {private_key_path: k}\nderp: {server: {private_key_path: k}}\n"), {0},
      "error f:2:35: derp.server.private_key_path and noise", NULL},
