@@ -1,8 +1,11 @@
-/* The table of commands, their help, and the way from argv to one of them. */
+/* The table of commands, and the way from argv to one of them. */
+
+#include <errno.h>
+#include <string.h>
 
 #include "cli/cli_internal.h"
 
-static const struct flag_spec globals[] = {
+const struct flag_spec cli_globals[] = {
     {"config", 'c', true, false, "configuration file (also $HATSIZE_CONFIG)"},
     {"data-dir", 0, true, false, "where keys and database live"},
     {"tailnet", 0, true, false, "which tailnet; not needed while there is one"},
@@ -31,7 +34,7 @@ static const struct flag_spec user_one[] = {
 static const struct flag_spec user_rename[] = {
     {"identifier", 'i', true, false, "the user's id"},
     {"name", 'n', true, false, "the user's name"},
-    {"new-name", 'r', true, true, "the name to be"},
+    {"new-name", 'r', true, false, "the name to be"},
     {0},
 };
 static const struct flag_spec key_create[] = {
@@ -43,16 +46,17 @@ static const struct flag_spec key_create[] = {
     {0},
 };
 static const struct flag_spec key_list[] = {
-    {"user", 'u', true, false, "accepted for older scripts"},
+    {"user", 'u', true, false, NULL},
     {0},
 };
 static const struct flag_spec key_one[] = {
     {"id", 'i', true, false, "the key's id"},
-    {"user", 'u', true, false, "accepted for older scripts"},
+    {"user", 'u', true, false, NULL},
     {0},
 };
 static const struct flag_spec node_list[] = {
-    {"user", 'u', true, false, "only this user's"},
+    {"user", 'u', true, false, "only this user's: a name"},
+    {"tags", 't', false, false, NULL},
     {0},
 };
 static const struct flag_spec node_routes[] = {
@@ -89,6 +93,35 @@ static const struct flag_spec auth_register[] = {
     {"auth-id", 0, true, true, "last part of the URL that the machine shows"},
     {0},
 };
+static const struct flag_spec node_move[] = {
+    {"identifier", 'i', true, true, "the node's id"},
+    {"user", 'u', true, true, "who would own it"},
+    {0},
+};
+static const struct flag_spec api_key_create[] = {
+    {"expiration", 'e', true, false, "how long it is good: 24h, 90d (90d)"},
+    {0},
+};
+static const struct flag_spec api_key_one[] = {
+    {"id", 'i', true, false, "the key's id"},
+    {"prefix", 'p', true, false, "the key's prefix, as the list shows it"},
+    {0},
+};
+static const struct flag_spec old_routes[] = {
+    {"identifier", 'i', true, false, "only this node"},
+    {0},
+};
+static const struct flag_spec old_route[] = {
+    {"route", 'r', true, true, "the route's id, as routes list shows it"},
+    {0},
+};
+static const struct flag_spec debug_node[] = {
+    {"name", 0, true, true, "what the machine is called"},
+    {"user", 'u', true, true, "who is to own it"},
+    {"key", 'k', true, true, "the auth id that it is to wait under"},
+    {"route", 'r', true, false, "routes it is to offer (comma list)"},
+    {0},
+};
 static const struct flag_spec auth_reject[] = {
     {"auth-id", 0, true, true, "last part of the URL that the machine shows"},
     {0},
@@ -98,11 +131,11 @@ static const struct flag_spec auth_approve[] = {
     {0},
 };
 #define BYPASS_HELP "work on the database file; no server may be running"
-#define BYPASS_FLAGS                                                                 \
-    {"bypass-server-and-access-database-directly", 0, false, false, BYPASS_HELP},    \
-        {"bypass-grpc-and-access-database-directly", 0, false, false, "older name"}, \
-    {                                                                                \
-        0                                                                            \
+#define BYPASS_FLAGS                                                              \
+    {"bypass-server-and-access-database-directly", 0, false, false, BYPASS_HELP}, \
+        {"bypass-grpc-and-access-database-directly", 0, false, false, NULL},      \
+    {                                                                             \
+        0                                                                         \
     }
 static const struct flag_spec policy_get[] = {BYPASS_FLAGS};
 static const struct flag_spec policy_file[] = {
@@ -121,30 +154,49 @@ static const struct flag_spec quickstart[] = {
     {"tags", 0, true, false, "tags of the key's machines"},
     {0},
 };
+static const struct flag_spec import_headscale[] = {
+    {"database", 0, true, false, "headscale's database, if not where its configuration says"},
+    {"dry-run", 0, false, false, "only say what would be taken; write nothing"},
+    {"skip-damaged", 0, false, false, "leave out rows that cannot be read"},
+    {0},
+};
 
-#define USERS "users", "user"
+#define USERS "users", "user namespace namespaces ns"
 #define KEYS "preauthkeys", "preauthkey authkey pre"
-#define NODES "nodes", "node"
+#define API_KEYS "apikeys", "apikey api"
+#define NODES "nodes", "node machine machines"
+#define ROUTES "routes", "route r"
 #define AUTH "auth", ""
 #define SSH "ssh", ""
 #define TAILNETS "tailnets", "tailnet"
 #define GENERATE "generate", "gen"
+#define DEBUG "debug", ""
 #define POLICY "policy", ""
+#define IMPORT "import", ""
 #define ALONE "", ""
 
-static const struct command_spec commands[] = {
+/* In the order of the help. */
+const struct command_spec cli_commands[] = {
     {ALONE, "serve", "", "", "run the server", NULL, cmd_serve, false},
     {ALONE, "quickstart", "", "", "print the line that joins a first machine", quickstart,
      cmd_quickstart, false},
     {USERS, "create", "c new", "NAME", "make a user", user_create, cmd_users_create, false},
     {USERS, "list", "ls show", "", "list users", user_list, cmd_users_list, false},
-    {USERS, "rename", "mv", "", "rename a user", user_rename, cmd_users_rename, false},
-    {USERS, "destroy", "delete", "", "remove a user without nodes", user_one, cmd_users_destroy,
-     false},
+    {USERS, "rename", "mv", "[OLD NEW]", "rename a user", user_rename, cmd_users_rename, false},
+    {USERS, "destroy", "delete", "[NAME]", "remove a user without nodes", user_one,
+     cmd_users_destroy, false},
     {KEYS, "create", "c new", "", "make an auth key", key_create, cmd_keys_create, false},
     {KEYS, "list", "ls show", "", "list auth keys", key_list, cmd_keys_list, false},
-    {KEYS, "expire", "revoke exp e", "", "end an auth key's time", key_one, cmd_keys_expire, false},
-    {KEYS, "delete", "del rm d", "", "remove an auth key", key_one, cmd_keys_delete, false},
+    {KEYS, "expire", "revoke exp e", "[KEY]", "end an auth key's time", key_one, cmd_keys_expire,
+     false},
+    {KEYS, "delete", "del rm d", "[KEY]", "remove an auth key", key_one, cmd_keys_delete, false},
+    {API_KEYS, "create", "c new", "", "make an API key", api_key_create, cmd_api_keys_create,
+     false},
+    {API_KEYS, "list", "ls show", "", "list API keys", NULL, cmd_api_keys_list, false},
+    {API_KEYS, "expire", "revoke exp e", "", "end an API key's time", api_key_one,
+     cmd_api_keys_expire, false},
+    {API_KEYS, "delete", "remove del", "", "remove an API key", api_key_one, cmd_api_keys_delete,
+     false},
     {NODES, "list", "ls show", "", "list nodes", node_list, cmd_nodes_list, false},
     {NODES, "list-routes", "lsr routes", "", "list nodes with routes", node_routes,
      cmd_nodes_routes, false},
@@ -156,12 +208,23 @@ static const struct command_spec commands[] = {
     {NODES, "expire", "logout exp e", "", "end a node key's time", node_expire, cmd_nodes_expire,
      false},
     {NODES, "delete", "del", "", "remove a node", node_one, cmd_nodes_delete, false},
+    {NODES, "backfillips", "", "", "give nodes the addresses they lack", NULL, cmd_nodes_backfill,
+     false},
     {NODES, "register", "", "", "old form of auth register", node_register, cmd_nodes_register,
+     true},
+    {NODES, "move", "mv", "", "says why a node keeps its user", node_move, cmd_nodes_move, true},
+    {ROUTES, "list", "ls show", "", "old form of nodes list-routes", old_routes, cmd_routes_list,
+     true},
+    {ROUTES, "enable", "", "", "old form of nodes approve-routes", old_route, cmd_routes_enable,
+     true},
+    {ROUTES, "disable", "", "", "old form of nodes approve-routes", old_route, cmd_routes_disable,
+     true},
+    {ROUTES, "delete", "del", "", "old form of nodes approve-routes", old_route, cmd_routes_disable,
      true},
     {AUTH, "register", "", "", "let a waiting machine in", auth_register, cmd_auth_register, false},
     {AUTH, "reject", "", "", "refuse a waiting machine", auth_reject, cmd_auth_reject, false},
     {AUTH, "approve", "", "", "headscale's form of ssh approve", auth_approve, cmd_auth_approve,
-     true},
+     false},
     {SSH, "list", "ls show", "", "list SSH log-ins that wait, and approvals", NULL, cmd_ssh_list,
      false},
     {SSH, "approve", "", "ID", "let a waiting SSH log-in in", NULL, cmd_ssh_approve, false},
@@ -182,99 +245,93 @@ static const struct command_spec commands[] = {
     {TAILNETS, "list", "ls show", "", "list tailnets", NULL, cmd_tailnets_list, false},
     {TAILNETS, "create", "c new", "NAME", "make a tailnet", NULL, cmd_tailnets_create, false},
     {GENERATE, "private-key", "", "", "print a new key", NULL, cmd_private_key, false},
+    {GENERATE, "man", "", "", "print the manual page hatsize(1)", NULL, cmd_man, false},
+    {DEBUG, "create-node", "", "", "invent a machine that waits to be let in", debug_node,
+     cmd_debug_node, true},
+    {IMPORT, "headscale", "", "", "take over a headscale server, whose file --config names",
+     import_headscale, cmd_import_headscale, false},
     {ALONE, "configtest", "", "", "check the configuration", NULL, cmd_configtest, false},
+    {ALONE, "dumpConfig", "", "", "print the configuration in force, without secrets", NULL,
+     cmd_dump_config, true},
     {ALONE, "health", "", "", "ask the server whether it is well", NULL, cmd_health, false},
     {ALONE, "version", "", "", "print the version", NULL, cmd_version, false},
-    {ALONE, "help", "", "", "this", NULL, cmd_help, false},
+    {ALONE, "completion", "", "bash|zsh|fish|powershell", "print a shell's completion script", NULL,
+     cmd_completion, false},
+    {ALONE, "__complete", "", "WORD...", "what a completion script asks", NULL, cmd_complete, true},
+    {ALONE, "mockoidc", "", "", "says what to use instead", NULL, cmd_mock_oidc, true},
+    {ALONE, "help", "", "COMMAND...", "this, or what a command takes", NULL, cmd_help, false},
     {0},
 };
 
-/* ---- Help ---- */
-
-static void print_flags(const struct flag_spec *flags)
-{
-    for (const struct flag_spec *f = flags; f && f->name; f++) {
-        char name[64];
-
-        (void)snprintf(name, sizeof(name), "--%s%s", f->name, f->takes_value ? " VALUE" : "");
-        if (f->letter)
-            printf("  -%c, %-24s %s%s\n", f->letter, name, f->help,
-                   f->is_required ? " (required)" : "");
-        else
-            printf("      %-24s %s%s\n", name, f->help, f->is_required ? " (required)" : "");
-    }
-}
-
-static void print_commands(const char *group)
-{
-    for (const struct command_spec *c = commands; c->run; c++) {
-        char name[64];
-
-        if (c->hidden || (group && !str_eq(str_from(group), str_from(c->group))))
-            continue;
-        (void)snprintf(name, sizeof(name), "%s%s%s %s", c->group, c->group[0] ? " " : "", c->name,
-                       c->operands);
-        printf("  %-28s %s\n", name, c->help);
-    }
-}
-
-void cli_usage(const struct args *args)
-{
-    const struct command_spec *c = args->command;
-
-    if (c && c->run != cmd_help) {
-        printf("hatsize %s%s%s %s: %s\n\n", c->group, c->group[0] ? " " : "", c->name, c->operands,
-               c->help);
-        print_flags(c->flags);
-        printf("%severywhere:\n", c->flags ? "\n" : "");
-    } else {
-        puts("hatsize: a self-hosted control plane for Tailscale clients\n\ncommands:");
-        print_commands(args->group);
-        puts("\neverywhere:");
-    }
-    print_flags(globals);
-    puts("  -h, --help                   what a command takes");
-}
-
-int cmd_help(struct cli *cli)
-{
-    cli_usage(&cli->args);
-    return 0;
-}
-
 /* ---- Main ---- */
 
-static bool set_format(struct cli *cli)
+static bool find_format(struct str word, enum cli_format *format)
 {
     static const struct {
         const char *name;
         enum cli_format format;
     } formats[] = {
         {"", CLI_HUMAN}, {"json", CLI_JSON}, {"json-line", CLI_JSON_LINE}, {"yaml", CLI_YAML}};
-    struct str want = args_get(&cli->args, "output");
 
     for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
-        if (!str_eq(want, str_from(formats[i].name)))
+        if (!str_eq(word, str_from(formats[i].name)))
             continue;
-        cli->format = formats[i].format;
+        *format = formats[i].format;
         return true;
     }
+    return false;
+}
+
+static bool set_format(struct cli *cli)
+{
+    struct str want = args_get(&cli->args, "output");
+
+    if (find_format(want, &cli->format))
+        return true;
     (void)cli_fail(cli, "--output is json, json-line or yaml, not \"%.*s\"", STR_ARG(want));
     return false;
 }
 
-static int run(struct cli *cli, int argc, char **argv)
+/* Complaints about the arguments come in the form that is asked for, too. */
+static void guess_format(struct cli *cli, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        struct str word = str_from(argv[i]), value;
+
+        if (str_eq(word, STR("-o")) || str_eq(word, STR("--output")))
+            value = i + 1 < argc ? str_from(argv[i + 1]) : STR_NONE;
+        else if (str_starts(word, STR("--output=")))
+            value = str_from_index(word, strlen("--output="));
+        else if (str_starts(word, STR("-o")))
+            value = str_from_index(word, str_starts(word, STR("-o=")) ? 3 : 2);
+        else
+            continue;
+        (void)!find_format(value, &cli->format);
+    }
+}
+
+int cli_run(struct cli *cli, int argc, char **argv)
 {
     struct err err = {0};
 
-    log_init(LOG_WARN, LOG_TEXT, -1);
-    if (args_parse(argc, argv, commands, globals, &cli->args, &err) < 0)
+    if (args_parse(argc, argv, cli_commands, cli_globals, &cli->args, &err) < 0) {
+        guess_format(cli, argc, argv);
         return cli_fail(cli, "%s", err.text);
+    }
     if (cli->args.help || !cli->args.command) {
-        cli_usage(&cli->args);
+        cli_usage(cli, cli->args.group, cli->args.command);
         return 0;
     }
     return set_format(cli) ? cli->args.command->run(cli) : 1;
+}
+
+/* A full disk behind the redirection, say. */
+static int fail_written(const struct cli *cli)
+{
+    struct err err = {0};
+
+    (void)!err_sys(&err, errno, "writing the answer");
+    return cli_fail(cli, "%s", err.text);
 }
 
 int cli_main(int argc, char **argv, int (*serve)(const struct config *config))
@@ -282,9 +339,14 @@ int cli_main(int argc, char **argv, int (*serve)(const struct config *config))
     struct cli *cli = NEW(struct cli);
     int status;
 
+    log_init(LOG_WARN, LOG_TEXT, -1);
+    cli->out = stdout;
+    cli->complaints = stderr;
     cli->arena = arena_new();
     cli->serve = serve;
-    status = run(cli, argc, argv);
+    status = cli_run(cli, argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        status = fail_written(cli);
     config_free(cli->config);
     arena_free(cli->arena);
     mem_free(cli);

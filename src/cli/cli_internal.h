@@ -9,18 +9,35 @@
 #include "json/value.h"
 #include "json/writer.h"
 
+struct http_fetch_options;
+
 enum cli_format { CLI_HUMAN, CLI_JSON, CLI_JSON_LINE, CLI_YAML };
 
 struct cli {
     struct args args;
     struct arena *arena; /* the command's memory */
     enum cli_format format;
-    struct config *config; /* loaded on first need */
+    struct config *config;      /* loaded on first need */
+    const char *const *environ; /* "NAME=value", NULL at the end; NULL: this process's */
+    int64_t deadline_ms; /* by the monotonic clock, for all calls together; 0: none was made */
+    bool timed_out;      /* the last call ran out of time */
+    FILE *out;           /* answers */
+    FILE *complaints;    /* errors, questions, notices */
+    /* In place of http_fetch, for tests; NULL: that. */
+    int (*fetch)(const struct http_fetch_options *options, int *status, struct buf *body,
+                 struct err *err);
     int (*serve)(const struct config *config);
 };
 
-/* Prints "Error: …" (or {"error": …} in the output format) to stderr; returns 1. */
+extern const struct command_spec cli_commands[]; /* ends with a NULL run */
+extern const struct flag_spec cli_globals[];     /* ends with a NULL name */
+/* From argv to the exit status; `cli` has its arena and its two files. */
+int cli_run(struct cli *cli, int argc, char **argv);
+
+/* Prints "Error: …" (or {"error": …} in the output format); returns 1. */
 PRINTF_LIKE(2, 3) int cli_fail(const struct cli *cli, const char *fmt, ...);
+/* Prints "Notice: …" for people; nothing in a machine format. */
+PRINTF_LIKE(2, 3) void cli_notice(const struct cli *cli, const char *fmt, ...);
 /* The configuration, loaded once; prints what is wrong with it. False: printed. */
 MUST_USE bool cli_load_config(struct cli *cli, bool with_notices);
 
@@ -42,8 +59,14 @@ int cli_fail_refused(struct cli *cli, const char *doing, int status, struct str 
 /* A file's text, "-" being the standard input, in the arena. */
 MUST_USE int cli_read_file(struct cli *cli, struct str path, size_t max, struct str *text,
                            struct err *err);
-/* To the terminal, with what could steer it made harmless. Lines stay lines. */
+/*
+ * To the terminal, with what could steer it, reverse it or end its line made a dot each: names come
+ * from machines. cli_put_text keeps line ends and tabs.
+ */
+void cli_put_word(FILE *to, struct str text);
 void cli_put_text(FILE *to, struct str text);
+/* Columns that cli_put_word takes: characters (wide ones aside). */
+size_t cli_width(struct str s);
 /* Percent-encodes a path segment or query value, in the arena. */
 struct str cli_escape(struct cli *cli, struct str s);
 
@@ -52,8 +75,18 @@ int cli_show(struct cli *cli, const struct json_value *value, const char *human)
 bool cli_is_human(const struct cli *cli);
 /* {"Result": text} or the text. Returns 0. */
 int cli_result(struct cli *cli, const char *text);
-/* Asks on the terminal; true with --force or a yes. */
-bool cli_confirm(const struct cli *cli, const char *question);
+/* A string by itself: bare in JSON. Returns 0. */
+int cli_show_str(struct cli *cli, struct str text);
+/* An object of strings: names and values in turn, NULL at the end. In the arena. */
+const struct json_value *cli_object(struct cli *cli, const char *const *members);
+enum cli_answer { CLI_YES, CLI_NO, CLI_NOBODY };
+/*
+ * Asks on the terminal; --force is a yes. Without a terminal an answer is read all the same (`yes |
+ * hatsize …`); CLI_NOBODY when there was none, which is said.
+ */
+MUST_USE enum cli_answer cli_ask_person(struct cli *cli, const char *question);
+/* As above; neither a no nor nobody is a yes. */
+bool cli_confirm(struct cli *cli, const char *question);
 /* The --identifier (or --id) flag as a positive number. False: printed. */
 MUST_USE bool cli_id(struct cli *cli, const char *flag, uint64_t *id);
 
@@ -64,8 +97,12 @@ struct table;
 struct table *table_new(struct cli *cli, const char *const *columns);
 /* Starts a row; then one cell after the other. */
 void table_row(struct table *t);
-/* A cell may have several lines. Borrowed. */
+/* Borrowed. Whatever is in it, it stays one line. */
 void table_cell(struct table *t, struct str text);
+/* The same for one line a '\n'. */
+void table_cell_lines(struct table *t, struct str text);
+/* A cell with a colour of its own on terminals: '1' red, '2' green. */
+void table_cell_colour(struct table *t, struct str text, char colour);
 void table_cell_id(struct table *t, const struct json_value *obj, const char *name);
 /* "2026-11-21 04:28:02", or `none` where there is no time. */
 void table_cell_time(struct table *t, const struct json_value *obj, const char *name,
@@ -82,15 +119,22 @@ int cmd_keys_create(struct cli *), cmd_keys_list(struct cli *), cmd_keys_expire(
     cmd_keys_delete(struct cli *);
 int cmd_nodes_list(struct cli *), cmd_nodes_routes(struct cli *), cmd_nodes_expire(struct cli *),
     cmd_nodes_rename(struct cli *), cmd_nodes_delete(struct cli *), cmd_nodes_tag(struct cli *),
-    cmd_nodes_approve(struct cli *), cmd_nodes_register(struct cli *);
+    cmd_nodes_approve(struct cli *), cmd_nodes_register(struct cli *),
+    cmd_nodes_backfill(struct cli *), cmd_nodes_move(struct cli *), cmd_debug_node(struct cli *);
+int cmd_routes_list(struct cli *), cmd_routes_enable(struct cli *),
+    cmd_routes_disable(struct cli *);
+int cmd_api_keys_create(struct cli *), cmd_api_keys_list(struct cli *),
+    cmd_api_keys_expire(struct cli *), cmd_api_keys_delete(struct cli *);
 int cmd_auth_register(struct cli *), cmd_auth_reject(struct cli *), cmd_auth_approve(struct cli *);
 int cmd_ssh_list(struct cli *), cmd_ssh_approve(struct cli *), cmd_ssh_reject(struct cli *);
 int cmd_tailnets_list(struct cli *), cmd_tailnets_create(struct cli *);
 int cmd_policy_get(struct cli *), cmd_policy_set(struct cli *), cmd_policy_check(struct cli *),
     cmd_policy_diff(struct cli *), cmd_policy_explain(struct cli *), cmd_policy_eval(struct cli *);
+int cmd_import_headscale(struct cli *);
 int cmd_serve(struct cli *), cmd_configtest(struct cli *), cmd_health(struct cli *),
     cmd_version(struct cli *), cmd_private_key(struct cli *), cmd_quickstart(struct cli *),
-    cmd_help(struct cli *);
+    cmd_help(struct cli *), cmd_dump_config(struct cli *), cmd_mock_oidc(struct cli *);
+int cmd_completion(struct cli *), cmd_complete(struct cli *), cmd_man(struct cli *);
 
 /* policy_bypass.c: the same on the database file itself, beside no server. */
 bool policy_bypass_wanted(const struct cli *cli);
@@ -104,5 +148,18 @@ int policy_fail(struct cli *cli, struct str file, uint64_t line, uint64_t col, s
 /* Finds a user by --identifier or --name, or an email filter; prints and returns NULL if not
  * exactly one. */
 const struct json_value *cli_find_user(struct cli *cli, struct str id, struct str name);
-/* Prints the overview, a group's commands or a command's flags. */
-void cli_usage(const struct args *args);
+/* Prints the overview, a group's commands or a command's flags; both may be NULL. */
+void cli_usage(struct cli *cli, const char *group, const struct command_spec *command);
+
+/* ---- Reaching the server ---- */
+
+struct target {
+    struct str base;       /* "https://host:port", or "http://local" for the socket */
+    const char *unix_path; /* NULL: by network */
+    struct str bearer;     /* the API key; empty on the socket */
+};
+/* Where cli.address, or without one this machine's socket, is. Negative: it cannot be said. */
+MUST_USE int target_find(struct cli *cli, struct target *t, struct err *err);
+/* Why nobody may have answered, and what to do, behind a line end; empty if there is nothing to
+ * say. In the arena. */
+struct str target_advice(struct cli *cli, const struct target *t, const struct err *err);

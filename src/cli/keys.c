@@ -112,10 +112,44 @@ int cmd_keys_list(struct cli *cli)
         table_cell(t, json_get_raw(key, "used"));
         table_cell_time(t, key, "expiration", "never");
         table_cell_time(t, key, "createdAt", "");
-        table_cell(t, owner_of(cli, key));
+        table_cell_lines(t, owner_of(cli, key));
     }
     table_print(t);
     return 0;
+}
+
+/* The key's id out of the list, by the key itself or its masked form; 0 after printing. */
+static uint64_t id_of_key(struct cli *cli, struct str text)
+{
+    const struct json_value *answer = NULL;
+    uint64_t id = 0;
+
+    if (!cli_call(cli, "listing auth keys", "GET", STR("/api/v1/preauthkey"), NULL, &answer))
+        return 0;
+    JSON_EACH(key, json_get_array(answer, "preAuthKeys")) {
+        struct str shown = json_get_str(key, "key");
+        struct str open = str_ends(shown, STR("***")) ? str_sub(shown, 0, shown.len - 3) : shown;
+
+        if (!str_eq(shown, text) && (open.len == shown.len || !str_starts(text, open)))
+            continue;
+        (void)!str_parse_u64(json_get_str(key, "id"), &id);
+        return id;
+    }
+    (void)cli_fail(cli, "no such auth key; `hatsize preauthkeys list` shows them all");
+    return 0;
+}
+
+/* --id, or the key itself as the operand (headscale up to 0.27). False: printed. */
+static bool named_key(struct cli *cli, uint64_t *id)
+{
+    if (args_has(&cli->args, "id"))
+        return cli_id(cli, "id", id);
+    if (cli->args.n_operands == 0) {
+        (void)cli_fail(cli, "missing --id parameter");
+        return false;
+    }
+    *id = id_of_key(cli, cli->args.operands[0]);
+    return *id > 0;
 }
 
 int cmd_keys_expire(struct cli *cli)
@@ -125,9 +159,7 @@ int cmd_keys_expire(struct cli *cli)
     const struct json_value *answer = NULL;
     uint64_t id = 0;
 
-    if (!args_has(&cli->args, "id"))
-        return cli_fail(cli, "missing --id parameter");
-    if (!cli_id(cli, "id", &id))
+    if (!named_key(cli, &id))
         return 1;
     json_begin_object(&w);
     json_field_u64(&w, STR("id"), id);
@@ -144,9 +176,7 @@ int cmd_keys_delete(struct cli *cli)
     const struct json_value *answer = NULL;
     uint64_t id = 0;
 
-    if (!args_has(&cli->args, "id"))
-        return cli_fail(cli, "missing --id parameter");
-    if (!cli_id(cli, "id", &id))
+    if (!named_key(cli, &id))
         return 1;
     struct str path =
         arena_printf(cli->arena, "/api/v1/preauthkey?id=%llu", (unsigned long long)id);
@@ -186,6 +216,8 @@ int cmd_auth_register(struct cli *cli)
 
 int cmd_nodes_register(struct cli *cli)
 {
+    cli_notice(cli,
+               "`nodes register` is deprecated: write `auth register --auth-id ID --user NAME`");
     return register_node(cli, args_get(&cli->args, "key"), args_get(&cli->args, "user"));
 }
 
@@ -229,20 +261,43 @@ static const struct json_value *user_or_new(struct cli *cli, struct str name)
     return ok ? json_get(answer, "user") : NULL;
 }
 
+/* What machines use: the configured URL, or the address that this command line uses. */
+static struct str url_for_machines(struct cli *cli)
+{
+    struct target t = {0};
+    struct err err = {0};
+
+    if (target_find(cli, &t, &err) == 0 && !t.unix_path)
+        return t.base;
+    return cli->config->server_url;
+}
+
 int cmd_quickstart(struct cli *cli)
 {
-    struct str name = args_get(&cli->args, "user");
+    struct str name = args_get(&cli->args, "user"), time = args_get(&cli->args, "expiration");
     const struct json_value *user = user_or_new(cli, name.len ? name : STR("admin"));
     const struct json_value *key = user ? create_key(cli, json_get_str(user, "id")) : NULL;
 
     if (!key)
         return 1;
-    printf(
-        "\nHatsize is running. On a machine with Tailscale installed, join with:\n\n"
-        "  tailscale up --login-server=%.*s --auth-key=%.*s\n\n"
-        "The key is good for one machine, for an hour; `hatsize preauthkeys create` makes more.\n"
-        "State lives in %.*s\n\n",
-        STR_ARG(cli->config->server_url), STR_ARG(json_get_str(key, "key")),
-        STR_ARG(cli->config->data_dir));
+    struct str url = arena_copy(cli->arena, url_for_machines(cli));
+    struct str secret = arena_copy(cli->arena, json_get_str(key, "key"));
+    struct str line = arena_printf(cli->arena, "tailscale up --login-server=%.*s --auth-key=%.*s",
+                                   STR_ARG(url), STR_ARG(secret));
+
+    if (!cli_is_human(cli)) {
+        const char *members[] = {"command", line.ptr,   "serverUrl", url.ptr,
+                                 "key",     secret.ptr, NULL};
+
+        return cli_show(cli, cli_object(cli, members), "");
+    }
+    (void)fprintf(cli->out,
+                  "\nHatsize is running. On a machine with Tailscale installed, join with:\n\n"
+                  "  %.*s\n\n"
+                  "The key is good for %s, for %.*s; `hatsize preauthkeys create` makes more.\n"
+                  "State lives in %.*s\n\n",
+                  STR_ARG(line),
+                  args_has(&cli->args, "reusable") ? "any number of machines" : "one machine",
+                  STR_ARG(time.len > 0 ? time : STR("an hour")), STR_ARG(cli->config->data_dir));
     return 0;
 }

@@ -1,8 +1,26 @@
-/* What runs without a server, or is one: serve, configtest, health, version, private-key. */
+/* What is not about users, nodes or keys: serve, configtest, health, version, private-key. */
 
 #include "cli/cli_internal.h"
 #include "crypto/keys.h"
 #include "policy/document.h"
+
+#ifdef __clang__
+#define BUILD_COMPILER "clang"
+#else
+#define BUILD_COMPILER "gcc"
+#endif
+/* As Go calls them. */
+#if defined(__x86_64__)
+#define BUILD_ARCH "amd64"
+#elif defined(__aarch64__)
+#define BUILD_ARCH "arm64"
+#elif defined(__arm__)
+#define BUILD_ARCH "arm"
+#elif defined(__riscv)
+#define BUILD_ARCH "riscv64"
+#else
+#define BUILD_ARCH "other"
+#endif
 
 int cmd_serve(struct cli *cli)
 {
@@ -48,27 +66,73 @@ int cmd_health(struct cli *cli)
         (void)cli_show(cli, answer, "healthy");
         return status;
     }
-    puts(status ? "the policy in force is not the one that was written last:"
-                : "healthy, but for the policy in force:");
+    (void)fputs(status ? "the policy in force is not the one that was written last:\n"
+                       : "healthy, but for the policy in force:\n",
+                cli->out);
     JSON_EACH(t, json_get_array(answer, "policyTroubles")) {
         struct str line = arena_printf(
             cli->arena, "tailnet %.*s, %.*s: %.*s\n", STR_ARG(json_get_str(t, "tailnet")),
             STR_ARG(json_get_str(t, "source")), STR_ARG(json_get_str(t, "text")));
 
-        cli_put_text(stdout, line);
+        cli_put_text(cli->out, line);
     }
     return status;
 }
 
-/* A JSON object of one string member, parsed back for showing. */
-static const struct json_value *one_member(struct cli *cli, struct str name, struct str value)
+/* ---- The configuration in force ---- */
+
+/* "key: value" lines as an object of strings; a key that comes more than once stays apart. */
+static const struct json_value *lines_object(struct cli *cli, struct str lines)
+{
+    size_t n = 0, most = 1;
+    struct str line, name, value;
+
+    for (size_t i = 0; i < lines.len; i++)
+        most += lines.ptr[i] == '\n';
+    const char **members = arena_alloc(cli->arena, (2 * most + 1) * sizeof(*members));
+
+    while (str_next(&lines, '\n', &line)) {
+        if (!str_split(line, ':', &name, &value))
+            continue;
+        members[n++] = arena_copy(cli->arena, name).ptr;
+        members[n++] = arena_copy(cli->arena, str_trim(value)).ptr;
+    }
+    return cli_object(cli, members);
+}
+
+int cmd_dump_config(struct cli *cli)
+{
+    struct buf text = BUF(BUF_LIMIT_DEFAULT);
+
+    if (!cli_load_config(cli, true))
+        return 1;
+    config_put(&text, cli->config);
+    struct str copy = arena_copy(cli->arena, str_trim(buf_str(&text)));
+
+    buf_fini(&text);
+    return cli_show(cli, lines_object(cli, copy), copy.ptr);
+}
+
+/* ---- Without any server ---- */
+
+/* headscale's members; there is no Go in this, but scripts may look for what it ran on. */
+static const struct json_value *version_object(struct cli *cli)
 {
     struct buf json = BUF(4096);
     struct json_writer w = JSON_WRITER(&json);
     struct json_value *v = NULL;
 
     json_begin_object(&w);
-    json_field_str(&w, name, value);
+    json_field_str(&w, STR("version"), STR(HATSIZE_VERSION));
+    json_field_str(&w, STR("commit"), STR("unknown"));
+    json_field_str(&w, STR("buildTime"), STR(""));
+    json_field_object(&w, STR("go"));
+    json_field_str(&w, STR("version"), STR(""));
+    json_field_str(&w, STR("os"), STR("linux"));
+    json_field_str(&w, STR("arch"), STR(BUILD_ARCH));
+    json_end_object(&w);
+    json_field_bool(&w, STR("dirty"), false);
+    json_field_str(&w, STR("compiler"), STR(__VERSION__));
     json_end_object(&w);
     struct str copy = arena_copy(cli->arena, buf_str(&json));
 
@@ -79,8 +143,9 @@ static const struct json_value *one_member(struct cli *cli, struct str name, str
 
 int cmd_version(struct cli *cli)
 {
-    return cli_show(cli, one_member(cli, STR("version"), STR(HATSIZE_VERSION)),
-                    "hatsize version " HATSIZE_VERSION);
+    return cli_show(cli, version_object(cli),
+                    "hatsize version " HATSIZE_VERSION "\n"
+                    "built with: " BUILD_COMPILER " " __VERSION__ " linux/" BUILD_ARCH);
 }
 
 int cmd_private_key(struct cli *cli)
@@ -91,10 +156,18 @@ int cmd_private_key(struct cli *cli)
     machine_private_generate(&key);
     machine_private_put(&text, &key);
     struct str copy = arena_copy(cli->arena, buf_str(&text));
-    int status = cli_show(cli, one_member(cli, STR("private_key"), copy), copy.ptr);
+    const char *members[] = {"private_key", copy.ptr, NULL};
+    int status = cli_show(cli, cli_object(cli, members), copy.ptr);
 
     mem_wipe(text.ptr, text.cap);
+    mem_wipe((void *)(uintptr_t)copy.ptr, copy.len);
     buf_fini(&text);
     machine_private_fini(&key);
     return status;
+}
+
+int cmd_mock_oidc(struct cli *cli)
+{
+    return cli_fail(cli, "there is no test identity provider in hatsize: run a real one beside it "
+                         "(Dex, Keycloak, npm's oidc-provider) and set oidc.issuer");
 }

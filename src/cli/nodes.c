@@ -3,10 +3,9 @@
 #include "cli/cli_internal.h"
 #include "core/clock.h"
 
-static const struct json_value *list_nodes(struct cli *cli)
+static const struct json_value *list_nodes(struct cli *cli, struct str user)
 {
     const struct json_value *answer = NULL;
-    struct str user = args_get(&cli->args, "user");
     struct str path = arena_printf(cli->arena, "/api/v1/node%s%.*s", user.len ? "?user=" : "",
                                    STR_ARG(cli_escape(cli, user)));
 
@@ -30,12 +29,38 @@ static struct str short_key(struct cli *cli, struct str text)
     return s;
 }
 
+/* headscale's own answers do not say it. */
+static bool is_expired(const struct json_value *node)
+{
+    int64_t expiry = 0;
+
+    if (json_get(node, "expired"))
+        return json_get_bool(node, "expired", false);
+    return clock_parse_rfc3339(json_get_str(node, "expiry"), &expiry) && expiry <= clock_unix_ms();
+}
+
+/* Likewise: then it is what its auth key says. */
+static struct str ephemeral(const struct json_value *node)
+{
+    const struct json_value *from =
+        json_get(node, "ephemeral") ? node : json_get_object(node, "preAuthKey");
+
+    return json_get_bool(from, "ephemeral", false) ? STR("true") : STR("false");
+}
+
+static struct str user_shown(const struct json_value *node)
+{
+    if (json_len(json_get_array(node, "tags")) > 0)
+        return STR("tagged-devices");
+    return json_get_str(json_get_object(node, "user"), "name");
+}
+
 int cmd_nodes_list(struct cli *cli)
 {
     static const char *const columns[] = {
         "ID",           "Hostname",  "Name",      "MachineKey", "NodeKey",   "User",    "Tags",
         "IP addresses", "Ephemeral", "Last seen", "Expiration", "Connected", "Expired", NULL};
-    const struct json_value *nodes = list_nodes(cli);
+    const struct json_value *nodes = list_nodes(cli, args_get(&cli->args, "user"));
 
     if (!nodes)
         return 1;
@@ -50,14 +75,16 @@ int cmd_nodes_list(struct cli *cli)
         table_cell(t, json_get_str(node, "givenName"));
         table_cell(t, short_key(cli, json_get_str(node, "machineKey")));
         table_cell(t, short_key(cli, json_get_str(node, "nodeKey")));
-        table_cell(t, json_get_str(json_get_object(node, "user"), "name"));
+        table_cell(t, user_shown(node));
         table_cell_list(t, json_get_array(node, "tags"));
         table_cell_list(t, json_get_array(node, "ipAddresses"));
-        table_cell(t, json_get_raw(node, "ephemeral"));
+        table_cell(t, ephemeral(node));
         table_cell_time(t, node, "lastSeen", "N/A");
         table_cell_time(t, node, "expiry", "N/A");
-        table_cell(t, json_get_bool(node, "online", false) ? STR("online") : STR("offline"));
-        table_cell(t, json_get_bool(node, "expired", false) ? STR("yes") : STR("no"));
+        bool online = json_get_bool(node, "online", false), expired = is_expired(node);
+
+        table_cell_colour(t, online ? STR("online") : STR("offline"), online ? '2' : '1');
+        table_cell_colour(t, expired ? STR("yes") : STR("no"), expired ? '1' : '2');
     }
     table_print(t);
     return 0;
@@ -95,7 +122,7 @@ int cmd_nodes_routes(struct cli *cli)
 {
     static const char *const columns[] = {"ID",        "Hostname",          "Approved",
                                           "Available", "Serving (Primary)", NULL};
-    const struct json_value *nodes = list_nodes(cli);
+    const struct json_value *nodes = list_nodes(cli, STR_NONE);
 
     if (!nodes)
         return 1;
@@ -107,7 +134,7 @@ int cmd_nodes_routes(struct cli *cli)
     JSON_EACH(node, nodes) {
         table_row(t);
         table_cell_id(t, node, "id");
-        table_cell(t, json_get_str(node, "givenName"));
+        table_cell(t, json_get_str(node, "name"));
         table_cell_list(t, json_get_array(node, "approvedRoutes"));
         table_cell_list(t, json_get_array(node, "availableRoutes"));
         table_cell_list(t, json_get_array(node, "subnetRoutes"));
@@ -208,9 +235,63 @@ int cmd_nodes_delete(struct cli *cli)
     struct str name = json_get_str(json_get_object(answer, "node"), "givenName");
     struct str question =
         arena_printf(cli->arena, "Do you want to remove the node %.*s?", STR_ARG(name));
-    if (!cli_confirm(cli, question.ptr))
-        return cli_result(cli, "Node not deleted");
+    enum cli_answer said = cli_ask_person(cli, question.ptr);
+
+    if (said != CLI_YES)
+        return said == CLI_NO ? cli_result(cli, "Node not deleted") : 1;
     if (!cli_call(cli, "deleting node", "DELETE", path, NULL, NULL))
         return 1;
     return cli_result(cli, "Node deleted");
+}
+
+int cmd_nodes_backfill(struct cli *cli)
+{
+    const struct json_value *answer = NULL;
+    enum cli_answer said = cli_ask_person(
+        cli,
+        "Do you want to give every node the addresses that it lacks, and take those of a family "
+        "that is no longer configured?");
+
+    if (said != CLI_YES)
+        return said == CLI_NO ? cli_result(cli, "Node IPs not backfilled") : 1;
+    if (!cli_call(cli, "backfilling node IPs", "POST",
+                  STR("/api/v1/node/backfillips?confirmed=true"), NULL, &answer))
+        return 1;
+    if (cli_is_human(cli))
+        JSON_EACH(change, json_get_array(answer, "changes")) {
+            cli_put_word(cli->out, json_as_str(change, STR_NONE));
+            (void)fputc('\n', cli->out);
+        }
+    return cli_show(cli, answer, "Node IPs backfilled successfully");
+}
+
+/* Gone from headscale since 0.28, and why there is no such thing here either. */
+int cmd_nodes_move(struct cli *cli)
+{
+    return cli_fail(cli, "a node keeps its user: log it in again as the other one (`tailscale up "
+                         "--force-reauth`), or tag it with `hatsize nodes tag`");
+}
+
+int cmd_debug_node(struct cli *cli)
+{
+    struct buf body = BUF((size_t)1 << 20);
+    struct json_writer w = JSON_WRITER(&body);
+    struct str_list routes = args_list(&cli->args, "route", cli->arena);
+    const struct json_value *answer = NULL;
+
+    json_begin_object(&w);
+    json_field_str(&w, STR("user"), args_get(&cli->args, "user"));
+    json_field_str(&w, STR("key"), args_get(&cli->args, "key"));
+    json_field_str(&w, STR("name"), args_get(&cli->args, "name"));
+    json_field_str_list(&w, STR("routes"), &routes);
+    json_end_object(&w);
+    bool ok = cli_call(cli, "creating node", "POST", STR("/api/v1/debug/node"), &body, &answer);
+
+    buf_fini(&body);
+    if (!ok)
+        return 1;
+    const struct json_value *node = json_get(answer, "node");
+    struct str said = arena_printf(cli->arena, "Node %.*s waits to be registered",
+                                   STR_ARG(json_get_str(node, "name")));
+    return cli_show(cli, node, said.ptr);
 }

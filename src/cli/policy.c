@@ -6,7 +6,7 @@
 #include "cli/cli_internal.h"
 #include "policy/document.h"
 
-/* ---- Files and terminals ---- */
+/* ---- Files ---- */
 
 static int read_stream(FILE *f, struct buf *in, struct err *err)
 {
@@ -38,15 +38,6 @@ int cli_read_file(struct cli *cli, struct str path, size_t max, struct str *text
     *text = arena_copy(cli->arena, buf_str(&in));
     buf_fini(&in);
     return status;
-}
-
-void cli_put_text(FILE *to, struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-
-        (void)fputc((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '.' : c, to);
-    }
 }
 
 /* The file of --file or the operand; false: printed. */
@@ -127,7 +118,7 @@ int cmd_policy_get(struct cli *cli)
     if (!cli_call(cli, "reading policy", "GET", STR("/api/v1/policy"), NULL, &answer))
         return 1;
     struct str text = json_get_str(answer, "policy");
-    (void)fwrite(text.ptr ? text.ptr : "", 1, text.len, stdout);
+    (void)fwrite(text.ptr ? text.ptr : "", 1, text.len, cli->out);
     return 0;
 }
 
@@ -165,7 +156,7 @@ static void print_findings(struct cli *cli, struct str file, const struct json_v
                                        (unsigned long long)json_as_u64(json_get(f, "column"), 0),
                                        STR_ARG(json_get_str(f, "text")));
 
-        cli_put_text(stdout, line);
+        cli_put_text(cli->out, line);
     }
 }
 
@@ -181,8 +172,8 @@ static int check_alone(struct cli *cli, struct str file, struct str text)
     for (size_t i = 0; cli_is_human(cli) && i < document->undelivered.len; i++) {
         const struct policy_finding *f = &document->undelivered.items[i];
 
-        cli_put_text(stdout, arena_printf(cli->arena, "%.*s:%u:%u: %.*s\n", STR_ARG(file),
-                                          f->pos.line, f->pos.col, STR_ARG(f->text)));
+        cli_put_text(cli->out, arena_printf(cli->arena, "%.*s:%u:%u: %.*s\n", STR_ARG(file),
+                                            f->pos.line, f->pos.col, STR_ARG(f->text)));
     }
     return cli_result(cli, "Policy is valid as far as can be told without a running server; its "
                            "users were not looked up and its tests were not run");
@@ -232,7 +223,7 @@ int cmd_policy_diff(struct cli *cli)
     struct str diff = json_get_str(answer, "diff");
     if (!cli_is_human(cli))
         return cli_show(cli, answer, "");
-    cli_put_text(stdout, diff.len > 0 ? diff : STR("No connection appears or vanishes.\n"));
+    cli_put_text(cli->out, diff.len > 0 ? diff : STR("No connection appears or vanishes.\n"));
     return 0;
 }
 
@@ -249,6 +240,6 @@ int cmd_policy_explain(struct cli *cli)
         return 1;
     if (!cli_is_human(cli))
         return cli_show(cli, answer, "");
-    cli_put_text(stdout, json_get_str(answer, "explanation"));
+    cli_put_text(cli->out, json_get_str(answer, "explanation"));
     return 0;
 }

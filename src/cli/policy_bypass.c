@@ -50,11 +50,13 @@ static bool bypass_open(struct cli *cli, struct bypass *b)
     *b = (struct bypass){0};
     if (!cli_load_config(cli, false))
         return false;
-    if (!cli_confirm(cli, "This works on the database file itself. Is the server stopped, and do "
-                          "you want to go on?")) {
+    enum cli_answer said = cli_ask_person(cli, "This works on the database file itself. Is the "
+                                               "server stopped, and do you want to go on?");
+
+    if (said == CLI_NO)
         (void)cli_fail(cli, "command aborted by user");
+    if (said != CLI_YES)
         return false;
-    }
     if (open_files(cli, b, &err) == 0)
         return true;
     (void)cli_fail(cli, "%s", err.text);
@@ -71,7 +73,7 @@ int policy_bypass_get(struct cli *cli)
     struct str text = view_info(b.view)->policy;
     int status = text.len > 0 ? 0 : cli_fail(cli, "reading policy: acl policy not found");
 
-    (void)fwrite(text.ptr ? text.ptr : "", 1, text.len, stdout);
+    (void)fwrite(text.ptr ? text.ptr : "", 1, text.len, cli->out);
     bypass_close(&b);
     return status;
 }

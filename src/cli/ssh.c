@@ -18,19 +18,6 @@ static struct str side(struct cli *cli, const struct json_value *check, const ch
     return name;
 }
 
-/* Names come from machines and must not steer the terminal; tables see to that themselves. */
-static struct str plain(struct cli *cli, struct str text)
-{
-    char *out = arena_alloc(cli->arena, text.len + 1);
-
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-
-        out[i] = c < 0x20 || c == 0x7f ? '.' : text.ptr[i];
-    }
-    return str_bytes(out, text.len);
-}
-
 int cmd_ssh_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID", "State", "From",  "To",
@@ -74,7 +61,7 @@ static int decide(struct cli *cli, const char *doing, const char *verb, const ch
     struct str said = arena_printf(
         cli->arena, "%s: %.*s to %.*s as %.*s", done, STR_ARG(side(cli, check, "source")),
         STR_ARG(side(cli, check, "destination")), STR_ARG(json_get_str(check, "localUser")));
-    return cli_show(cli, check, plain(cli, said).ptr);
+    return cli_show(cli, check, said.ptr);
 }
 
 int cmd_ssh_approve(struct cli *cli)

@@ -22,14 +22,24 @@ int cmd_users_create(struct cli *cli)
     return ok ? cli_show(cli, json_get(answer, "user"), "User created") : 1;
 }
 
-/* The users that the filters of the command leave. */
+/* --identifier, where -1 and 0 are headscale's ways to say nothing. */
+static struct str identifier(struct cli *cli)
+{
+    struct str id = args_get(&cli->args, "identifier");
+
+    return str_eq(id, STR("-1")) || str_eq(id, STR("0")) ? STR_NONE : id;
+}
+
+/* The users that the filter of the command leaves: the first of name, address and id that is set.
+ */
 static const struct json_value *list_users(struct cli *cli, struct str id, struct str name,
                                            struct str email)
 {
     const struct json_value *answer = NULL;
-    struct str path = arena_printf(cli->arena, "/api/v1/user?id=%.*s&name=%.*s&email=%.*s",
-                                   STR_ARG(cli_escape(cli, id)), STR_ARG(cli_escape(cli, name)),
-                                   STR_ARG(cli_escape(cli, email)));
+    const char *filter = name.len ? "?name=" : email.len ? "?email=" : id.len ? "?id=" : "";
+    struct str value = name.len ? name : email.len ? email : id;
+    struct str path =
+        arena_printf(cli->arena, "/api/v1/user%s%.*s", filter, STR_ARG(cli_escape(cli, value)));
 
     return cli_call(cli, "listing users", "GET", path, NULL, &answer)
                ? json_get_array(answer, "users")
@@ -55,9 +65,8 @@ const struct json_value *cli_find_user(struct cli *cli, struct str id, struct st
 int cmd_users_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID", "Name", "Username", "Email", "Created", NULL};
-    const struct json_value *users =
-        list_users(cli, args_get(&cli->args, "identifier"), args_get(&cli->args, "name"),
-                   args_get(&cli->args, "email"));
+    const struct json_value *users = list_users(cli, identifier(cli), args_get(&cli->args, "name"),
+                                                args_get(&cli->args, "email"));
 
     if (!users)
         return 1;
@@ -77,13 +86,16 @@ int cmd_users_list(struct cli *cli)
     return 0;
 }
 
-/* The user of --identifier or --name; prints and gives NULL when it is not exactly one. */
-static const struct json_value *named_user(struct cli *cli)
+/*
+ * The user of --identifier, of --name, or called `otherwise` (older command lines); prints and
+ * gives NULL when it is not exactly one.
+ */
+static const struct json_value *named_user(struct cli *cli, struct str otherwise)
 {
-    struct str id = args_get(&cli->args, "identifier"), name = args_get(&cli->args, "name");
+    struct str id = identifier(cli), name = args_get(&cli->args, "name");
 
-    if (id.len == 0 && name.len == 0 && cli->args.n_operands == 1)
-        name = cli->args.operands[0];
+    if (id.len == 0 && name.len == 0)
+        name = otherwise;
     if (id.len == 0 && name.len == 0) {
         (void)cli_fail(cli, "--name or --identifier flag is required");
         return NULL;
@@ -93,16 +105,20 @@ static const struct json_value *named_user(struct cli *cli)
 
 int cmd_users_destroy(struct cli *cli)
 {
-    const struct json_value *user = named_user(cli), *answer = NULL;
+    const struct args *args = &cli->args;
+    const struct json_value *answer = NULL;
+    const struct json_value *user =
+        named_user(cli, args->n_operands > 0 ? args->operands[0] : STR_NONE);
 
     if (!user)
         return 1;
     struct str name = json_get_str(user, "name");
     struct str question = arena_printf(
         cli->arena, "Do you want to remove the user \"%.*s\" and their auth keys?", STR_ARG(name));
+    enum cli_answer said = cli_ask_person(cli, question.ptr);
 
-    if (!cli_confirm(cli, question.ptr))
-        return cli_result(cli, "User not destroyed");
+    if (said != CLI_YES)
+        return said == CLI_NO ? cli_result(cli, "User not destroyed") : 1;
     struct str path =
         arena_printf(cli->arena, "/api/v1/user/%.*s", STR_ARG(json_get_str(user, "id")));
     if (!cli_call(cli, "destroying user", "DELETE", path, NULL, &answer))
@@ -110,15 +126,25 @@ int cmd_users_destroy(struct cli *cli)
     return cli_show(cli, answer, "User destroyed");
 }
 
+/* --new-name with --identifier or --name; or, as up to headscale 0.23, OLD and NEW. */
 int cmd_users_rename(struct cli *cli)
 {
-    const struct json_value *user = named_user(cli), *answer = NULL;
+    const struct args *args = &cli->args;
+    struct str name = args_get(args, "new-name");
+    bool old_form = name.len == 0 && args->n_operands == 2;
+    const struct json_value *answer = NULL;
+
+    if (old_form)
+        name = args->operands[1];
+    if (name.len == 0)
+        return cli_fail(cli, "required flag(s) \"new-name\" not set");
+    const struct json_value *user = named_user(cli, old_form ? args->operands[0] : STR_NONE);
 
     if (!user)
         return 1;
     struct str path =
         arena_printf(cli->arena, "/api/v1/user/%.*s/rename/%.*s", STR_ARG(json_get_str(user, "id")),
-                     STR_ARG(cli_escape(cli, args_get(&cli->args, "new-name"))));
+                     STR_ARG(cli_escape(cli, name)));
     if (!cli_call(cli, "renaming user", "POST", path, NULL, &answer))
         return 1;
     return cli_show(cli, json_get(answer, "user"), "User renamed");

@@ -1,0 +1,127 @@
+/* apikeys … */
+
+#include "cli/cli_internal.h"
+#include "core/clock.h"
+
+int cmd_api_keys_create(struct cli *cli)
+{
+    struct str text = args_get(&cli->args, "expiration");
+    struct buf body = BUF(4096);
+    struct json_writer w = JSON_WRITER(&body);
+    const struct json_value *answer = NULL;
+    int64_t ms = (int64_t)90 * 86400 * 1000;
+
+    if (text.len > 0 && !clock_parse_duration(text, &ms))
+        return cli_fail(cli, "--expiration wants a duration such as 24h or 90d, not \"%.*s\"",
+                        STR_ARG(text));
+    json_begin_object(&w);
+    json_field_time(&w, STR("expiration"), clock_unix_ms() + ms);
+    json_end_object(&w);
+    bool ok = cli_call(cli, "creating API key", "POST", STR("/api/v1/apikey"), &body, &answer);
+
+    buf_fini(&body);
+    return ok ? cli_show_str(cli, json_get_str(answer, "apiKey")) : 1;
+}
+
+/* NULL after printing. */
+static const struct json_value *list_keys(struct cli *cli)
+{
+    const struct json_value *answer = NULL;
+
+    return cli_call(cli, "listing API keys", "GET", STR("/api/v1/apikey"), NULL, &answer)
+               ? json_get_array(answer, "apiKeys")
+               : NULL;
+}
+
+int cmd_api_keys_list(struct cli *cli)
+{
+    static const char *const columns[] = {"ID", "Prefix", "Expiration", "Created", NULL};
+    const struct json_value *keys = list_keys(cli);
+
+    if (!keys)
+        return 1;
+    if (!cli_is_human(cli))
+        return cli_show(cli, keys, "");
+    struct table *t = table_new(cli, columns);
+
+    JSON_EACH(key, keys) {
+        table_row(t);
+        table_cell_id(t, key, "id");
+        table_cell(t, json_get_str(key, "prefix"));
+        table_cell_time(t, key, "expiration", "never");
+        table_cell_time(t, key, "createdAt", "");
+    }
+    table_print(t);
+    return 0;
+}
+
+/* Exactly one of --id and --prefix; false: printed. */
+static bool one_selector(struct cli *cli)
+{
+    bool id = args_get(&cli->args, "id").len > 0, prefix = args_get(&cli->args, "prefix").len > 0;
+
+    if (id != prefix)
+        return true;
+    (void)cli_fail(cli, id ? "only one of --id or --prefix can be provided"
+                           : "either --id or --prefix must be provided");
+    return false;
+}
+
+int cmd_api_keys_expire(struct cli *cli)
+{
+    struct buf body = BUF(65536);
+    struct json_writer w = JSON_WRITER(&body);
+    struct str prefix = args_get(&cli->args, "prefix");
+    const struct json_value *answer = NULL;
+    uint64_t id = 0;
+
+    if (!one_selector(cli) || (prefix.len == 0 && !cli_id(cli, "id", &id)))
+        return 1;
+    json_begin_object(&w);
+    if (prefix.len > 0)
+        json_field_str(&w, STR("prefix"), prefix);
+    else
+        json_field_u64(&w, STR("id"), id);
+    json_end_object(&w);
+    bool ok =
+        cli_call(cli, "expiring API key", "POST", STR("/api/v1/apikey/expire"), &body, &answer);
+
+    buf_fini(&body);
+    return ok ? cli_show(cli, answer, "Key expired") : 1;
+}
+
+/* The path names a prefix, so an id is looked up first; empty after printing. */
+static struct str prefix_of_id(struct cli *cli, struct str id)
+{
+    const struct json_value *keys = list_keys(cli);
+
+    if (!keys)
+        return STR_NONE;
+    JSON_EACH(key, keys) {
+        if (str_eq(json_get_str(key, "id"), id))
+            return json_get_str(key, "prefix");
+    }
+    (void)cli_fail(cli, "deleting API key: no key %.*s; `hatsize apikeys list` shows them all",
+                   STR_ARG(id));
+    return STR_NONE;
+}
+
+int cmd_api_keys_delete(struct cli *cli)
+{
+    struct str prefix = args_get(&cli->args, "prefix");
+    const struct json_value *answer = NULL;
+    uint64_t id = 0;
+
+    if (!one_selector(cli) || (prefix.len == 0 && !cli_id(cli, "id", &id)))
+        return 1;
+    if (prefix.len == 0)
+        prefix = prefix_of_id(cli, args_get(&cli->args, "id"));
+    if (prefix.len == 0)
+        return 1;
+    struct str path =
+        arena_printf(cli->arena, "/api/v1/apikey/%.*s", STR_ARG(cli_escape(cli, prefix)));
+
+    if (!cli_call(cli, "deleting API key", "DELETE", path, NULL, &answer))
+        return 1;
+    return cli_show(cli, answer, "Key deleted");
+}
