@@ -135,20 +135,23 @@ bool yaml_is_null(const struct yaml_node *n);
     X(SEARCH_DOMAINS, "dns.search_domains", USED)                                  \
     X(EXTRA_RECORDS, "dns.extra_records", USED)                                    \
     X(EXTRA_RECORDS_PATH, "dns.extra_records_path", LATER)                         \
-    X(OIDC_ONLY_START, "oidc.only_start_if_oidc_is_available", LATER)              \
-    X(OIDC_ISSUER, "oidc.issuer", LATER)                                           \
-    X(OIDC_CLIENT_ID, "oidc.client_id", LATER)                                     \
-    X(OIDC_SECRET, "oidc.client_secret", LATER)                                    \
-    X(OIDC_SECRET_PATH, "oidc.client_secret_path", LATER)                          \
-    X(OIDC_SCOPE, "oidc.scope", LATER)                                             \
-    X(OIDC_EXTRA, "oidc.extra_params", LATER)                                      \
-    X(OIDC_DOMAINS, "oidc.allowed_domains", LATER)                                 \
-    X(OIDC_USERS, "oidc.allowed_users", LATER)                                     \
-    X(OIDC_GROUPS, "oidc.allowed_groups", LATER)                                   \
-    X(OIDC_VERIFIED, "oidc.email_verified_required", LATER)                        \
-    X(OIDC_TOKEN_EXPIRY, "oidc.use_expiry_from_token", LATER)                      \
-    X(OIDC_PKCE, "oidc.pkce.enabled", LATER)                                       \
-    X(OIDC_PKCE_METHOD, "oidc.pkce.method", LATER)                                 \
+    X(OIDC_ONLY_START, "oidc.only_start_if_oidc_is_available", USED)               \
+    X(OIDC_ISSUER, "oidc.issuer", USED)                                            \
+    X(OIDC_CLIENT_ID, "oidc.client_id", USED)                                      \
+    X(OIDC_SECRET, "oidc.client_secret", USED)                                     \
+    X(OIDC_SECRET_PATH, "oidc.client_secret_path", USED)                           \
+    X(OIDC_SCOPE, "oidc.scope", USED)                                              \
+    X(OIDC_EXTRA, "oidc.extra_params", USED)                                       \
+    X(OIDC_DOMAINS, "oidc.allowed_domains", USED)                                  \
+    X(OIDC_USERS, "oidc.allowed_users", USED)                                      \
+    X(OIDC_GROUPS, "oidc.allowed_groups", USED)                                    \
+    X(OIDC_VERIFIED, "oidc.email_verified_required", USED)                         \
+    X(OIDC_TOKEN_EXPIRY, "oidc.use_expiry_from_token", USED)                       \
+    X(OIDC_PKCE, "oidc.pkce.enabled", USED)                                        \
+    X(OIDC_PKCE_METHOD, "oidc.pkce.method", USED)                                  \
+    X(OIDC_TITLE, "oidc.title", USED)                                              \
+    X(OIDC_CA_FILE, "oidc.ca_file", USED)                                          \
+    X(OIDC_PROVIDERS, "oidc_providers", USED)                                      \
     X(LOGTAIL, "logtail.enabled", USED)                                            \
     X(TAILDROP, "taildrop.enabled", USED)                                          \
     X(AUTO_UPDATE, "auto_update.enabled", USED)                                    \
@@ -278,6 +281,7 @@ void section_tls(struct loader *l);
 void section_proxies(struct loader *l);
 void section_derp(struct loader *l);
 void section_dns(struct loader *l);
+void section_oidc(struct loader *l);
 /* Reads a relay map file's text into the regions; those of the same id give way, null ones go. */
 void derp_map_merge(struct loader *l, struct str file, struct str text);
 MUST_USE bool domain_is_valid(struct str name); /* labels of letters, digits, '-', '_' */

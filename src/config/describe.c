@@ -223,6 +223,35 @@ static void put_dns(struct buf *out, const struct config_dns *dns)
                    STR_ARG(dns->records[i].type), STR_ARG(dns->records[i].value));
 }
 
+static void put_list(struct buf *out, const char *key, const struct str *items, size_t n)
+{
+    buf_printf(out, "%s:", key);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, " %.*s", STR_ARG(items[i]));
+    buf_put_char(out, '\n');
+}
+
+static void put_provider(struct buf *out, const struct oidc_provider *p)
+{
+    static const char *const pkce[] = {
+        [OIDC_PKCE_NONE] = "off", [OIDC_PKCE_S256] = "S256", [OIDC_PKCE_PLAIN] = "plain"};
+
+    put_text(out, "oidc provider", p->name);
+    put_text(out, "oidc.issuer", p->issuer);
+    put_text(out, "oidc.client_id", p->client_id);
+    put_text(out, "oidc.client_secret", p->client_secret.len > 0 ? STR("(set)") : STR_NONE);
+    put_list(out, "oidc.scope", p->scopes, p->n_scopes);
+    for (size_t i = 0; i < p->n_extra; i++)
+        buf_printf(out, "oidc.extra_params: %.*s %.*s\n", STR_ARG(p->extra[i].name),
+                   STR_ARG(p->extra[i].value));
+    put_list(out, "oidc.allowed_domains", p->rules.domains, p->rules.n_domains);
+    put_list(out, "oidc.allowed_users", p->rules.users, p->rules.n_users);
+    put_list(out, "oidc.allowed_groups", p->rules.groups, p->rules.n_groups);
+    put_bool(out, "oidc.email_verified_required", p->rules.email_verified_required);
+    put_bool(out, "oidc.use_expiry_from_token", p->use_expiry_from_token);
+    put_text(out, "oidc.pkce", str_from(pkce[p->pkce]));
+}
+
 void config_put(struct buf *out, const struct config *c)
 {
     put_server(out, c);
@@ -240,4 +269,8 @@ void config_put(struct buf *out, const struct config *c)
     put_text(out, "policy.path", c->policy_path);
     put_derp(out, &c->derp);
     put_dns(out, &c->dns);
+    for (size_t i = 0; i < c->oidc.n_providers; i++)
+        put_provider(out, &c->oidc.providers[i]);
+    if (c->oidc.n_providers > 0)
+        put_bool(out, "oidc.only_start_if_oidc_is_available", c->oidc.only_start_if_available);
 }

@@ -29,6 +29,12 @@ void config_free(struct config *c)
     /* The arena's memory is ours to write, whatever borrows it. */
     if (c->cli.api_key.len > 0)
         mem_wipe((void *)(uintptr_t)c->cli.api_key.ptr, c->cli.api_key.len);
+    for (size_t i = 0; i < c->oidc.n_providers; i++) {
+        struct str secret = c->oidc.providers[i].client_secret;
+
+        if (secret.len > 0)
+            mem_wipe((void *)(uintptr_t)secret.ptr, secret.len);
+    }
     arena = c->arena;
     mem_free(c);
     arena_free(arena);
@@ -463,6 +469,7 @@ static void read_sections(struct loader *l, const struct yaml_node *root)
     section_tailnet(l);
     section_derp(l);
     section_dns(l);
+    section_oidc(l);
     section_log(l);
     section_cli(l);
     section_policy(l);

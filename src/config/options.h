@@ -22,6 +22,7 @@
  * Keys, aliases and their meaning: headscale.md 1.1 to 1.4.
  */
 
+#include "auth/oidc.h"
 #include "core/arena.h"
 #include "core/err.h"
 #include "core/log.h"
@@ -87,6 +88,13 @@ struct config_acme {
     struct ip_addrport listen; /* for HTTP-01; [::]:80 */
 };
 
+/* Log-in with identity providers; `oidc` first, then those of `oidc_providers`. */
+struct config_oidc {
+    const struct oidc_provider *providers;
+    size_t n_providers;
+    bool only_start_if_available;
+};
+
 struct config_cli {
     struct str address; /* empty: the Unix socket of this machine */
     struct str api_key; /* secret */
@@ -142,6 +150,7 @@ struct config {
 
     struct config_derp derp;
     struct config_dns dns;
+    struct config_oidc oidc;
     struct config_cli cli;
 
     enum log_level log_level;

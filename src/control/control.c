@@ -50,6 +50,19 @@ struct ssh_desk *control_ssh_desk(struct control *c)
     return c->ssh;
 }
 
+static int open_login(struct control *c, const struct control_options *options, struct err *err)
+{
+    const struct login_desk_options login = {.loop = c->loops[0],
+                                             .hub = c->hubs[0],
+                                             .ssh = c->ssh,
+                                             .server_url = c->server_url,
+                                             .providers = options->providers,
+                                             .n_providers = options->n_providers,
+                                             .metas = options->provider_metas};
+
+    return options->n_providers > 0 ? login_desk_new(&login, &c->login, err) : 0;
+}
+
 int control_new(const struct control_options *options, struct control **out, struct err *err)
 {
     struct control *c = NEW(struct control);
@@ -63,6 +76,7 @@ int control_new(const struct control_options *options, struct control **out, str
 
     c->options = *options;
     c->options.policy_file = NULL;
+    c->options.provider_metas = NULL;
     c->n_loops = options->n_loops;
     c->loops = mem_dup(options->loops, options->n_loops * sizeof(*options->loops));
     c->hubs = mem_alloc_array(options->n_loops, sizeof(*c->hubs));
@@ -72,14 +86,22 @@ int control_new(const struct control_options *options, struct control **out, str
     c->inner = inner_server_new(c);
     for (size_t i = 0; i < c->n_loops; i++)
         c->hubs[i] = hub_new(c->loops[i], NULL);
-    c->ssh = ssh_desk_new(&(struct ssh_desk_options){
-        .loop = c->loops[0], .hub = c->hubs[0], .server_url = c->server_url});
+    c->ssh = ssh_desk_new(&(struct ssh_desk_options){.loop = c->loops[0],
+                                                     .hub = c->hubs[0],
+                                                     .server_url = c->server_url,
+                                                     .has_login = options->n_providers > 0});
+    if (open_login(c, options, err) < 0) {
+        control_free(c);
+        return -(int)err->code;
+    }
     if (registrar_new(&registrar_options, &c->registrar, err) < 0) {
         control_free(c);
         return -(int)err->code;
     }
     for (size_t i = 0; i < c->n_loops; i++)
         hub_set_registrar(c->hubs[i], c->registrar);
+    if (c->login)
+        login_desk_set_registrar(c->login, c->registrar);
     *out = c;
     return 0;
 }
@@ -88,6 +110,7 @@ void control_stop(struct control *c)
 {
     if (!c)
         return;
+    login_desk_stop(c->login);
     ssh_desk_stop(c->ssh);
     registrar_free(c->registrar);
     c->registrar = NULL;
@@ -99,6 +122,7 @@ void control_free(struct control *c)
 {
     if (!c)
         return;
+    login_desk_free(c->login);
     ssh_desk_free(c->ssh);
     for (size_t i = 0; i < c->n_loops; i++)
         hub_free(c->hubs[i]);

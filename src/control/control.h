@@ -15,6 +15,7 @@
  * Sources: protocol.md 1 to 6; tailscale control/controlhttp, control/controlbase.
  */
 
+#include "auth/oidc.h"
 #include "control/hub.h"
 #include "control/registrar.h"
 #include "control/ssh_desk.h"
@@ -33,6 +34,11 @@ struct control_options {
     /* The first tailnet's policy comes from a file: how that is at the start. NULL: from the
      * database. Borrowed for the call. */
     const struct policy_file *policy_file;
+    /* Identity providers to log in with; borrowed. None: pages say what to type. `provider_metas` as
+     * login_desk_options has it; borrowed for the call, may be NULL. */
+    const struct oidc_provider *providers;
+    size_t n_providers;
+    struct oidc_meta *const *provider_metas;
     /* A node's key is no longer good (deleted, expired, rotated); on any loop's thread. May be
      * NULL. */
     void (*on_key_gone)(void *user, const struct node_key *key);
@@ -55,8 +61,19 @@ struct ssh_desk *control_ssh_desk(struct control *c);
 void control_on_key(struct control *c, struct http_exchange *x, const struct http_request *req);
 void control_on_ts2021(struct control *c, struct http_exchange *x, const struct http_request *req);
 void control_on_health(struct control *c, struct http_exchange *x, const struct http_request *req);
-/* The page behind an AuthURL: what to type to let the machine in. */
+/*
+ * The pages behind AuthURLs, /register/{id} and /auth/{id}: to the log-in, or what to type to let
+ * the machine or the SSH log-in in. The others are for log-ins only (control/login.h).
+ */
 void control_on_register_page(struct control *c, struct http_exchange *x,
+                              const struct http_request *req);
+void control_on_check_page(struct control *c, struct http_exchange *x,
+                           const struct http_request *req);
+void control_on_login_back(struct control *c, struct http_exchange *x,
+                           const struct http_request *req);
+void control_on_register_confirm(struct control *c, struct http_exchange *x,
+                                 const struct http_request *req);
+void control_on_check_confirm(struct control *c, struct http_exchange *x,
                               const struct http_request *req);
 /* A relay asks whether it may serve a key (protocol.md 16.9). */
 void control_on_verify(struct control *c, struct http_exchange *x, const struct http_request *req);

@@ -4,6 +4,7 @@
 
 #include "control/asked.h"
 #include "control/control.h"
+#include "control/login.h"
 #include "core/arena.h"
 
 /* Clients older than this have no chance (protocol.md 17.3): 1.70. */
@@ -19,7 +20,8 @@ struct control {
     struct machine_key noise_public;
     struct str server_url;
     struct registrar *registrar;
-    struct ssh_desk *ssh; /* on loops[0] */
+    struct ssh_desk *ssh;     /* on loops[0] */
+    struct login_desk *login; /* on loops[0]; NULL: no identity provider */
     struct http_server *inner;
 };
 

@@ -3,6 +3,7 @@
  * admission.
  */
 
+#include "auth/pages.h"
 #include "control/control_internal.h"
 #include "core/log.h"
 #include "core/metric.h"
@@ -195,31 +196,86 @@ static bool auth_id_is_plausible(struct str id)
     return true;
 }
 
-void control_on_register_page(struct control *c, struct http_exchange *x,
-                              const struct http_request *req)
+static bool check_id_is_plausible(struct str id)
+{
+    if (!str_starts(id, STR(SSH_CHECK_ID_PREFIX)) || id.len >= SSH_CHECK_ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.len; i++)
+        if (!((id.ptr[i] >= '0' && id.ptr[i] <= '9') || (id.ptr[i] >= 'a' && id.ptr[i] <= 'z') ||
+              id.ptr[i] == '-'))
+            return false;
+    return true;
+}
+
+static bool id_is_plausible(enum login_purpose purpose, struct str id)
+{
+    return purpose == LOGIN_REGISTER ? auth_id_is_plausible(id) : check_id_is_plausible(id);
+}
+
+static void on_page(struct control *c, enum login_purpose purpose, struct http_exchange *x,
+                    const struct http_request *req)
 {
     struct str id = http_param_get(req, STR("id"));
-    struct buf page = BUF(8192);
+    struct buf page = BUF(PAGE_MAX);
 
-    (void)c;
-    if (!auth_id_is_plausible(id)) {
+    if (!id_is_plausible(purpose, id)) {
         http_respond_text(x, 400, "invalid auth id");
         return;
     }
-    /* The id is hex by now, so nothing here needs escaping. */
-    buf_printf(&page,
-               "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-               "<meta name=\"viewport\" content=\"width=device-width\">"
-               "<title>Node registration - Hatsize</title><style>body{font:16px/1.5 sans-serif;"
-               "max-width:44em;margin:4em auto;padding:0 1em}code{display:block;padding:1em;"
-               "background:#eee;overflow-x:auto}</style></head><body><h1>Node registration</h1>"
-               "<p>A machine wants to join. Whoever runs this server lets it in with:</p>"
-               "<code>hatsize auth register --auth-id %.*s --user USERNAME</code>"
-               "<p>The machine goes on by itself then. If you did not ask for this, "
-               "do nothing: the request expires.</p></body></html>\n",
-               STR_ARG(id));
-    http_respond(x, 200, "text/html; charset=utf-8", buf_str(&page));
+    if (c->login) {
+        login_desk_start(c->login, purpose, x, req);
+        return;
+    }
+    if (purpose == LOGIN_REGISTER)
+        page_register(&page, id);
+    else
+        page_ssh_check(&page, id);
+    http_respond(x, 200, PAGE_TYPE, buf_str(&page));
     buf_fini(&page);
+}
+
+void control_on_register_page(struct control *c, struct http_exchange *x,
+                              const struct http_request *req)
+{
+    on_page(c, LOGIN_REGISTER, x, req);
+}
+
+void control_on_check_page(struct control *c, struct http_exchange *x,
+                           const struct http_request *req)
+{
+    on_page(c, LOGIN_SSH_CHECK, x, req);
+}
+
+void control_on_login_back(struct control *c, struct http_exchange *x,
+                           const struct http_request *req)
+{
+    if (c->login)
+        login_desk_back(c->login, x, req);
+    else
+        http_respond_text(x, 404, "404 page not found");
+}
+
+static void on_confirm(struct control *c, enum login_purpose purpose, struct http_exchange *x,
+                       const struct http_request *req)
+{
+    if (!c->login)
+        http_respond_text(x, 404, "404 page not found");
+    else if (!id_is_plausible(purpose, http_param_get(req, STR("id"))))
+        http_respond_text(x, 400, "invalid auth id");
+    else
+        login_desk_confirm(c->login, purpose, x, req);
+}
+
+void control_on_register_confirm(struct control *c, struct http_exchange *x,
+                                 const struct http_request *req)
+{
+    on_confirm(c, LOGIN_REGISTER, x, req);
+}
+
+void control_on_check_confirm(struct control *c, struct http_exchange *x,
+                              const struct http_request *req)
+{
+    on_confirm(c, LOGIN_SSH_CHECK, x, req);
 }
 
 struct admission {

@@ -128,6 +128,9 @@ static void put_message(struct buf *out, const struct ssh_request *r)
         put_plain(out, r->login.local_user);
         buf_put(out, STR(".\r\n"));
     }
+    if (r->desk->options.has_login && src && src->user != 0)
+        buf_printf(out, "# To authenticate, visit: %.*s/auth/%s\r\n",
+                   STR_ARG(r->desk->options.server_url), r->shown);
     buf_printf(out, "# An administrator approves it with:\r\n#   hatsize ssh approve %s", r->shown);
     if (view && !is_first)
         buf_printf(out, " --tailnet %.*s", STR_ARG(view_info(view)->name));

@@ -25,6 +25,7 @@ struct ssh_desk_options {
     struct loop *loop;     /* owns the checks */
     const struct hub *hub; /* that loop's */
     struct str server_url; /* borrowed while the desk lives */
+    bool has_login;        /* the owner may approve by logging in at /auth/<id> */
 };
 MUST_USE struct ssh_desk *ssh_desk_new(const struct ssh_desk_options *options);
 /* When the loops have stopped, before they are freed. */

@@ -30,6 +30,7 @@ struct server {
     struct acme *acme;         /* where its certificates come from; NULL: from files */
     struct http_server *plain; /* for HTTP-01; NULL: not asked for */
     struct control *control;
+    struct oidc_meta *provider_metas[OIDC_PROVIDERS_MAX]; /* until control has them */
     struct derp_server *derp;
     struct api *api;
     struct http_server *outer;
@@ -61,6 +62,9 @@ const struct policy_file *policy_watch_file(const struct policy_watch *w);
 /* On the first loop. */
 void policy_watch_reload(struct policy_watch *w);
 void policy_watch_free(struct policy_watch *w);
+/* login.c: what identity providers say of themselves. */
+MUST_USE int server_find_providers(struct server *s, struct err *err);
+void server_forget_providers(struct server *s);
 /* outer.c: the router of the main port. */
 MUST_USE struct http_server *outer_server_new(struct server *s);
 /* watch.c: metrics and debug pages on a listener of their own, if the configuration has one. */

@@ -1,5 +1,6 @@
 /* The router of the main port: what a stranger may ask. */
 
+#include "auth/pages.h"
 #include "daemon/daemon_internal.h"
 
 #define STRANGER_BODY_MAX 4096
@@ -22,6 +23,62 @@ static void on_health(void *user, struct http_exchange *x, const struct http_req
 static void on_register_page(void *user, struct http_exchange *x, const struct http_request *req)
 {
     control_on_register_page(((struct server *)user)->control, x, req);
+}
+
+static void on_check_page(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_check_page(((struct server *)user)->control, x, req);
+}
+
+static void on_login_back(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_login_back(((struct server *)user)->control, x, req);
+}
+
+static void on_register_confirm(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_register_confirm(((struct server *)user)->control, x, req);
+}
+
+static void on_check_confirm(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_check_confirm(((struct server *)user)->control, x, req);
+}
+
+/* ---- How to point a client here ---- */
+
+static void on_apple(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    const struct server *s = user;
+    struct buf page = BUF(PAGE_MAX);
+
+    (void)req;
+    page_apple(&page, s->config->server_url);
+    http_respond(x, 200, PAGE_TYPE, buf_str(&page));
+    buf_fini(&page);
+}
+
+static void on_apple_profile(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    const struct server *s = user;
+    struct buf profile = BUF(PAGE_MAX);
+
+    if (page_apple_profile(&profile, http_param_get(req, STR("platform")), s->config->server_url))
+        http_respond(x, 200, PROFILE_TYPE, buf_str(&profile));
+    else
+        http_respond_text(x, 400, "platform must be ios, macos-app-store or macos-standalone");
+    buf_fini(&profile);
+}
+
+static void on_windows(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    const struct server *s = user;
+    struct buf page = BUF(PAGE_MAX);
+
+    (void)req;
+    page_windows(&page, s->config->server_url);
+    http_respond(x, 200, PAGE_TYPE, buf_str(&page));
+    buf_fini(&page);
 }
 
 static void on_verify(void *user, struct http_exchange *x, const struct http_request *req)
@@ -79,6 +136,13 @@ static const struct http_route routes[] = {
     {"GET", "/health", on_health, 0},
     {"GET", "/version", on_version, 0},
     {"GET", "/register/{id}", on_register_page, 0},
+    {"GET", "/auth/{id}", on_check_page, 0},
+    {"GET", "/oidc/callback", on_login_back, 0},
+    {"POST", "/register/confirm/{id}", on_register_confirm, STRANGER_BODY_MAX},
+    {"POST", "/auth/confirm/{id}", on_check_confirm, STRANGER_BODY_MAX},
+    {"GET", "/apple", on_apple, 0},
+    {"GET", "/apple/{platform}", on_apple_profile, 0},
+    {"GET", "/windows", on_windows, 0},
     {"POST", "/verify", on_verify, STRANGER_BODY_MAX},
     {"*", "/derp", on_upgrade, STRANGER_BODY_MAX},
     {"*", "/derp/probe", on_probe, STRANGER_BODY_MAX},
@@ -91,8 +155,7 @@ static const struct http_route routes[] = {
 
 static const struct http_header headers[] = {
     {STR_INIT("x-frame-options"), STR_INIT("DENY")},
-    {STR_INIT("content-security-policy"),
-     STR_INIT("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")},
+    {STR_INIT("content-security-policy"), STR_INIT(PAGE_CSP)},
     {STR_INIT("x-content-type-options"), STR_INIT("nosniff")},
     {STR_INIT("referrer-policy"), STR_INIT("no-referrer")},
 };
@@ -102,6 +165,8 @@ struct http_server *outer_server_new(struct server *s)
     const struct http_server_options options = {.routes = routes,
                                                 .n_routes = ARRAY_LEN(routes),
                                                 .user = s,
+                                                .proxies = s->config->trusted_proxies,
+                                                .n_proxies = s->config->n_trusted_proxies,
                                                 .tls = s->tls,
                                                 .headers = headers,
                                                 .n_headers = ARRAY_LEN(headers)};

@@ -44,6 +44,9 @@ static int open_listeners(struct server *s, struct err *err)
     const struct listener_options options = {.addr = s->config->listen,
                                              .max_streams = limits->max_connections,
                                              .max_per_address = limits->max_connections_per_address,
+                                             .proxies = s->config->trusted_proxies,
+                                             .n_proxies = s->config->n_trusted_proxies,
+                                             .proxy_header = s->config->proxy_protocol,
                                              .on_accept = on_accept,
                                              .user = s};
 
@@ -185,6 +188,9 @@ static int start_control(struct server *s, struct err *err)
                                             .store = TAKE(s->store),
                                             .policy_file = policy_watch_file(s->policy_watch),
                                             .domain = TAKE(s->domain),
+                                            .providers = s->config->oidc.providers,
+                                            .n_providers = s->config->oidc.n_providers,
+                                            .provider_metas = s->provider_metas,
                                             .on_key_gone = on_key_gone,
                                             .user = s};
     const struct api_options api_options = {.version = HATSIZE_VERSION,
@@ -247,7 +253,7 @@ static int start(struct server *s, struct err *err)
 {
     int (*const steps[])(struct server *, struct err *) = {
         load_keys,          open_store,    server_load_tls,   server_load_domain,
-        server_read_policy, make_loops,    make_pool,         start_control,
+        server_read_policy, make_loops,    make_pool,         server_find_providers, start_control,
         open_relay,         open_socket,   server_open_watch, open_listeners,
         server_start_acme,  watch_signals, start_threads,
     };
@@ -290,6 +296,7 @@ static void stop(struct server *s)
     http_server_free(s->plain);
     api_free(s->api);
     control_free(s->control);
+    server_forget_providers(s);
     policy_watch_free(s->policy_watch);
     tls_server_unref(s->tls);
     acme_free(s->acme);
