@@ -14,6 +14,7 @@
 #include "store/import_internal.h"
 
 #define TAILNETS_LOOKED_AT 4096
+#define MAPS 16 /* of struct import, and the end */
 
 const char *import_what_name(enum import_what what)
 {
@@ -190,6 +191,15 @@ static int note_target(struct import *im, struct err *err)
         note_view(im, view);
         view_unref(view);
     }
+
+    const struct api_key_set *keys = domain_api_keys(im->domain);
+    const struct api_key *k;
+
+    for (size_t at = 0; (k = api_key_set_next(keys, &at));) {
+        put_used(im, 'a', k->id);
+        (void)map_put(im->api_prefixes, k->prefix, (void *)(uintptr_t)k);
+    }
+    api_key_set_unref(keys);
     im->next = domain_counters(im->domain);
     return 0;
 }
@@ -280,6 +290,7 @@ static int commit(struct import *im, struct store *target, struct err *err)
 {
     const struct tailnet_view *view = domain_view(im->domain, im->tailnet);
     struct domain_counters next = domain_counters(im->domain);
+    const struct api_key_set *keys = domain_api_keys(im->domain);
     struct store_batch *batch = store_batch_new();
     bool durable = false;
     int status;
@@ -287,18 +298,21 @@ static int commit(struct import *im, struct store *target, struct err *err)
     for (size_t i = 0; i < im->changes.len; i++)
         im->changes.items[i].revision = view_revision(view) + 1;
     store_batch_add(batch, view, im->changes.items, im->changes.len, &durable);
+    store_batch_add_api_keys(batch, keys, im->changes.items, im->changes.len, &durable);
     store_batch_set_counters(batch, &next);
     status = store_commit(target, batch, err);
     store_batch_free(batch);
+    api_key_set_unref(keys);
     view_unref(view);
     return status;
 }
 
-static struct map **const *maps_of(struct import *im, struct map **list[16])
+static struct map **const *maps_of(struct import *im, struct map **list[MAPS])
 {
-    struct map **all[] = {&im->users,    &im->keys,   &im->key_facts, &im->key_tags, &im->routes,
-                          &im->nodes,    &im->used,   &im->names,     &im->local,    &im->providers,
-                          &im->prefixes, &im->legacy, &im->node_keys, &im->addresses};
+    struct map **all[] = {&im->users,  &im->keys,      &im->key_facts, &im->key_tags,
+                          &im->routes, &im->nodes,     &im->used,      &im->names,
+                          &im->local,  &im->providers, &im->prefixes,  &im->api_prefixes,
+                          &im->legacy, &im->node_keys, &im->addresses};
 
     memcpy(list, all, sizeof(all));
     list[ARRAY_LEN(all)] = NULL;
@@ -314,7 +328,7 @@ static int open_source(const struct import_options *o, struct foreign **from, st
 
 static void import_fini(struct import *im)
 {
-    struct map **list[16];
+    struct map **list[MAPS];
 
     for (struct map **const *m = maps_of(im, list); *m; m++)
         map_free(**m);
@@ -330,7 +344,7 @@ int import_headscale(const struct import_options *options, struct store *target,
 {
     struct import im = {.options = options, .arena = arena, .report = report};
     struct foreign *from = NULL;
-    struct map **list[16];
+    struct map **list[MAPS];
     int status;
 
     *report = (struct import_report){0};

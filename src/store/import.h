@@ -94,5 +94,24 @@ MUST_USE int import_headscale(const struct import_options *options, struct store
                               bool dry_run, struct arena *arena, struct import_report *report,
                               struct err *err);
 
+/*
+ * The same into the database that `target` names, made when there is none. A new SQLite file gets
+ * its name when all is in it, so that a server never finds half of one.
+ */
+MUST_USE int import_headscale_into(const struct import_options *options,
+                                   const struct store_options *target, bool dry_run,
+                                   struct arena *arena, struct import_report *report,
+                                   struct err *err);
+
 /* Whether a SQLite file is headscale's, without touching it. False also when it cannot be read. */
 bool import_is_headscale(struct str sqlite_path);
+/*
+ * Where our database is when the configuration names headscale's: "hatsize.sqlite" beside that one,
+ * which stays as it was. Owned.
+ */
+MUST_USE struct str import_path_beside(struct str sqlite_path);
+/*
+ * The file that `sqlite_path` of a configuration means: itself, unless it is headscale's (or gone)
+ * and an import has made one beside it. Owned.
+ */
+MUST_USE struct str import_path_of(struct str sqlite_path);

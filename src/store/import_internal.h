@@ -13,6 +13,7 @@
 #include "core/map.h"
 #include "store/import.h"
 #include "store/store_internal.h"
+#include "tailnet/api_key.h"
 
 #define IMPORT_VALUE_MAX ((size_t)4 << 20) /* bytes of one column; more is damage */
 #define IMPORT_NAME_MAX 255                /* bytes of names and the like */
@@ -114,13 +115,14 @@ struct import {
     struct import_late *late;
 
     /* What the target has, and what has been added. */
-    struct map *used;      /* "u7", "n7", "k7": ids; what came by this import is its own value */
-    struct map *names;     /* labels, lower case, of the tailnet's nodes */
-    struct map *local;     /* names of its local users to struct user * */
-    struct map *providers; /* provider ids of its users to struct user * */
-    struct map *prefixes;  /* of auth keys to struct auth_key * */
-    struct map *legacy;    /* legacy texts of auth keys to struct auth_key * */
-    struct map *node_keys; /* to struct node * */
+    struct map *used;  /* "u7", "n7", "k7", "a7": ids; what came by this import is its own value */
+    struct map *names; /* labels, lower case, of the tailnet's nodes */
+    struct map *local; /* names of its local users to struct user * */
+    struct map *providers;    /* provider ids of its users to struct user * */
+    struct map *prefixes;     /* of auth keys to struct auth_key * */
+    struct map *api_prefixes; /* of API keys to struct api_key * */
+    struct map *legacy;       /* legacy texts of auth keys to struct auth_key * */
+    struct map *node_keys;    /* to struct node * */
     struct map *addresses;
     struct domain_counters next;
 };
@@ -160,6 +162,8 @@ bool import_tag_is_usable(struct str tag);
 MUST_USE int import_users(struct import *im, struct err *err);
 MUST_USE int import_auth_keys(struct import *im, struct err *err);
 MUST_USE int import_policy(struct import *im, struct err *err);
+/* import_api_keys.c */
+MUST_USE int import_api_keys(struct import *im, struct err *err);
 MUST_USE int import_oauth_clients(struct import *im, struct err *err);
 /* import_nodes.c; users, keys and policy first */
 MUST_USE int import_named_keys(struct import *im, struct err *err);

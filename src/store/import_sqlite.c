@@ -354,7 +354,7 @@ int foreign_sqlite_open(struct str path, struct foreign **out, struct err *err)
 bool import_is_headscale(struct str path)
 {
     static const char ask[] = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN"
-                              " ('pre_auth_keys', 'nodes', 'machines', 'auth_keys')";
+                              " ('pre_auth_keys', 'nodes', 'machines')";
     AUTO_FINI(buf_fini) struct buf uri = BUF(PATH_MAX * 3 + 64);
     sqlite3_stmt *stmt = NULL;
     sqlite3 *handle = NULL;
