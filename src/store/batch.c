@@ -8,10 +8,19 @@
  */
 
 #include "core/map.h"
+#include "store/audit.h"
 #include "store/store_internal.h"
 
 /* What an operation is about; with an id, its place in by_object. */
-enum object_kind { OBJECT_TAILNET, OBJECT_USER, OBJECT_AUTH_KEY, OBJECT_NODE, OBJECT_NONE };
+enum object_kind {
+    OBJECT_TAILNET,
+    OBJECT_USER,
+    OBJECT_AUTH_KEY,
+    OBJECT_NODE,
+    OBJECT_API_KEY,
+    OBJECT_AUDIT,
+    OBJECT_NONE
+};
 
 static enum object_kind object_of(enum store_op_kind kind)
 {
@@ -28,6 +37,11 @@ static enum object_kind object_of(enum store_op_kind kind)
     case STORE_PUT_NODE:
     case STORE_DELETE_NODE:
         return OBJECT_NODE;
+    case STORE_PUT_API_KEY:
+    case STORE_DELETE_API_KEY:
+        return OBJECT_API_KEY;
+    case STORE_PUT_AUDIT:
+        return OBJECT_AUDIT;
     }
     return OBJECT_NONE;
 }
@@ -47,10 +61,17 @@ static void op_unref(struct store_op *op)
     case STORE_PUT_NODE:
         node_unref(op->object);
         break;
+    case STORE_PUT_API_KEY:
+        api_key_unref(op->object);
+        break;
+    case STORE_PUT_AUDIT:
+        audit_entry_unref(op->object);
+        break;
     case STORE_DELETE_TAILNET:
     case STORE_DELETE_USER:
     case STORE_DELETE_AUTH_KEY:
     case STORE_DELETE_NODE:
+    case STORE_DELETE_API_KEY:
         break;
     }
     op->object = NULL;
@@ -140,25 +161,6 @@ static void keep_revision(struct store_batch *b, tailnet_id tailnet, uint64_t re
     b->revisions[b->n_revisions++] = (struct store_revision){tailnet, revision};
 }
 
-static const struct auth_key *find_auth_key(const struct tailnet_view *view, auth_key_id id)
-{
-    size_t n = 0;
-    const struct auth_key *const *keys = view_auth_keys(view, &n);
-    size_t lo = 0, hi = n;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (keys[mid]->id == id)
-            return keys[mid];
-        if (keys[mid]->id < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return NULL;
-}
-
 static void add_node(struct store_batch *b, const struct tailnet_view *view, const struct change *c)
 {
     const struct node *node = view ? view_node_find(view, c->id) : NULL;
@@ -182,7 +184,7 @@ static void add_user(struct store_batch *b, const struct tailnet_view *view, con
 static void add_auth_key(struct store_batch *b, const struct tailnet_view *view,
                          const struct change *c)
 {
-    const struct auth_key *key = view ? find_auth_key(view, c->id) : NULL;
+    const struct auth_key *key = view ? view_auth_key_find(view, c->id) : NULL;
 
     if (key)
         keep(b, (struct store_op){STORE_PUT_AUTH_KEY, false, c->tailnet, c->id, auth_key_ref(key)});
@@ -252,8 +254,59 @@ void store_batch_add(struct store_batch *b, const struct tailnet_view *view,
     *durable = must;
 }
 
+void store_batch_add_api_keys(struct store_batch *b, const struct api_key_set *keys,
+                              const struct change *changes, size_t n, bool *durable)
+{
+    bool must = false;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct change *c = &changes[i];
+        const struct api_key *k = api_key_set_find(keys, c->id);
+
+        if (c->kind != CHANGE_API_KEY && c->kind != CHANGE_API_KEY_REMOVED)
+            continue;
+        must |= change_is_durable(c);
+        /* Of which tailnet it was, the change does not say: rows of a tailnet that is dropped go
+         * with it. */
+        if (k)
+            keep(b, (struct store_op){STORE_PUT_API_KEY, false, 0, c->id, api_key_ref(k)});
+        else
+            keep(b, (struct store_op){STORE_DELETE_API_KEY, false, 0, c->id, NULL});
+    }
+    *durable = must;
+}
+
+void store_batch_add_audit(struct store_batch *b, const struct audit_entry *take)
+{
+    keep(b, (struct store_op){STORE_PUT_AUDIT, false, 0, take->id, take});
+}
+
 void store_batch_set_counters(struct store_batch *b, const struct domain_counters *next)
 {
     b->counters = *next;
     b->has_counters = true;
+}
+
+void store_batch_put_under(struct store_batch *b, struct store_batch *older)
+{
+    for (size_t i = 0; i < older->len; i++) {
+        struct store_op *op = &older->ops[i];
+
+        if (op->dropped)
+            continue;
+        if (is_removed(b, op->tailnet) || map_find_u64(b->by_object, place_of(op)))
+            op_unref(op);
+        else
+            keep(b, *op);
+        op->object = NULL;
+        op->dropped = true;
+        older->dropped++;
+    }
+    for (size_t i = 0; i < older->n_revisions; i++)
+        if (!is_removed(b, older->revisions[i].tailnet))
+            keep_revision(b, older->revisions[i].tailnet, older->revisions[i].revision);
+    if (!b->has_counters && older->has_counters)
+        store_batch_set_counters(b, &older->counters);
+    older->n_revisions = 0;
+    older->has_counters = false;
 }

@@ -146,6 +146,27 @@ size_t row_from_auth_key(const struct auth_key *k, struct arena *arena,
     put_bool(&w, k->used);
     put_i64(&w, k->created_ms);
     put_i64(&w, k->expiry_ms);
+    put_text(&w, k->description);
+    put_i64(&w, k->revoked_ms);
+    return w.n;
+}
+
+size_t row_from_api_key(const struct api_key *k, struct arena *arena,
+                        struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    put_u64(&w, k->id);
+    put_id_or_null(&w, k->tailnet);
+    put_id_or_null(&w, k->user);
+    put_text(&w, k->prefix);
+    put_blob(&w, k->hash, sizeof(k->hash));
+    put_text(&w, k->legacy);
+    put_text(&w, k->description);
+    put_text(&w, list_from_strings(arena, &k->scopes));
+    put_i64(&w, k->created_ms);
+    put_i64(&w, k->expiry_ms);
+    put_i64(&w, k->last_seen_ms);
     return w.n;
 }
 
@@ -421,8 +442,34 @@ int row_to_auth_key(const struct db_value *columns, size_t n, struct auth_key **
     k->used = get_bool(&r, "used");
     k->created_ms = get_i64(&r, "created_ms");
     k->expiry_ms = get_i64(&r, "expiry_ms");
+    k->description = get_text(&r, "description");
+    k->revoked_ms = get_i64(&r, "revoked_ms");
     if (finish(&r) < 0) {
         auth_key_unref(k);
+        return r.status;
+    }
+    *out = k;
+    return 0;
+}
+
+int row_to_api_key(const struct db_value *columns, size_t n, struct api_key **out, struct err *err)
+{
+    struct row_reader r = reader_of("api_keys", columns, n, err);
+    struct api_key *k = api_key_new();
+
+    k->id = get_id(&r, "id");
+    k->tailnet = get_id_or_null(&r, "tailnet");
+    k->user = get_id_or_null(&r, "user_id");
+    k->prefix = get_text(&r, "prefix");
+    get_bytes(&r, "hash", k->hash, sizeof(k->hash));
+    k->legacy = get_text(&r, "legacy");
+    k->description = get_text(&r, "description");
+    get_strings(&r, "scopes", &k->scopes);
+    k->created_ms = get_i64(&r, "created_ms");
+    k->expiry_ms = get_i64(&r, "expiry_ms");
+    k->last_seen_ms = get_i64(&r, "last_seen_ms");
+    if (finish(&r) < 0) {
+        api_key_unref(k);
         return r.status;
     }
     *out = k;

@@ -128,9 +128,52 @@ static const char migration_2[] =
     "  PRIMARY KEY (tailnet, created_ms)"
     ") STRICT;";
 
+/*
+ * API keys, of a tailnet or (NULL) of the server; what is known of auth keys besides; the audit
+ * log. Its entries outlive what they are about, so they refer to nothing.
+ */
+static const char migration_3[] =
+    "ALTER TABLE auth_keys ADD COLUMN description TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE auth_keys ADD COLUMN revoked_ms INTEGER NOT NULL DEFAULT 0;"
+
+    "CREATE TABLE api_keys ("
+    "  id INTEGER PRIMARY KEY,"
+    "  tailnet INTEGER REFERENCES tailnets (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,"
+    "  user_id INTEGER REFERENCES users (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,"
+    "  prefix TEXT NOT NULL,"
+    "  hash BLOB NOT NULL,"
+    "  legacy TEXT NOT NULL,"
+    "  description TEXT NOT NULL,"
+    "  scopes TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  expiry_ms INTEGER NOT NULL,"
+    "  last_seen_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX api_keys_by_tailnet ON api_keys (tailnet);"
+    "CREATE INDEX api_keys_by_user ON api_keys (user_id);"
+
+    "CREATE TABLE audit ("
+    "  id INTEGER PRIMARY KEY,"
+    "  tailnet INTEGER NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  origin INTEGER NOT NULL,"
+    "  is_client INTEGER NOT NULL,"
+    "  author TEXT NOT NULL,"
+    "  source TEXT NOT NULL,"
+    "  action TEXT NOT NULL,"
+    "  object TEXT NOT NULL,"
+    "  object_id INTEGER NOT NULL,"
+    "  object_name TEXT NOT NULL,"
+    "  before TEXT NOT NULL,"
+    "  after TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX audit_by_tailnet ON audit (tailnet, id);"
+    "CREATE INDEX audit_by_kind ON audit (is_client, id);";
+
 const char *db_migration(int version)
 {
-    static const char *const all[DB_VERSION + 1] = {[1] = migration_1, [2] = migration_2};
+    static const char *const all[DB_VERSION + 1] = {
+        [1] = migration_1, [2] = migration_2, [3] = migration_3};
 
     ASSERT(version >= 1 && version <= DB_VERSION);
     return all[version];
@@ -144,7 +187,10 @@ const char *db_migration(int version)
     "id, tailnet, name, display_name, email, picture_url, provider, provider_id, role, created_ms"
 #define AUTH_KEY_COLUMNS                                                                        \
     "id, tailnet, user_id, tags, prefix, hash, legacy, reusable, ephemeral, used, created_ms, " \
-    "expiry_ms"
+    "expiry_ms, description, revoked_ms"
+#define API_KEY_COLUMNS                                                             \
+    "id, tailnet, user_id, prefix, hash, legacy, description, scopes, created_ms, " \
+    "expiry_ms, last_seen_ms"
 #define NODE_COLUMNS                                                                         \
     "id, tailnet, stable_id, user_id, tags, method, auth_key, ephemeral, machine_key, "      \
     "node_key, disco_key, nl_key, given_name, name_is_auto, v4, v6, created_ms, expiry_ms, " \
@@ -172,10 +218,27 @@ static const char *const statements[SQL_STATEMENTS] = {
         " picture_url = $6, provider = $7, provider_id = $8, role = $9, created_ms = $10",
     [SQL_AUTH_KEY_PUT] =
         "INSERT INTO auth_keys (" AUTH_KEY_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
-        " $10, $11, $12)"
+        " $10, $11, $12, $13, $14)"
         " ON CONFLICT (id) DO UPDATE SET tailnet = $2, user_id = $3, tags = $4, prefix = $5,"
         " hash = $6, legacy = $7, reusable = $8, ephemeral = $9, used = $10, created_ms = $11,"
-        " expiry_ms = $12",
+        " expiry_ms = $12, description = $13, revoked_ms = $14",
+    [SQL_API_KEY_PUT] =
+        "INSERT INTO api_keys (" API_KEY_COLUMNS
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+        " ON CONFLICT (id) DO UPDATE SET tailnet = $2, user_id = $3, prefix = $4, hash = $5, "
+        "legacy = $6,"
+        " description = $7, scopes = $8, created_ms = $9, expiry_ms = $10, last_seen_ms = $11",
+    [SQL_AUDIT_PUT] =
+        "INSERT INTO audit (id, tailnet, created_ms, origin, is_client, author, source, action,"
+        " object, object_id, object_name, before, after)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    [SQL_AUDIT_PRUNE] =
+        "DELETE FROM audit WHERE is_client = $1 AND id <="
+        " (SELECT id FROM audit WHERE is_client = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)",
+    [SQL_AUDIT_PAGE] =
+        "SELECT id, tailnet, created_ms, origin, author, source, action, object, object_id,"
+        " object_name, before, after FROM audit WHERE ($1 = 1 OR tailnet = $2) AND id < $3"
+        " AND created_ms >= $4 AND created_ms < $5 AND is_client <= $6 ORDER BY id DESC LIMIT $7",
     [SQL_NODE_PUT] =
         "INSERT INTO nodes (" NODE_COLUMNS
         ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, "
@@ -192,6 +255,7 @@ static const char *const statements[SQL_STATEMENTS] = {
     [SQL_USER_DELETE] = "DELETE FROM users WHERE id = $1",
     [SQL_AUTH_KEY_DELETE] = "DELETE FROM auth_keys WHERE id = $1",
     [SQL_NODE_DELETE] = "DELETE FROM nodes WHERE id = $1",
+    [SQL_API_KEY_DELETE] = "DELETE FROM api_keys WHERE id = $1",
     /* A counter never goes back, whatever is asked. */
     [SQL_COUNTER_PUT] = "INSERT INTO counters (name, next) VALUES ($1, $2)"
                         " ON CONFLICT (name) DO UPDATE SET next = $2 WHERE counters.next < $2",
@@ -203,6 +267,8 @@ static const char *const statements[SQL_STATEMENTS] = {
                          " UNION ALL SELECT 'user', coalesce(max(id), 0) + 1 FROM users"
                          " UNION ALL SELECT 'auth_key', coalesce(max(id), 0) + 1 FROM auth_keys"
                          " UNION ALL SELECT 'node', coalesce(max(id), 0) + 1 FROM nodes"
+                         " UNION ALL SELECT 'api_key', coalesce(max(id), 0) + 1 FROM api_keys"
+                         " UNION ALL SELECT 'audit', coalesce(max(id), 0) + 1 FROM audit"
                          " UNION ALL SELECT name, next FROM counters",
     [SQL_INFOS_ALL] = "SELECT " INFO_COLUMNS ", coalesce(p.text, ''), coalesce(p.author, ''),"
                       " coalesce(p.policy_ms, 0) FROM tailnets LEFT JOIN"
@@ -215,6 +281,7 @@ static const char *const statements[SQL_STATEMENTS] = {
     [SQL_USERS_ALL] = "SELECT " USER_COLUMNS " FROM users ORDER BY id",
     [SQL_AUTH_KEYS_ALL] = "SELECT " AUTH_KEY_COLUMNS " FROM auth_keys ORDER BY id",
     [SQL_NODES_ALL] = "SELECT " NODE_COLUMNS " FROM nodes ORDER BY id",
+    [SQL_API_KEYS_ALL] = "SELECT " API_KEY_COLUMNS " FROM api_keys ORDER BY id",
     [SQL_CHECK] = "SELECT count(*) FROM counters",
 };
 

@@ -33,6 +33,7 @@ struct sqlite_statement {
 struct db_sqlite {
     struct db base;
     sqlite3 *handle;
+    struct str path; /* empty: in memory */
     int lock_fd;
     struct sqlite_statement statements[SQL_STATEMENTS];
 };
@@ -120,10 +121,22 @@ static int sqlite_commit(struct db *base, struct err *err)
 
 /* ---- statements ---- */
 
+static void sqlite_number(struct sqlite_statement *s)
+{
+    char name[16];
+
+    s->n_parameters = sqlite3_bind_parameter_count(s->handle);
+    ASSERT(s->n_parameters <= PARAMETERS_MAX);
+    for (int i = 0; i < s->n_parameters; i++) {
+        snprintf(name, sizeof(name), "$%d", i + 1);
+        s->index[i] = sqlite3_bind_parameter_index(s->handle, name);
+        ASSERT(s->index[i] > 0);
+    }
+}
+
 static int sqlite_prepare(struct db_sqlite *db, enum db_statement id, struct err *err)
 {
     struct sqlite_statement *s = &db->statements[id];
-    char name[16];
 
     if (s->handle)
         return 0;
@@ -136,13 +149,7 @@ static int sqlite_prepare(struct db_sqlite *db, enum db_statement id, struct err
                            DB_VERSION, sqlite3_errmsg(db->handle));
         return sqlite_fail(db, err);
     }
-    s->n_parameters = sqlite3_bind_parameter_count(s->handle);
-    ASSERT(s->n_parameters <= PARAMETERS_MAX);
-    for (int i = 0; i < s->n_parameters; i++) {
-        snprintf(name, sizeof(name), "$%d", i + 1);
-        s->index[i] = sqlite3_bind_parameter_index(s->handle, name);
-        ASSERT(s->index[i] > 0);
-    }
+    sqlite_number(s);
     return 0;
 }
 
@@ -229,6 +236,28 @@ static int sqlite_run(struct db *base, enum db_statement id, const struct db_val
 
 /* ---- questions that are no statements of ours ---- */
 
+static int sqlite_ask(struct db *base, const char *sql, const struct db_value *args, size_t n_args,
+                      db_row_fn *on_row, void *user, struct err *err)
+{
+    struct db_sqlite *db = sqlite_of(base);
+    struct sqlite_statement s = {0};
+    int status = 0;
+
+    if (sqlite3_prepare_v2(db->handle, sql, -1, &s.handle, NULL) != SQLITE_OK)
+        return sqlite_fail(db, err);
+    sqlite_number(&s);
+    if (sqlite3_column_count(s.handle) > DB_COLUMNS_MAX)
+        status = err_set(err, ERR_INVALID, "a table has more columns than this program knows");
+    ASSERT((size_t)s.n_parameters <= n_args);
+    for (int i = 0; i < s.n_parameters && status == 0; i++)
+        if (sqlite_bind(&s, i, &args[i]) != SQLITE_OK)
+            status = sqlite_fail(db, err);
+    if (status == 0)
+        status = sqlite_step_all(db, s.handle, on_row, user, err);
+    sqlite3_finalize(s.handle);
+    return status;
+}
+
 static int sqlite_ask_int(struct db_sqlite *db, const char *sql, int64_t *out, struct err *err)
 {
     sqlite3_stmt *stmt = NULL;
@@ -244,8 +273,9 @@ static int sqlite_ask_int(struct db_sqlite *db, const char *sql, int64_t *out, s
 }
 
 /* Damage inside the file, and rows that name what is not there. */
-static int sqlite_check(struct db_sqlite *db, struct err *err)
+static int sqlite_check(struct db *base, struct err *err)
 {
+    struct db_sqlite *db = sqlite_of(base);
     sqlite3_stmt *stmt = NULL;
     int status = 0;
 
@@ -276,9 +306,10 @@ static int sqlite_check(struct db_sqlite *db, struct err *err)
 /* ---- schema ---- */
 
 /* What is neither empty nor ours is left alone. */
-static int sqlite_refuse_foreign(struct db_sqlite *db, struct err *err)
+static int sqlite_version(struct db *base, int *version, struct err *err)
 {
-    int64_t application = 0, tables = 0, headscale = 0;
+    struct db_sqlite *db = sqlite_of(base);
+    int64_t application = 0, tables = 0, headscale = 0, have = 0;
     int status;
 
     status = sqlite_ask_int(db, "PRAGMA application_id", &application, err);
@@ -289,78 +320,57 @@ static int sqlite_refuse_foreign(struct db_sqlite *db, struct err *err)
                                 "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND"
                                 " name IN ('pre_auth_keys', 'migrations')",
                                 &headscale, err);
+    if (status == 0)
+        status = sqlite_ask_int(db, "PRAGMA user_version", &have, err);
     if (status < 0)
         return status;
-    if (application == DB_APPLICATION_ID || tables == 0)
-        return 0;
-    if (headscale == 2)
+    if (application != DB_APPLICATION_ID && tables > 0 && headscale == 2)
         return err_set(err, ERR_INVALID,
                        "this is a headscale database: Hatsize does not change it; give "
                        "database.sqlite.path another file");
-    return err_set(err, ERR_INVALID,
-                   "the database belongs to another program: give database.sqlite.path another "
-                   "file");
+    if (application != DB_APPLICATION_ID && tables > 0)
+        return err_set(err, ERR_INVALID,
+                       "the database belongs to another program: give database.sqlite.path another "
+                       "file");
+    *version = (int)have;
+    return 0;
 }
 
-static int sqlite_apply(struct db_sqlite *db, const char *const *migrations, int64_t from,
-                        int version, struct err *err)
+static int sqlite_set_version(struct db *base, int version, struct err *err)
 {
     char mark[96];
-    int status = 0;
 
-    for (int64_t i = from + 1; i <= version && status == 0; i++) {
-        status = sqlite_script(&db->base, migrations[i], err);
-        if (status < 0)
-            return err_wrap(err, "migrating the database to version %d", (int)i);
-    }
     snprintf(mark, sizeof(mark), "PRAGMA user_version = %d; PRAGMA application_id = %d", version,
              DB_APPLICATION_ID);
-    if (status == 0)
-        status = sqlite_script(&db->base, mark, err);
-    if (status == 0)
-        status = sqlite_check(db, err);
-    return status;
+    return sqlite_script(base, mark, err);
 }
 
-int db_sqlite_migrate_with(struct db *base, const char *const *migrations, int version,
-                           struct err *err)
+static int sqlite_prepare_all(struct db *base, struct err *err)
 {
-    struct db_sqlite *db = sqlite_of(base);
-    int64_t have = 0;
-    int status = sqlite_begin(base, err);
+    int status = 0;
 
-    if (status < 0)
-        return status;
-    status = sqlite_refuse_foreign(db, err);
-    if (status == 0)
-        status = sqlite_ask_int(db, "PRAGMA user_version", &have, err);
-    if (status == 0 && (have > version || have < 0))
-        status = err_set(err, ERR_INVALID,
-                         "the database has schema version %lld and this program knows versions up "
-                         "to %d: start the newer Hatsize that wrote it, or restore a backup",
-                         (long long)have, version);
-    if (status == 0)
-        status = have < version ? sqlite_apply(db, migrations, have, version, err)
-                                : sqlite_check(db, err);
-    if (status < 0) {
-        sqlite_rollback(base);
-        return status;
-    }
-    return sqlite_commit(base, err);
-}
-
-int db_sqlite_migrate(struct db *base, struct err *err)
-{
-    struct db_sqlite *db = sqlite_of(base);
-    const char *all[DB_VERSION + 1] = {0};
-    int status;
-
-    for (int i = 1; i <= DB_VERSION; i++)
-        all[i] = db_migration(i);
-    status = db_sqlite_migrate_with(base, all, DB_VERSION, err);
     for (int i = 0; i < SQL_STATEMENTS && status == 0; i++)
-        status = sqlite_prepare(db, (enum db_statement)i, err);
+        status = sqlite_prepare(sqlite_of(base), (enum db_statement)i, err);
     return status;
+}
+
+static void sqlite_forget(struct db *base)
+{
+    struct db_sqlite *db = sqlite_of(base);
+
+    for (size_t i = 0; i < SQL_STATEMENTS; i++) {
+        sqlite3_finalize(db->statements[i].handle);
+        db->statements[i].handle = NULL;
+    }
+}
+
+static int sqlite_begin_reading(struct db *base, struct err *err)
+{
+    int64_t any;
+    int status = sqlite_script(base, "BEGIN", err);
+
+    /* The moment is that of the first look. */
+    return status < 0 ? status : sqlite_ask_int(sqlite_of(base), "PRAGMA user_version", &any, err);
 }
 
 /* ---- open and close ---- */
@@ -374,7 +384,18 @@ static void sqlite_close(struct db *base)
     (void)sqlite3_close_v2(db->handle);
     if (db->lock_fd >= 0)
         close(db->lock_fd);
+    str_free(&db->path);
     mem_free(db);
+}
+
+struct str sqlite_path(const struct db *base)
+{
+    return CONTAINER_OF_CONST(base, struct db_sqlite, base)->path;
+}
+
+void *sqlite_handle(struct db *base)
+{
+    return sqlite_of(base)->handle;
 }
 
 static const struct db_ops sqlite_ops = {
@@ -384,6 +405,19 @@ static const struct db_ops sqlite_ops = {
     .rollback = sqlite_rollback,
     .run = sqlite_run,
     .script = sqlite_script,
+    .ask = sqlite_ask,
+    .version = sqlite_version,
+    .set_version = sqlite_set_version,
+    .check = sqlite_check,
+    .rehearse = sqlite_rehearse,
+    .forget = sqlite_forget,
+    .prepare_all = sqlite_prepare_all,
+    .begin_reading = sqlite_begin_reading,
+    .columns_sql =
+        "SELECT m.name, c.name, c.type FROM sqlite_schema AS m, pragma_table_info(m.name)"
+        " AS c WHERE m.type = 'table' AND substr(m.name, 1, 7) <> 'sqlite_'"
+        " AND substr(m.name, 1, 1) <> '_' ORDER BY m.rowid, c.cid",
+    .text_order = "",
 };
 
 /* Every missing directory above the file, 0700. */
@@ -464,7 +498,8 @@ static int sqlite_prepare_file(struct db_sqlite *db, struct str path, struct err
     return status;
 }
 
-static int sqlite_set_up(struct db_sqlite *db, bool wal, struct err *err)
+static int sqlite_set_up(struct db_sqlite *db, const struct store_options *options, bool wal,
+                         struct err *err)
 {
     int status;
 
@@ -481,6 +516,11 @@ static int sqlite_set_up(struct db_sqlite *db, bool wal, struct err *err)
     if (status == 0)
         status =
             sqlite_script(&db->base, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", err);
+    if (options->wal_never_checkpoints || options->wal_autocheckpoint > 0)
+        (void)sqlite3_wal_autocheckpoint(
+            db->handle, options->wal_never_checkpoints
+                            ? 0
+                            : (int)MIN(options->wal_autocheckpoint, (uint32_t)INT32_MAX));
     return status;
 }
 
@@ -500,6 +540,8 @@ int db_sqlite_open(const struct store_options *options, struct db **out, struct 
         return status;
     }
     path = str_dup(options->sqlite_path);
+    if (!in_memory)
+        db->path = str_copy(options->sqlite_path);
     if (sqlite3_open_v2(path, &db->handle,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                             SQLITE_OPEN_PRIVATECACHE,
@@ -507,7 +549,38 @@ int db_sqlite_open(const struct store_options *options, struct db **out, struct 
         status = sqlite_fail(db, err);
     mem_free(path);
     if (status == 0)
-        status = sqlite_set_up(db, options->wal && !in_memory, err);
+        status = sqlite_set_up(db, options, options->wal && !in_memory, err);
+    if (status < 0) {
+        sqlite_close(&db->base);
+        return status;
+    }
+    *out = &db->base;
+    return 0;
+}
+
+int db_sqlite_open_reader(struct str path, struct db **out, struct err *err)
+{
+    struct db_sqlite *db = NEW(struct db_sqlite);
+    char *name = str_dup(path);
+    int status = 0;
+
+    db->base.ops = &sqlite_ops;
+    db->lock_fd = -1;
+    db->path = str_copy(path);
+    /* A write-ahead log's index may have to be made to read it; query_only keeps it at that. */
+    if (str_find_char(path, '\0') >= 0)
+        status = err_set(err, ERR_INVALID, "the database's path holds a NUL");
+    else if (sqlite3_open_v2(name, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                             NULL) != SQLITE_OK)
+        status = sqlite_fail(db, err);
+    mem_free(name);
+    if (status == 0) {
+        (void)sqlite3_extended_result_codes(db->handle, 1);
+        (void)sqlite3_busy_timeout(db->handle, BUSY_MS);
+        (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        status = sqlite_script(&db->base, "PRAGMA query_only = ON", err);
+    }
     if (status < 0) {
         sqlite_close(&db->base);
         return status;

@@ -8,16 +8,41 @@
 
 #include "core/map.h"
 #include "core/num.h"
+#include "store/audit.h"
+#include "store/import.h"
 #include "store/store_internal.h"
+
+#define COMMIT_TRIES 3 /* again, after a connection that was lost and came back */
+
+int db_open(const struct store_options *options, struct db **out, struct err *err)
+{
+    struct store_options own = *options;
+    AUTO_FINI(str_free) struct str path = {0};
+
+    if (options->postgres)
+        return db_postgres_open(options, false, out, err);
+    path = import_path_of(options->sqlite_path);
+    /* Before anything is made beside it. */
+    if (import_is_headscale(path))
+        return err_set(err, ERR_INVALID,
+                       "this is a headscale database: Hatsize does not change it; `hatsize import "
+                       "headscale` makes one of Hatsize's out of it");
+    own.sqlite_path = path;
+    return db_sqlite_open(&own, out, err);
+}
 
 int store_open(const struct store_options *options, struct store **out, struct err *err)
 {
+    const char *room[DB_VERSION + 1];
+    struct db_migrations list = db_migrations(room);
     struct db *db = NULL;
-    int status = db_sqlite_open(options, &db, err);
+    int status = db_open(options, &db, err);
 
     if (status < 0)
         return err_wrap(err, "opening the database");
-    status = db_sqlite_migrate(db, err);
+    status = db_migrate(db, &list, err);
+    if (status == 0)
+        status = db->ops->prepare_all(db, err);
     if (status < 0) {
         db->ops->close(db);
         return err_wrap(err, "opening the database");
@@ -93,6 +118,19 @@ static int load_auth_key(void *user, const struct db_value *columns, size_t n, s
     return 0;
 }
 
+static int load_api_key(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct loading *l = user;
+    struct api_key *k = NULL;
+    int status = row_to_api_key(columns, n, &k, err);
+
+    if (status < 0)
+        return status;
+    if (domain_load_api_key(l->domain, k, err) < 0)
+        return err_wrap(err, "api_keys row %lld", (long long)columns[0].i);
+    return 0;
+}
+
 static int load_node(void *user, const struct db_value *columns, size_t n, struct err *err)
 {
     struct loading *l = user;
@@ -117,6 +155,8 @@ static const struct {
     {STR_INIT("user"), offsetof(struct domain_counters, user)},
     {STR_INIT("auth_key"), offsetof(struct domain_counters, auth_key)},
     {STR_INIT("node"), offsetof(struct domain_counters, node)},
+    {STR_INIT("api_key"), offsetof(struct domain_counters, api_key)},
+    {STR_INIT("audit"), offsetof(struct domain_counters, audit)},
 };
 
 static uint64_t *counter_at(struct domain_counters *c, size_t i)
@@ -140,7 +180,7 @@ static int load_counter(void *user, const struct db_value *columns, size_t n, st
     return 0;
 }
 
-int store_load(struct store *s, struct domain *d, struct err *err)
+int db_load(struct db *db, struct domain *d, struct err *err)
 {
     static const struct {
         enum db_statement id;
@@ -148,18 +188,31 @@ int store_load(struct store *s, struct domain *d, struct err *err)
     } steps[] = {
         {SQL_INFOS_ALL, load_info},         {SQL_USERS_ALL, load_user},
         {SQL_AUTH_KEYS_ALL, load_auth_key}, {SQL_NODES_ALL, load_node},
-        {SQL_COUNTERS_ALL, load_counter},
+        {SQL_API_KEYS_ALL, load_api_key},   {SQL_COUNTERS_ALL, load_counter},
     };
-    struct loading l = {.domain = d, .counters = {1, 1, 1, 1}, .auth_keys = map_new()};
+    struct loading l = {.domain = d, .counters = {1, 1, 1, 1, 1, 1}, .auth_keys = map_new()};
     int status = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(steps) && status == 0; i++)
-        status = s->db->ops->run(s->db, steps[i].id, NULL, 0, steps[i].on_row, &l, err);
+        status = db->ops->run(db, steps[i].id, NULL, 0, steps[i].on_row, &l, err);
     map_free(l.auth_keys);
-    if (status < 0)
+    if (status == 0)
+        domain_load_counters(d, &l.counters);
+    return status;
+}
+
+int store_load(struct store *s, struct domain *d, struct err *err)
+{
+    if (db_load(s->db, d, err) < 0)
         return err_wrap(err, "reading the database");
-    domain_load_counters(d, &l.counters);
+    if (s->db->ops->loaded)
+        s->db->ops->loaded(s->db);
     return 0;
+}
+
+bool store_is_stale(const struct store *s)
+{
+    return s->db->ops->is_stale && s->db->ops->is_stale(s->db);
 }
 
 int store_check(struct store *s, struct err *err)
@@ -285,6 +338,10 @@ static int commit_op(struct store *s, const struct store_batch *b, const struct 
         return run(s, SQL_AUTH_KEY_PUT, args, row_from_auth_key(op->object, arena, args), err);
     case STORE_PUT_NODE:
         return run(s, SQL_NODE_PUT, args, row_from_node(op->object, arena, args), err);
+    case STORE_PUT_API_KEY:
+        return run(s, SQL_API_KEY_PUT, args, row_from_api_key(op->object, arena, args), err);
+    case STORE_PUT_AUDIT:
+        return audit_commit(s, op->object, err);
     case STORE_DELETE_TAILNET:
         return commit_delete(s, SQL_TAILNET_DELETE, op, err);
     case STORE_DELETE_USER:
@@ -293,6 +350,8 @@ static int commit_op(struct store *s, const struct store_batch *b, const struct 
         return commit_delete(s, SQL_AUTH_KEY_DELETE, op, err);
     case STORE_DELETE_NODE:
         return commit_delete(s, SQL_NODE_DELETE, op, err);
+    case STORE_DELETE_API_KEY:
+        return commit_delete(s, SQL_API_KEY_DELETE, op, err);
     }
     return err_set(err, ERR_INTERNAL, "an unknown operation");
 }
@@ -340,14 +399,12 @@ static int commit_counters(struct store *s, const struct store_batch *b, struct 
     return status;
 }
 
-int store_commit(struct store *s, const struct store_batch *b, struct err *err)
+static int commit_once(struct store *s, const struct store_batch *b, struct err *err)
 {
     int status;
 
-    if (store_batch_len(b) == 0 && !b->has_counters)
-        return 0;
     if (s->db->ops->begin(s->db, err) < 0)
-        return err_wrap(err, "committing");
+        return -(int)err->code;
     status = commit_ops(s, b, err);
     if (status == 0)
         status = commit_revisions(s, b, err);
@@ -355,9 +412,31 @@ int store_commit(struct store *s, const struct store_batch *b, struct err *err)
         status = commit_counters(s, b, err);
     if (status < 0) {
         s->db->ops->rollback(s->db);
-        return err_wrap(err, "committing");
+        return status;
     }
-    if (s->db->ops->commit(s->db, err) < 0)
-        return err_wrap(err, "committing");
-    return 0;
+    return s->db->ops->commit(s->db, err);
+}
+
+int store_commit(struct store *s, const struct store_batch *b, struct err *err)
+{
+    struct err unasked = {0};
+    struct err *why = err ? err : &unasked;
+
+    if (store_batch_len(b) == 0 && !b->has_counters)
+        return 0;
+    for (size_t tries = 0;; tries++) {
+        if (commit_once(s, b, why) == 0)
+            return 0;
+        if (tries == COMMIT_TRIES || !s->db->ops->is_lost || !s->db->ops->is_lost(s->db))
+            return err_wrap(why, "committing");
+        switch (s->db->ops->settle(s->db, why)) {
+        case DB_APPLIED:
+            return 0;
+        case DB_NOT_APPLIED:
+            continue;
+        case DB_AWAY:
+        case DB_STALE:
+            return err_wrap(why, "committing");
+        }
+    }
 }

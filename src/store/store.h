@@ -16,17 +16,43 @@
 
 struct store;
 
-struct store_options {
-    struct str sqlite_path; /* created 0600 when absent; ":memory:" for tests */
-    bool wal;               /* write-ahead log; default for real files */
+/* Where PostgreSQL is; what is empty is libpq's default. */
+struct store_postgres {
+    struct str host; /* or the directory of its Unix socket */
+    uint16_t port;   /* 0: not given */
+    struct str name;
+    struct str user;
+    struct str pass;     /* secret; borrowed for the call, kept wiped on close */
+    struct str sslmode;  /* disable, prefer, require, verify-ca, verify-full; empty: not given */
+    int64_t patience_ms; /* how long a commit waits for a lost server; 0: a few seconds */
+    int64_t lock_patience_ms; /* how long to wait for another server to leave; 0: a few seconds */
 };
-/* Opens, checks and migrates. */
+
+struct store_options {
+    struct str sqlite_path;                /* created 0600 when absent; ":memory:" for tests */
+    bool wal;                              /* write-ahead log; default for real files */
+    uint32_t wal_autocheckpoint;           /* pages; 0: SQLite's default (1000) */
+    bool wal_never_checkpoints;            /* the configuration said 0 */
+    const struct store_postgres *postgres; /* NULL: SQLite. Borrowed for the call */
+    /* Where a backup goes before PostgreSQL's tables change; empty: the working directory. With
+     * SQLite it goes beside the file. */
+    struct str backup_dir;
+};
+/*
+ * Opens, checks and migrates. One server a database: a second one is refused (ERR_CONFLICT).
+ * Before a migration a backup is kept beside the file, and the migration is run on a copy.
+ */
 MUST_USE int store_open(const struct store_options *options, struct store **out, struct err *err);
 void store_close(struct store *s);
 /* Puts everything into an empty domain (domain_load_…, counters); not domain_load_done. */
 MUST_USE int store_load(struct store *s, struct domain *d, struct err *err);
 /* Whether the database answers. */
 MUST_USE int store_check(struct store *s, struct err *err);
+/*
+ * Another server wrote while this one's connection was lost, or a commit that was told as failed
+ * was applied after all: what was loaded is old, and only store_load helps.
+ */
+bool store_is_stale(const struct store *s);
 
 /*
  * The texts a tailnet's policy had, the newest first, as long as `each` says true. The text is
@@ -47,10 +73,13 @@ enum store_op_kind {
     STORE_PUT_USER,
     STORE_PUT_AUTH_KEY,
     STORE_PUT_NODE,
+    STORE_PUT_API_KEY,
+    STORE_PUT_AUDIT,
     STORE_DELETE_TAILNET,
     STORE_DELETE_USER,
     STORE_DELETE_AUTH_KEY,
     STORE_DELETE_NODE,
+    STORE_DELETE_API_KEY,
 };
 
 struct store_batch;
@@ -64,6 +93,34 @@ size_t store_batch_len(const struct store_batch *b);
  */
 void store_batch_add(struct store_batch *b, const struct tailnet_view *view,
                      const struct change *changes, size_t n, bool *durable);
+/* The same for API keys, which are in no view: looks at these changes only, passes over others. */
+void store_batch_add_api_keys(struct store_batch *b, const struct api_key_set *keys,
+                              const struct change *changes, size_t n, bool *durable);
 void store_batch_set_counters(struct store_batch *b, const struct domain_counters *next);
-/* Commits at once, on the calling thread (which must be the only user of `s`). */
+/* Puts what `older` holds under what is in `b`: of one object b's operation stays. Empties older.
+ */
+void store_batch_put_under(struct store_batch *b, struct store_batch *older);
+/*
+ * Commits at once, on the calling thread (which must be the only user of `s`). A lost connection is
+ * waited for, a few seconds; the batch is tried again only when it is certain that it was not
+ * applied. Failing, it was not applied, or the store is stale once it answers again.
+ */
 MUST_USE int store_commit(struct store *s, const struct store_batch *b, struct err *err);
+
+/* ---- Copies of everything ---- */
+
+/* The whole store as JSON text (docs/storage.md), as of one moment. Beside a running server. */
+MUST_USE int store_export(const struct store_options *options, struct buf *out, struct err *err);
+/* A copy to a file, 0600, over what is there: SQLite's own form, or JSON from PostgreSQL. Beside a
+ * running server. */
+MUST_USE int store_backup(const struct store_options *options, struct str path, struct err *err);
+/*
+ * Replaces everything by what the text holds: JSON as exported, or an SQLite file's path. Whole or
+ * not at all. No server may be running; what was there is kept as a backup, unless it was nothing.
+ */
+MUST_USE int store_restore_text(const struct store_options *options, struct str json,
+                                struct err *err);
+MUST_USE int store_restore_file(const struct store_options *options, struct str path,
+                                struct err *err);
+/* Whether the database holds a tailnet already. ERR_CONFLICT: a server is running. */
+MUST_USE int store_has_content(const struct store_options *options, bool *has, struct err *err);

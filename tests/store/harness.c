@@ -1,18 +1,68 @@
 #include "harness.h"
 
+#include <sqlite3.h>
+
 #include <dirent.h>
 #include <stdarg.h>
 #include <unistd.h>
+
+/* ---- the engine ---- */
+
+const struct store_options *test_options(struct test_options *room, const char *path)
+{
+    bool is_file = strchr(path, '/') || path[0] == ':';
+
+    *room = (struct test_options){.options = {.sqlite_path = str_from(path), .wal = true}};
+    if (TEST_ENGINE_IS_POSTGRES && !is_file) {
+        room->postgres = cluster_where(path);
+        room->options = (struct store_options){.postgres = &room->postgres};
+    }
+    return &room->options;
+}
+
+static int note_number(void *user, int n, char **values, char **names)
+{
+    (void)names;
+    if (n > 0 && values[0])
+        *(int64_t *)user = strtoll(values[0], NULL, 10);
+    return 0;
+}
+
+int64_t outside(const char *path, const char *sql)
+{
+    sqlite3 *db = NULL;
+    char *text = NULL;
+    int64_t number = 0;
+
+    if (!strchr(path, '/')) {
+        char *words = dialect_postgres(sql);
+
+        number = cluster_sql(path, words);
+        mem_free(words);
+        return number;
+    }
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, note_number, &number, &text) != SQLITE_OK)
+        fail_msg("%s: %s", sql, text);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return number;
+}
+
+int harness_end(int status)
+{
+    cluster_remove();
+    return status;
+}
 
 /* ---- the world ---- */
 
 void world_open(struct world *w, const char *path)
 {
-    struct store_options options = {.sqlite_path = str_from(path), .wal = true};
+    struct test_options room;
     struct err err = {0};
 
     *w = (struct world){.now_ms = T0};
-    if (store_open(&options, &w->store, &err) < 0)
+    if (store_open(test_options(&room, path), &w->store, &err) < 0)
         fail_msg("opening: %s", err.text);
     w->domain = domain_new();
     if (store_load(w->store, w->domain, &err) < 0)
@@ -51,6 +101,10 @@ int world_apply(struct world *w, struct command c, struct command_result *r)
         store_batch_add(w->batch, view, &w->changes.items[i], n, &durable);
         w->durable |= durable;
     }
+
+    AUTO(api_key_set_unref) const struct api_key_set *keys = domain_api_keys(w->domain);
+    store_batch_add_api_keys(w->batch, keys, w->changes.items, w->changes.len, &durable);
+    w->durable |= durable;
     return 0;
 }
 
@@ -104,6 +158,11 @@ user_id world_user(struct world *w, tailnet_id tailnet, const char *name)
 
 void test_dir_make(struct test_dir *t)
 {
+    if (TEST_ENGINE_IS_POSTGRES) {
+        t->dir[0] = '\0';
+        cluster_database(t->path);
+        return;
+    }
     snprintf(t->dir, sizeof(t->dir), "/tmp/store-test-XXXXXX");
     assert_non_null(mkdtemp(t->dir));
     snprintf(t->path, sizeof(t->path), "%s/db.sqlite", t->dir);
@@ -111,9 +170,14 @@ void test_dir_make(struct test_dir *t)
 
 void test_dir_remove(struct test_dir *t)
 {
-    DIR *d = opendir(t->dir);
+    DIR *d;
     struct dirent *e;
 
+    if (t->dir[0] == '\0') {
+        cluster_drop(t->path);
+        return;
+    }
+    d = opendir(t->dir);
     while (d && (e = readdir(d)))
         if (e->d_name[0] != '.')
             (void)unlinkat(dirfd(d), e->d_name, 0);
@@ -265,7 +329,44 @@ const char *differ_auth_keys(const struct auth_key *a, const struct auth_key *b)
     SAME("auth key", a->id, used);
     SAME("auth key", a->id, created_ms);
     SAME("auth key", a->id, expiry_ms);
+    SAME_STR("auth key", a->id, description);
+    SAME("auth key", a->id, revoked_ms);
     return NULL;
+}
+
+const char *differ_api_keys(const struct api_key *a, const struct api_key *b)
+{
+    SAME("API key", a->id, id);
+    SAME("API key", a->id, tailnet);
+    SAME("API key", a->id, user);
+    SAME_STR("API key", a->id, prefix);
+    SAME_BYTES("API key", a->id, hash);
+    SAME_STR("API key", a->id, legacy);
+    SAME_STR("API key", a->id, description);
+    if (!str_list_eq(&a->scopes, &b->scopes))
+        return differ("API key %llu: scopes", (unsigned long long)a->id);
+    SAME("API key", a->id, created_ms);
+    SAME("API key", a->id, expiry_ms);
+    SAME("API key", a->id, last_seen_ms);
+    return NULL;
+}
+
+static const char *differ_api_key_sets(struct domain *a, struct domain *b)
+{
+    AUTO(api_key_set_unref) const struct api_key_set *of_a = domain_api_keys(a);
+    AUTO(api_key_set_unref) const struct api_key_set *of_b = domain_api_keys(b);
+    const struct api_key *k;
+    const char *d = NULL;
+
+    if (api_key_set_count(of_a) != api_key_set_count(of_b))
+        return differ("%zu or %zu API keys", api_key_set_count(of_a), api_key_set_count(of_b));
+    for (size_t at = 0; !d && (k = api_key_set_next(of_a, &at));) {
+        const struct api_key *other = api_key_set_find(of_b, k->id);
+
+        d = other ? differ_api_keys(k, other)
+                  : differ("API key %llu is missing", (unsigned long long)k->id);
+    }
+    return d;
 }
 
 static const char *differ_facts(node_id id, const struct node_facts *a, const struct node_facts *b)
@@ -373,6 +474,8 @@ const char *differ_domains(struct domain *a, struct domain *b)
 
         d = differ_views(view_a, view_b);
     }
+    if (!d)
+        d = differ_api_key_sets(a, b);
     if (!d && memcmp(&next_a, &next_b, sizeof(next_a)) != 0)
         return differ("other counters");
     return d;

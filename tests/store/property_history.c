@@ -8,7 +8,7 @@
 
 #include "harness.h"
 
-#define HISTORIES 24
+#define HISTORIES (TEST_ENGINE_IS_POSTGRES ? 8 : 24)
 #define STEPS 220
 #define SECRETS_MAX 64
 #define DAY_MS ((int64_t)86400000)
@@ -153,6 +153,8 @@ static void step_tailnet(struct history *h, const struct tailnet_view *view)
     info->node_expiry_ms = chance(h, 50) ? 0 : DAY_MS;
     info->ephemeral_timeout_ms = (int64_t)below(h, 10) * 60000;
     info->override_local_dns = chance(h, 50);
+    if (chance(h, 20))
+        info->prefix_v6 = (struct ip_prefix){0};
     if (chance(h, 30))
         str_list_add(&info->search_domains, STR("s.example"));
     switch (below(h, 4)) {
@@ -192,8 +194,14 @@ static void step_user(struct history *h, const struct tailnet_view *view)
     c.name = str_from(name);
     c.text = chance(h, 50) ? STR("Display \"N\xc3\xa4me\"") : STR_NONE;
     c.email = chance(h, 50) ? STR("a@b.example") : STR_NONE;
-    c.type = chance(h, 60)   ? COMMAND_USER_CREATE
-             : chance(h, 50) ? COMMAND_USER_RENAME
+    c.provider = chance(h, 80) ? STR("oidc") : STR_NONE;
+    c.provider_id = c.provider.len > 0 ? c.name : STR_NONE;
+    c.role = (enum user_role)below(h, ROLE_AUDITOR + 1);
+    c.fields = (unsigned)below(h, 2 * USER_FIELD_PROVIDER);
+    c.type = chance(h, 50)   ? COMMAND_USER_CREATE
+             : chance(h, 30) ? COMMAND_USER_RENAME
+             : chance(h, 30) ? COMMAND_USER_UPDATE
+             : chance(h, 40) ? COMMAND_USER_LOGIN
                              : COMMAND_USER_DELETE;
     run_plain(h, c);
 }
@@ -210,8 +218,10 @@ static void step_auth_key(struct history *h, const struct tailnet_view *view)
                         .expiry_ms = chance(h, 50) ? 0 : h->w.now_ms + DAY_MS};
     struct command_result r = {0};
 
+    c.text = chance(h, 30) ? STR("for \"caf\xc3\xa9\"") : STR_NONE;
     c.type = chance(h, 70)   ? COMMAND_AUTH_KEY_CREATE
-             : chance(h, 50) ? COMMAND_AUTH_KEY_EXPIRE
+             : chance(h, 30) ? COMMAND_AUTH_KEY_EXPIRE
+             : chance(h, 40) ? COMMAND_AUTH_KEY_REVOKE
                              : COMMAND_AUTH_KEY_DELETE;
     if (run(h, c, &r) == 0) {
         if (c.type == COMMAND_AUTH_KEY_CREATE && h->n_secrets < SECRETS_MAX)
@@ -219,6 +229,34 @@ static void step_auth_key(struct history *h, const struct tailnet_view *view)
         command_result_fini(&r);
     }
     str_list_free(&tags);
+}
+
+static void step_api_key(struct history *h, const struct tailnet_view *view)
+{
+    AUTO(api_key_set_unref) const struct api_key_set *keys = domain_api_keys(h->w.domain);
+    struct str scope = STR("devices:core:read");
+    struct command c = {.text = chance(h, 50) ? STR("d\"\xc3\xa4") : STR_NONE,
+                        .tailnet = chance(h, 50) ? view_info(view)->id : 0,
+                        .scopes = {&scope, chance(h, 30)},
+                        .expiry_ms = chance(h, 50) ? 0 : h->w.now_ms + DAY_MS};
+    const struct api_key *k = NULL;
+    size_t at = 0, skip = below(h, api_key_set_count(keys) + 1);
+
+    do {
+        k = api_key_set_next(keys, &at);
+    } while (k && skip-- > 0);
+    if (!k || chance(h, 40)) {
+        c.type = COMMAND_API_KEY_CREATE;
+        c.user = c.tailnet != 0 && chance(h, 50) ? any_user(h, view) : 0;
+    } else {
+        c.type = chance(h, 50)   ? COMMAND_API_KEY_SEEN
+                 : chance(h, 50) ? COMMAND_API_KEY_EXPIRE
+                                 : COMMAND_API_KEY_DELETE;
+        c.tailnet = 0;
+        c.id = chance(h, 50) ? k->id : 0;
+        c.name = k->prefix;
+    }
+    run_plain(h, c);
 }
 
 static void step_register(struct history *h)
@@ -289,7 +327,14 @@ static void step_node(struct history *h, const struct tailnet_view *view)
     if (!node)
         return;
     c.id = node->id;
-    switch (below(h, 6)) {
+    switch (below(h, 8)) {
+    case 6:
+        c.type = COMMAND_NODE_MOVE;
+        c.user = any_user(h, view);
+        break;
+    case 7:
+        c.type = COMMAND_NODES_BACKFILL;
+        break;
     case 0:
         c.type = COMMAND_NODE_RENAME;
         snprintf(name, sizeof(name), "name%llu", (unsigned long long)below(h, 30));
@@ -332,8 +377,10 @@ static void step(struct history *h)
         step_tailnet(h, view);
     else if (what < 18)
         step_user(h, view);
-    else if (what < 34)
+    else if (what < 32)
         step_auth_key(h, view);
+    else if (what < 40)
+        step_api_key(h, view);
     else if (what < 56)
         step_register(h);
     else if (what < 78)
@@ -435,5 +482,5 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_loaded_is_what_was)};
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_engine(tests);
 }

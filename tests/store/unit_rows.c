@@ -132,6 +132,27 @@ static struct auth_key *auth_key_of(size_t turn)
     k->used = turn % 5;
     k->created_ms = T0;
     k->expiry_ms = turn % 2 ? 0 : T0 + 1;
+    k->description = pick(&turn);
+    k->revoked_ms = turn % 4 ? 0 : T0 + 2;
+    return k;
+}
+
+static struct api_key *api_key_of(size_t turn)
+{
+    struct api_key *k = api_key_new();
+
+    k->id = turn + 1;
+    k->tailnet = turn % 3 ? 1 : 0;
+    k->user = turn % 3 == 1 ? 1 : 0;
+    k->prefix = pick(&turn);
+    for (size_t i = 0; i < sizeof(k->hash); i++)
+        k->hash[i] = (uint8_t)(turn * 29 + i);
+    k->legacy = pick(&turn);
+    k->description = pick(&turn);
+    add_texts(&k->scopes, turn % 5);
+    k->created_ms = T0;
+    k->expiry_ms = turn % 2 ? 0 : T0 + 1;
+    k->last_seen_ms = turn % 3 ? 0 : T0 + 2;
     return k;
 }
 
@@ -272,6 +293,23 @@ static int check_auth_key(void *user, const struct db_value *columns, size_t n, 
     return 0;
 }
 
+static int check_api_key(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct seen *seen = user;
+    struct api_key *got = NULL, *want = api_key_of(seen->n);
+    const char *d;
+
+    if (row_to_api_key(columns, n, &got, err) < 0)
+        fail_msg("%s", err->text);
+    d = differ_api_keys(want, got);
+    if (d)
+        fail_msg("%s", d);
+    api_key_unref(got);
+    api_key_unref(want);
+    seen->n++;
+    return 0;
+}
+
 static int check_node(void *user, const struct db_value *columns, size_t n, struct err *err)
 {
     struct seen *seen = user;
@@ -305,7 +343,7 @@ static void keeps_every_field(void **state)
     struct store_options options = {.sqlite_path = STR(":memory:"), .wal = true};
     struct store *s = NULL;
     struct err err = {0};
-    struct seen users = {0}, keys = {0}, nodes = {0};
+    struct seen users = {0}, keys = {0}, api_keys = {0}, nodes = {0};
 
     (void)state;
     assert_int_equal(store_open(&options, &s, &err), 0);
@@ -324,6 +362,10 @@ static void keeps_every_field(void **state)
         put_op(s, STORE_PUT_AUTH_KEY, turn + 1, auth_key_of(turn));
     check_all(s, SQL_AUTH_KEYS_ALL, check_auth_key, &keys);
     assert_int_equal(keys.n, TURNS);
+    for (size_t turn = 0; turn < TURNS; turn++)
+        put_op(s, STORE_PUT_API_KEY, turn + 1, api_key_of(turn));
+    check_all(s, SQL_API_KEYS_ALL, check_api_key, &api_keys);
+    assert_int_equal(api_keys.n, TURNS);
     for (size_t turn = 0; turn < TURNS; turn++) {
         /* Over a row that is there already, too. */
         struct node *other = node_of(turn + 7);
