@@ -4,8 +4,6 @@
 
 #include "bench/histogram.h"
 
-#include <string.h>
-
 #define HALF 64 /* buckets per power of two */
 
 static size_t bucket_of(uint64_t v)
@@ -25,11 +23,6 @@ static uint64_t bucket_end(size_t at)
     size_t shift = at / HALF - 1;
 
     return ((uint64_t)(at - shift * HALF + 1) << shift) - 1;
-}
-
-void histogram_clear(struct histogram *h)
-{
-    memset(h, 0, sizeof(*h));
 }
 
 void histogram_add(struct histogram *h, uint64_t ns)

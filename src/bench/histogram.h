@@ -9,13 +9,13 @@
 
 #define HISTOGRAM_BUCKETS (59 * 64)
 
+/* All zero: empty. */
 struct histogram {
     uint64_t counts[HISTOGRAM_BUCKETS];
     uint64_t n;
     uint64_t max;
 };
 
-void histogram_clear(struct histogram *h);
 void histogram_add(struct histogram *h, uint64_t ns);
 /*
  * The smallest figure that `share` (0 to 1) of all are not above, rounded up to its bucket's end

@@ -92,11 +92,6 @@ const struct policy *hub_policy(const struct hub *h, tailnet_id id)
     return t ? netmap_feed_policy(t->feed) : NULL;
 }
 
-size_t hub_session_count(const struct hub *h)
-{
-    return h->n_sessions;
-}
-
 void hub_state(const struct hub *h, struct hub_state *out)
 {
     *out = (struct hub_state){.sessions = h->n_sessions,

@@ -79,7 +79,6 @@ const struct tailnet_view *hub_view_by_name(const struct hub *h, struct str name
 const struct tailnet_view *hub_view_at(const struct hub *h, size_t i);
 /* The policy this loop has for the tailnet, borrowed likewise; NULL if unknown. */
 const struct policy *hub_policy(const struct hub *h, tailnet_id id);
-size_t hub_session_count(const struct hub *h);
 /* Each tailnet's feed, oldest first, and how many sessions it has. On the hub's loop. */
 void hub_each_feed(const struct hub *h,
                    void (*each)(void *user, const struct netmap_feed *feed, size_t sessions),

@@ -6,7 +6,6 @@
 #include "acme/acme.h"
 
 #include "daemon/daemon_internal.h"
-#include "net/bind.h"
 
 #define PLAIN_STREAMS_MAX 1024
 
@@ -70,16 +69,14 @@ static int open_plain(struct server *s, struct err *err)
     };
     const struct http_server_options server = {
         .routes = routes, .n_routes = ARRAY_LEN(routes), .user = s};
-    struct listener_options options = {.addr = bind_usable(s->config->acme.listen),
-                                       .max_streams = PLAIN_STREAMS_MAX,
-                                       .on_accept = on_accept,
-                                       .user = s};
+    const struct listener_options options = {.addr = s->config->acme.listen,
+                                             .max_streams = PLAIN_STREAMS_MAX,
+                                             .on_accept = on_accept,
+                                             .user = s};
 
-    if (bind_check_tcp(options.addr, err) < 0)
-        return err_wrap(err, "listening for HTTP-01 (tls_letsencrypt_listen)");
     s->plain = http_server_new(&server);
-    if (listener_open(s->loops[0], &options, &s->plain_listener, err) < 0)
-        return err_wrap(err, "listening for HTTP-01 (tls_letsencrypt_listen)");
+    if (listener_open_each(s->loops, 1, &options, &s->plain_listener, err) < 0)
+        return err_wrap(err, "HTTP-01 (tls_letsencrypt_listen)");
     return 0;
 }
 

@@ -55,7 +55,6 @@ bool sum_eq(struct sum x, struct sum y);
 struct policy_mark mark_of(struct str bytes);
 void mark_mix(struct policy_mark *m, uint64_t x);
 void mark_mix_mark(struct policy_mark *m, struct policy_mark x);
-void mark_mix_sum(struct policy_mark *m, struct sum s);
 
 /* For sorting and searching arrays of struct str, bytewise. */
 int text_cmp(const void *a, const void *b);
@@ -363,13 +362,10 @@ void shape_make_attrs(struct shape *s);
 const struct policy_class *shape_class(const struct shape *s, const struct profile *p,
                                        struct profile_scratch *scratch);
 
-/* Whether the source covers or overlaps the addresses; by content, for one question at a time. */
-bool source_has_addr(const struct policy *p, uint32_t source, struct ip_addr addr);
+/* Whether the source overlaps the addresses; by content, for one question at a time. */
 bool source_overlaps(const struct policy *p, uint32_t source, struct ip_range r);
 /* Without the nodes it lists one by one. */
 bool source_fixed_overlaps(const struct shape *s, const struct source *src, struct ip_range r);
-/* Whether a selector as a destination has an address in the range (internet and self: no). */
-bool selector_overlaps(const struct policy *p, const struct policy_selector *s, struct ip_range r);
 bool literal_overlaps(const struct policy_selector *s, struct ip_range r);
 bool selector_is_literal(const struct policy_selector *s);
 /* autogroup:internet's ranges, in the order they are sent (policy.md 7.7). */

@@ -155,23 +155,6 @@ bool source_overlaps(const struct policy *p, uint32_t source, struct ip_range r)
     return source_fixed_overlaps(p->shape, src, r) || classes_overlap(p, src->own, r);
 }
 
-bool source_has_addr(const struct policy *p, uint32_t source, struct ip_addr addr)
-{
-    return source_overlaps(p, source, ip_range_of_addr(addr));
-}
-
-bool selector_overlaps(const struct policy *p, const struct policy_selector *s, struct ip_range r)
-{
-    if (s->kind == SELECTOR_WILDCARD)
-        return true;
-    if (selector_is_literal(s))
-        return literal_overlaps(s, r);
-    if (s->kind == SELECTOR_AUTOGROUP &&
-        (s->autogroup == AUTOGROUP_SELF || s->autogroup == AUTOGROUP_INTERNET))
-        return false;
-    return classes_overlap(p, p->shape->own[s->index], r);
-}
-
 /* ---- Routes ---- */
 
 /* Identity selectors have node addresses only, which no subnet route is about. */

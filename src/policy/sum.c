@@ -31,13 +31,6 @@ void mark_mix_mark(struct policy_mark *m, struct policy_mark x)
     mark_mix(m, x.b);
 }
 
-void mark_mix_sum(struct policy_mark *m, struct sum s)
-{
-    mark_mix(m, s.a);
-    mark_mix(m, s.b);
-    mark_mix(m, s.count);
-}
-
 struct policy_mark mark_of(struct str bytes)
 {
     struct policy_mark m = {bytes.len, PRIME_1};

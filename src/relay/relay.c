@@ -17,7 +17,6 @@
 #include "core/metric.h"
 #include "derp/mesh.h"
 #include "http/door.h"
-#include "net/bind.h"
 #include "relay/relay_internal.h"
 
 #define WORKERS 8
@@ -75,7 +74,7 @@ static int open_ports(struct relay *r, struct err *err)
         open_listeners(r, plain, r->listeners[0], on_accept_plain, r->plain_listeners, err) < 0)
         return err_wrap(err, "-http-port");
     if (r->o->stun &&
-        stun_responder_open_each(r->loops, r->n_loops, bind_usable(stun), r->stun, err) < 0)
+        stun_responder_open_each(r->loops, r->n_loops, stun, r->stun, err) < 0)
         return err_wrap(err, "-stun-port");
     return 0;
 }

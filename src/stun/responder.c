@@ -33,16 +33,13 @@ static void on_receive(void *user, struct udp *udp, struct ip_addrport from, str
     metric_add(&answered, 1);
 }
 
-typedef int open_fn(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_receive,
-                    void *user, struct udp **out, struct err *err);
-
-static int open_by(open_fn *open, struct loop *loop, struct ip_addrport addr,
-                   struct stun_responder **out, struct err *err)
+static int open_one(struct loop *loop, struct ip_addrport addr, struct stun_responder **out,
+                    struct err *err)
 {
     struct stun_responder *r = NEW(struct stun_responder);
 
     r->answer = BUF(1024);
-    if (open(loop, addr, on_receive, r, &r->udp, err) < 0) {
+    if (udp_open_shared(loop, addr, on_receive, r, &r->udp, err) < 0) {
         mem_free(r);
         return -(int)err->code;
     }
@@ -50,21 +47,16 @@ static int open_by(open_fn *open, struct loop *loop, struct ip_addrport addr,
     return 0;
 }
 
-int stun_responder_open(struct loop *loop, struct ip_addrport addr, struct stun_responder **out,
-                        struct err *err)
-{
-    return open_by(udp_open, loop, addr, out, err);
-}
-
 int stun_responder_open_each(struct loop *const *loops, size_t n, struct ip_addrport addr,
                              struct stun_responder **out, struct err *err)
 {
+    addr = bind_usable(addr);
     if (bind_check_udp(addr, err) < 0)
         return -(int)err->code;
     for (size_t i = 0; i < n; i++) {
         struct ip_addrport at = i > 0 ? stun_responder_addr(out[0]) : addr;
 
-        if (open_by(udp_open_shared, loops[i], at, &out[i], err) == 0)
+        if (open_one(loops[i], at, &out[i], err) == 0)
             continue;
         for (; i > 0; i--)
             stun_responder_close(TAKE(out[i - 1]));

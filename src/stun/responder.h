@@ -11,11 +11,10 @@
 
 struct stun_responder;
 
-/* Family 6 with the zero address serves IPv4 too. Port 0: any. */
-MUST_USE int stun_responder_open(struct loop *loop, struct ip_addrport addr,
-                                 struct stun_responder **out, struct err *err);
-/* One on each of the loops, on one address that the kernel spreads clients over; `out` has n
- * places.
+/*
+ * One on each of the loops, on one address that the kernel spreads clients over; `out` has n
+ * places. Family 6 with the zero address serves IPv4 too, or is 0.0.0.0 where there is no IPv6.
+ * Port 0: any.
  */
 MUST_USE int stun_responder_open_each(struct loop *const *loops, size_t n, struct ip_addrport addr,
                                       struct stun_responder **out, struct err *err);

@@ -264,7 +264,7 @@ static void rig_free(struct rig *r)
         if (r->seats[i].ours)
             stream_abort(r->seats[i].ours);
     spin(r);
-    assert_int_equal(hub_session_count(r->hub), 0);
+    assert_int_equal(state_of(r).sessions, 0);
     loop_free(r->loop);
     hub_free(r->hub);
     http_server_free(r->server);
@@ -385,7 +385,7 @@ static void who_takes_nothing_is_ended(void **state)
     assert_int_equal(next->messages, 0);
     pass(r, 15000);
     assert_int_equal(state_of(r).stalled, 0);
-    assert_int_equal(hub_session_count(r->hub), 2);
+    assert_int_equal(state_of(r).sessions, 2);
     pass(r, 6000);
     pass(r, 100);
     assert_int_equal(state_of(r).stalled, 1);
@@ -504,7 +504,7 @@ static void says_farewell(void **state)
     assert_false(late->failed);
     assert_int_equal(late->messages, 2);
     assert_true(str_find(late->last, STR("\"Expired\":true")) >= 0);
-    assert_int_equal(hub_session_count(r->hub), 1);
+    assert_int_equal(state_of(r).sessions, 1);
     rig_free(r);
 }
 
@@ -532,7 +532,7 @@ static void ends_the_stream_of_a_generation(void **state)
     assert_false(other->ended);
     h2_client_close(s[0]->h2);
     spin(r);
-    assert_int_equal(hub_session_count(r->hub), 1);
+    assert_int_equal(state_of(r).sessions, 1);
     rig_free(r);
 }
 
@@ -657,7 +657,7 @@ static void idle_sessions_are_small(void **state)
         assert_int_equal(state_of(r).sending + state_of(r).slow + state_of(r).waiting, 0);
         at[half] = heap_bytes();
     }
-    assert_int_equal(hub_session_count(r->hub), 2 * IDLE);
+    assert_int_equal(state_of(r).sessions, 2 * IDLE);
     print_message("an idle session holds %zu bytes\n", (at[1] - at[0]) / IDLE);
     assert_true(at[1] - at[0] <= IDLE * IDLE_BYTES_MAX);
     for (size_t i = 0; i < 2 * IDLE; i++)

@@ -41,7 +41,7 @@ static void answers_on(const char *listen, const char *ask_from, const char *ask
     assert_true(ip_addrport_parse(str_from(listen), &at));
     assert_true(ip_addrport_parse(str_from(ask_from), &from));
     assert_int_equal(loop_new("test", &loop, &err), 0);
-    assert_int_equal(stun_responder_open(loop, at, &responder, &err), 0);
+    assert_int_equal(stun_responder_open_each(&loop, 1, at, &responder, &err), 0);
     assert_int_equal(udp_open(loop, from, on_receive, &asker, &udp, &err), 0);
     struct ip_addrport to = stun_responder_addr(responder);
 
@@ -150,7 +150,7 @@ static void answers_many_at_once(void **state)
 
     (void)state;
     assert_int_equal(loop_new("test", &loop, &err), 0);
-    assert_int_equal(stun_responder_open(loop, at, &responder, &err), 0);
+    assert_int_equal(stun_responder_open_each(&loop, 1, at, &responder, &err), 0);
     assert_int_equal(udp_open(loop, at, on_answer, &crowd, &udp, &err), 0);
     for (size_t i = 0; i < ARRAY_LEN(crowd.ids); i++) {
         rand_bytes(crowd.ids[i].b, sizeof(crowd.ids[i].b));
