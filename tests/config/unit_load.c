@@ -140,8 +140,22 @@ static const struct {
 
     {"sqlite", STR("database: {type: sqlite3, sqlite: {path: x.db, write_ahead_log: false}}\n"), {0},
      "", "database.sqlite.path: /conf/x.db"},
-    {"postgres", STR("database:\n  type: postgres\n"), {0}, "error f:2:9: PostgreSQL is not supported",
-     NULL},
+    {"postgres without a name", STR("database:\n  type: postgres\n"), {0},
+     "error f:2:9: database.postgres.name is missing", NULL},
+    {"postgres", STR("database: {type: postgres, postgres: {name: h, host: db, port: 5433}}\n"), {0},
+     "", "database.postgres.port: 5433"},
+    {"postgres at a socket", STR("database: {type: postgres, postgres: {name: h, host: /s, port: 5}}\n"),
+     {0}, "", "database.postgres.port: 0"},
+    {"postgres' password is not shown", STR("database: {postgres: {pass: x}}\n"), {0}, "",
+     "database.postgres.pass: (set)"},
+    {"postgres ssl off", STR("database: {postgres: {ssl: false}}\n"), {0}, "",
+     "database.postgres.ssl: disable"},
+    {"postgres ssl mode", STR("database: {postgres: {ssl: verify-full}}\n"), {0}, "",
+     "database.postgres.ssl: verify-full"},
+    {"postgres ssl word", STR("database: {postgres: {ssl: maybe}}\n"), {0},
+     "error f:1:28: database.postgres.ssl is \"maybe\"", NULL},
+    {"wal_autocheckpoint", STR("database: {sqlite: {wal_autocheckpoint: 0}}\n"), {0}, "",
+     "database.sqlite.wal_autocheckpoint: 0"},
     {"another database", STR("database: {type: mysql}\n"), {0}, "error f:1:18: invalid database type",
      NULL},
 
@@ -213,8 +227,52 @@ static const struct {
     {"old: policy", STR("acl_policy_path: /p\n"), {0},
      "notice f:1:1: \"acl_policy_path\" is now called \"policy.path\"",
      "policy.path: /p"},
-    {"identity provider", STR("oidc: {issuer: 'https://x'}\n"), {0},
-     "notice f:1:8: \"oidc.issuer\" is accepted and has no effect yet", "log.level: 2"},
+    {"identity provider", STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s}\n"), {0}, "",
+     "oidc.pkce: S256"},
+    {"identity provider without a client", STR("oidc: {issuer: 'https://x', client_secret: s}\n"), {0},
+     "error f:1:16: \"oidc\" has an issuer and no client_id", NULL},
+    {"identity provider without a secret", STR("oidc: {issuer: 'https://x', client_id: c}\n"), {0},
+     "error f:1:16: \"oidc\" has an issuer and no client_secret", NULL},
+    {"identity provider with two secrets",
+     STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s, client_secret_path: /p}\n"), {0},
+     "error f:1:81: client_secret and client_secret_path exclude each other", NULL},
+    {"identity provider whose secret is nowhere",
+     STR("oidc: {issuer: 'https://x', client_id: c, client_secret_path: '${NO}/nonexistent/p'}\n"), {0},
+     "error f:1:63: client_secret_path \"/nonexistent/p\" cannot be read", NULL},
+    {"identity provider of no kind", STR("oidc: {issuer: 'ftp://x', client_id: c, client_secret: s}\n"), {0},
+     "error f:1:16: \"oidc\" wants an \"issuer\" like https://", NULL},
+    {"PKCE, plain", STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s, pkce: {method: plain}}\n"),
+     {0}, "", "oidc.pkce: plain"},
+    {"PKCE of no kind",
+     STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s, pkce: {method: S512}}\n"), {0},
+     "error f:1:76: pkce.method is \"S512\": write S256 or plain", NULL},
+    {"names of parameters are lower case",
+     STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s, extra_params: {Domain_Hint: A}}\n"), {0},
+     "", "oidc.extra_params: domain_hint A"},
+    {"parameters of the log-in itself",
+     STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s, extra_params: {State: A}}\n"), {0},
+     "error f:1:83: \"state\" is set by the log-in itself", NULL},
+    {"who may log in",
+     STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s, allowed_groups: [/a, b]}\n"), {0}, "",
+     "oidc.allowed_groups: /a b"},
+    {"several providers",
+     STR("oidc_providers:\n- {name: one, issuer: 'https://x', client_id: c, client_secret: s}\n"
+         "- {name: two, issuer: 'https://y', client_id: d, client_secret: t, pkce: {enabled: false}}\n"),
+     {0}, "", "oidc.pkce: off"},
+    {"a provider without a name",
+     STR("oidc_providers:\n- {issuer: 'https://x', client_id: c, client_secret: s}\n"), {0},
+     "error f:2:3: each of oidc_providers wants a \"name\"", NULL},
+    {"a provider's unknown key",
+     STR("oidc_providers:\n- {name: a, issuer: 'https://x', client_id: c, client_secret: s, scopes: []}\n"),
+     {0}, "error f:2:74: \"scopes\" is no key of a provider", NULL},
+    {"providers of one name",
+     STR("oidc_providers:\n- {name: a, issuer: 'https://x', client_id: c, client_secret: s}\n"
+         "- {name: a, issuer: 'https://y', client_id: c, client_secret: s}\n"), {0},
+     "error f:3:3: two providers are called \"a\"", NULL},
+    {"issuers that begin alike",
+     STR("oidc_providers:\n- {name: a, issuer: 'https://x/b', client_id: c, client_secret: s}\n"
+         "- {name: b, issuer: 'https://x/', client_id: c, client_secret: s}\n"), {0},
+     "error f:3:3: the issuers of \"a\" and \"b\" begin alike", NULL},
     {"what asks for nothing is not spoken of",
      STR("oidc: {issuer: ''}\ntls_letsencrypt_hostname: ''\nderp: {urls: []}\n"), {0}, "", "log.level: 2"},
 
@@ -702,7 +760,8 @@ static void takes_headscales_file(void **state)
     assert_int_equal(c->dns.n_resolvers, 3);
     said = remarks_text(&remarks);
     /* What has no effect is told, once each; nothing is unknown, no secret is repeated. */
-    assert_true(str_find(said, STR("\"oidc.issuer\" is accepted")) >= 0);
+    assert_int_equal(c->oidc.n_providers, 1);
+    assert_str(c->oidc.providers[0].client_secret, STR("secret-words"));
     assert_true(str_find(said, STR("is no key")) < 0);
     assert_true(str_find(said, STR("secret-words")) < 0);
     assert_true(str_find(said, STR("there is no relay")) >= 0);

@@ -38,6 +38,13 @@ def find_pebble():
     return str(found[-1]) if found else ""
 
 
+def find_oidc():
+    """Where scripts/clients puts the identity provider."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    found = sorted(pathlib.Path(os.environ.get("HATSIZE_CACHE") or f"{cache}/hatsize").glob("oidc/*/ready"))
+    return str(found[-1].parent) if found else ""
+
+
 def load(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -46,7 +53,7 @@ def load(path):
 
 
 def run_one(args, module):
-    world = World(args.hatsize, args.clients, keep=args.keep, pebble=args.pebble)
+    world = World(args.hatsize, args.clients, keep=args.keep, pebble=args.pebble, oidc=args.oidc)
     try:
         module.run(world)
         world.the_server.stop()
@@ -65,6 +72,7 @@ def main():
     parser.add_argument("--hatsize", required=True)
     parser.add_argument("--clients", nargs="*", default=[])
     parser.add_argument("--pebble", default=find_pebble(), help="an ACME server (scripts/clients pebble)")
+    parser.add_argument("--oidc", default=find_oidc(), help="an identity provider (scripts/clients oidc)")
     parser.add_argument("--keep", action="store_true", help="leave the scenario's folder")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
@@ -75,7 +83,8 @@ def main():
     for path in paths:
         name = path.stem.split("_", 1)[1].replace("_", " ")
         module = load(path)
-        why = skip or (getattr(module, "NEEDS_PEBBLE", False) and not args.pebble and "no pebble was given")
+        why = skip or (getattr(module, "NEEDS_PEBBLE", False) and not args.pebble and "no pebble was given") or (
+            getattr(module, "NEEDS_OIDC", False) and not args.oidc and "no identity provider was given")
         if why:
             print(f"SKIP e2e: {name}: {why}")
             skipped += 1

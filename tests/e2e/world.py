@@ -557,9 +557,10 @@ class Ssh:
 class World:
     _count = 0
 
-    def __init__(self, hatsize, clients, keep=False, pebble=""):
+    def __init__(self, hatsize, clients, keep=False, pebble="", oidc=""):
         World._count += 1
-        self.pebble = pebble
+        self.pebble, self.oidc = pebble, oidc
+        self.here = pathlib.Path(__file__).parent
         self.client_env = {}  # for clients that are started from now on
         self.tag = f"{os.getpid() % 10000}{World._count % 10}"
         self.hatsize = pathlib.Path(hatsize)
@@ -574,6 +575,10 @@ class World:
     def next_number(self):
         self.number += 1
         return self.number
+
+    def next_ip(self):
+        """The address of the host that is made next."""
+        return f"{NET}.{self.number + 1}"
 
     def client_dir(self, version=None):
         """The folder of a version ("1.90"), or of each in turn so that releases are mixed."""
