@@ -259,7 +259,12 @@ void auth_cancel(struct auth_ticket *ticket)
 static bool reported(struct auth_ticket *t)
 {
     (void)atomic_fetch_sub(&t->auth->in_flight, 1);
-    return t->done && !t->job.message.cancelled;
+    /* The server goes down: whoever waits may let go of what it holds. */
+    if (t->done && t->job.message.cancelled) {
+        t->done(t->user, AUTH_BUSY, NULL);
+        return false;
+    }
+    return t->done != NULL;
 }
 
 /* ---- Checks ---- */

@@ -113,7 +113,8 @@ struct auth_ticket;
  * Checks the value of an Authorization header: `Bearer <key>` (the word exactly so), or `Basic …`
  * with the key as the user name. On `loop`, from its thread. `done` is called once: from inside,
  * and NULL is returned; or later on the loop, when an imported key must be hashed first, and the
- * ticket is good until then. `header` is not needed any longer afterwards. Empty: refused.
+ * ticket is good until then. `header` is not needed any longer afterwards. Empty: refused. When the
+ * server goes down with a check under way, AUTH_BUSY comes as its loop is freed.
  */
 struct auth_ticket *auth_check(struct auth *a, struct loop *loop, struct str header,
                                auth_done_fn *done, void *user);

@@ -31,6 +31,36 @@ static void commit_run(struct loop_message *msg)
     loop_post(c->registrar->loop, &c->message);
 }
 
+/* ---- Looks into the store ---- */
+
+static void query_report(struct loop_message *msg)
+{
+    struct store_query *q = CONTAINER_OF(msg, struct store_query, message);
+
+    q->done(q);
+}
+
+static void query_run(struct loop_message *msg)
+{
+    struct store_query *q = CONTAINER_OF(msg, struct store_query, message);
+
+    q->cancelled = msg->cancelled;
+    if (!q->cancelled)
+        q->run(q, q->registrar->store);
+    q->message = (struct loop_message){.run = query_report};
+    loop_post(q->loop, &q->message);
+}
+
+void registrar_ask_store(struct registrar *r, struct store_query *q)
+{
+    q->registrar = r;
+    q->cancelled = !r;
+    q->message = (struct loop_message){.run = r ? query_run : query_report};
+    loop_post(r ? r->committer : q->loop, &q->message);
+}
+
+/* ---- Commits ---- */
+
 void committer_submit(struct registrar *r, struct store_batch *batch)
 {
     struct commit *c = NEW(struct commit);

@@ -40,6 +40,45 @@ struct hub *control_hub(struct control *c, const struct loop *loop)
     return NULL;
 }
 
+/* ---- API keys ---- */
+
+static void on_api_keys(void *user, struct loop *loop, const struct api_key_set *keys,
+                        const struct change *changes, size_t n_changes, bool reset)
+{
+    struct control *c = user;
+
+    auth_set_keys(c->auth, loop, keys, changes, n_changes, reset);
+}
+
+struct seen_call {
+    struct registrar_call call;
+};
+
+static void seen_done(struct registrar_call *call)
+{
+    struct seen_call *s = CONTAINER_OF(call, struct seen_call, call);
+
+    command_result_fini(&call->result);
+    mem_free(s);
+}
+
+static void on_key_seen(void *user, struct loop *loop, api_key_id id)
+{
+    struct control *c = user;
+    struct seen_call *s = NEW(struct seen_call);
+
+    s->call.command = (struct command){
+        .type = COMMAND_API_KEY_SEEN, .origin = ORIGIN_SERVER, .author = STR("server"), .id = id};
+    s->call.loop = loop;
+    s->call.done = seen_done;
+    registrar_submit(c->registrar, &s->call);
+}
+
+struct auth *control_auth(struct control *c)
+{
+    return c->auth;
+}
+
 struct registrar *control_registrar(struct control *c)
 {
     return c->registrar;
@@ -72,6 +111,7 @@ int control_new(const struct control_options *options, struct control **out, str
                                                         .loops = options->loops,
                                                         .n_loops = options->n_loops,
                                                         .on_publish = on_publish,
+                                                        .on_api_keys = on_api_keys,
                                                         .user = c};
 
     c->options = *options;
@@ -94,7 +134,10 @@ int control_new(const struct control_options *options, struct control **out, str
         control_free(c);
         return -(int)err->code;
     }
-    if (registrar_new(&registrar_options, &c->registrar, err) < 0) {
+    const struct auth_options auth_options = {
+        .loops = options->loops, .n_loops = options->n_loops, .on_seen = on_key_seen, .user = c};
+    if (auth_new(&auth_options, &c->auth, err) < 0 ||
+        registrar_new(&registrar_options, &c->registrar, err) < 0) {
         control_free(c);
         return -(int)err->code;
     }
@@ -113,6 +156,7 @@ void control_stop(struct control *c)
     login_desk_stop(c->login);
     ssh_desk_stop(c->ssh);
     registrar_free(c->registrar);
+    auth_stop(c->auth);
     c->registrar = NULL;
     for (size_t i = 0; i < c->n_loops; i++)
         hub_set_registrar(c->hubs[i], NULL);
@@ -124,6 +168,7 @@ void control_free(struct control *c)
         return;
     login_desk_free(c->login);
     ssh_desk_free(c->ssh);
+    auth_free(c->auth);
     for (size_t i = 0; i < c->n_loops; i++)
         hub_free(c->hubs[i]);
     http_server_free(c->inner);

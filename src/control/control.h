@@ -15,6 +15,7 @@
  * Sources: protocol.md 1 to 6; tailscale control/controlhttp, control/controlbase.
  */
 
+#include "auth/auth.h"
 #include "auth/oidc.h"
 #include "control/hub.h"
 #include "control/registrar.h"
@@ -34,8 +35,8 @@ struct control_options {
     /* The first tailnet's policy comes from a file: how that is at the start. NULL: from the
      * database. Borrowed for the call. */
     const struct policy_file *policy_file;
-    /* Identity providers to log in with; borrowed. None: pages say what to type. `provider_metas` as
-     * login_desk_options has it; borrowed for the call, may be NULL. */
+    /* Identity providers to log in with; borrowed. None: pages say what to type. `provider_metas`
+     * as login_desk_options has it; borrowed for the call, may be NULL. */
     const struct oidc_provider *providers;
     size_t n_providers;
     struct oidc_meta *const *provider_metas;
@@ -53,6 +54,8 @@ void control_stop(struct control *c);
 void control_free(struct control *c);
 
 struct registrar *control_registrar(struct control *c);
+/* Checks API keys, on any of the loops; knows them all. */
+struct auth *control_auth(struct control *c);
 /* The hub of the loop a request came on. */
 struct hub *control_hub(struct control *c, const struct loop *loop);
 struct ssh_desk *control_ssh_desk(struct control *c);

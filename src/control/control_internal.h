@@ -20,6 +20,7 @@ struct control {
     struct machine_key noise_public;
     struct str server_url;
     struct registrar *registrar;
+    struct auth *auth;
     struct ssh_desk *ssh;     /* on loops[0] */
     struct login_desk *login; /* on loops[0]; NULL: no identity provider */
     struct http_server *inner;

@@ -5,6 +5,7 @@
 
 #include "control/control_internal.h"
 #include "core/log.h"
+#include "crypto/secret.h"
 #include "wire/request.h"
 #include "wire/response.h"
 
@@ -47,7 +48,7 @@ static void log_outcome(const struct asked *a)
         [REGISTER_EXPIRED] = "node key has expired",
         [REGISTER_LOGGED_OUT] = "node logged out",
         [REGISTER_FAILED] = "registration refused",
-        [REGISTER_PROVE] = "registration refused",
+        [REGISTER_PROVE] = "registration waits for its key to be checked",
     };
     const struct command_result *result = &a->call.result;
     const struct node_facts *facts = a->call.command.reg->facts;
@@ -58,11 +59,53 @@ static void log_outcome(const struct asked *a)
               LOG_TXT("reason", result->text));
 }
 
+static void registered(struct registrar_call *call);
+
+/* ---- Imported keys, whose hash is slow ---- */
+
+static void proven(void *user, enum auth_answer answer, const struct caller *who)
+{
+    struct asked *a = user;
+    struct register_request *reg = a->more;
+    struct err err = {0};
+
+    (void)who;
+    if (answer == AUTH_OK) {
+        reg->proven = a->call.result.auth_key->id;
+        command_result_fini(&a->call.result);
+        asked_submit(a, registered);
+        return;
+    }
+    if (answer == AUTH_BUSY) {
+        IGNORE(err_set(&err, ERR_LIMIT, "too many keys are being checked; try again"));
+        asked_refuse(a, &err);
+    } else if (a->x) {
+        respond(a, &(struct wire_register_response){.error = STR("invalid pre auth key")});
+    }
+    asked_free(a);
+}
+
+/* What is behind the prefix is the secret; the domain split the text before. */
+static void prove(struct asked *a)
+{
+    const struct register_request *reg = a->more;
+    const struct auth_key *key = a->call.result.auth_key;
+    struct str prefix, secret;
+    bool is_key = secret_token_split(reg->auth_key, STR("hskey-auth-"), &prefix, &secret);
+
+    ASSERT(is_key);
+    (void)auth_prove(((struct control *)a->owner)->auth, a->loop, secret, key->legacy, proven, a);
+}
+
 static void registered(struct registrar_call *call)
 {
     struct asked *a = asked_of(call);
     const struct command_result *result = &call->result;
 
+    if (call->status == 0 && result->outcome == REGISTER_PROVE) {
+        prove(a);
+        return;
+    }
     if (call->status < 0)
         asked_refuse(a, &call->err);
     else
@@ -83,8 +126,7 @@ static void registered(struct registrar_call *call)
         case REGISTER_LOGGED_OUT:
             respond(a, &(struct wire_register_response){.node_key_expired = true});
             break;
-        case REGISTER_PROVE:
-            respond(a, &(struct wire_register_response){.error = STR("invalid pre auth key")});
+        case REGISTER_PROVE: /* went another way */
             break;
         case REGISTER_FAILED:
             respond(a, &(struct wire_register_response){.error = str_from(result->text)});
@@ -101,6 +143,16 @@ static struct str followup_id(struct str url)
     ptrdiff_t slash = str_rfind_char(url, '/');
 
     return slash < 0 ? STR_NONE : str_from_index(url, (size_t)slash + 1);
+}
+
+static struct str peer_text(struct arena *arena, struct ip_addrport peer)
+{
+    struct buf text = BUF(64);
+
+    ip_addr_put(&text, peer.addr);
+    struct str copy = arena_copy(arena, buf_str(&text));
+    buf_fini(&text);
+    return copy;
 }
 
 void on_register(void *user, struct http_exchange *x, const struct http_request *req)
@@ -135,8 +187,12 @@ void on_register(void *user, struct http_exchange *x, const struct http_request 
                                      .followup = followup_id(r->followup),
                                      .ephemeral = r->ephemeral,
                                      .facts = a->facts};
-    a->call.command = (struct command){
-        .type = COMMAND_REGISTER, .origin = ORIGIN_CLIENT, .author = STR("client"), .reg = reg};
+    a->call.command = (struct command){.type = COMMAND_REGISTER,
+                                       .origin = ORIGIN_CLIENT,
+                                       .author = STR("client"),
+                                       .from = peer_text(a->arena, channel->peer),
+                                       .reg = reg};
+    a->more = reg;
     a->call.hold = reg->followup.len > 0;
     asked_submit(a, registered);
 }

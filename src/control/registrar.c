@@ -13,12 +13,15 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metric.h"
+#include "store/audit_note.h"
 
 static struct metric commands = METRIC_COUNTER("hatsize_commands_total", "Commands applied.");
 static struct metric refused =
     METRIC_COUNTER("hatsize_commands_refused_total", "Commands the domain refused.");
 static struct metric rounds_durable =
     METRIC_COUNTER("hatsize_commits_total", "Rounds that waited for a commit.");
+static struct metric audited =
+    METRIC_COUNTER("hatsize_audit_entries_total", "Entries written to the audit log.");
 static struct metric failures =
     METRIC_COUNTER("hatsize_commit_failures_total", "Commits that failed.");
 
@@ -111,6 +114,8 @@ static void tell(struct registrar *r, struct round *round)
 {
     struct change_list decided = {0};
 
+    if (round->api_keys)
+        registrar_publish_api_keys(r, round->api_keys, &round->api_key_changes, false);
     for (struct round_tailnet *t = round->tailnets; t; t = t->next) {
         for (size_t i = 0; i < t->changes.len; i++)
             if (t->changes.items[i].kind == CHANGE_PENDING)
@@ -276,6 +281,17 @@ static void round_close(struct registrar *r)
 
 /* ---- Calls ---- */
 
+void registrar_audit(struct registrar *r, struct audit_note *note, const struct command *c,
+                     const struct command_result *result)
+{
+    const struct audit_entry *entry = audit_note_end(note, r->domain, c, result);
+
+    if (!entry)
+        return;
+    metric_add(&audited, 1);
+    store_batch_add_audit(r->batch, entry);
+}
+
 static void apply_call(struct registrar *r, struct registrar_call *call)
 {
     struct change_list changes = {0};
@@ -287,10 +303,13 @@ static void apply_call(struct registrar *r, struct registrar_call *call)
     if (call->command.now_ms == 0)
         call->command.now_ms = clock_unix_ms();
     metric_add(&commands, 1);
+    struct audit_note note;
+    audit_note_begin(&note, r->domain, &call->command);
     if (call->command.type == COMMAND_POLICY_SET)
         call->status = registrar_apply_policy(r, call);
     else
         call->status = domain_apply(r->domain, &call->command, &changes, &call->result, &call->err);
+    registrar_audit(r, &note, &call->command, call->status == 0 ? &call->result : NULL);
     if (call->status < 0)
         metric_add(&refused, 1);
     round_add_call(r->open, call);

@@ -57,6 +57,10 @@ struct registrar_options {
     struct loop *const *loops;
     size_t n_loops;
     void (*on_publish)(void *user, struct loop *loop, const struct publication *p);
+    /* The server's API keys likewise, before the answers of the same round; `reset`: whatever the
+     * changes say, everything may differ. May be NULL. */
+    void (*on_api_keys)(void *user, struct loop *loop, const struct api_key_set *keys,
+                        const struct change *changes, size_t n_changes, bool reset);
     void *user;
 };
 /* Starts both threads and publishes every tailnet to every loop. */
@@ -104,6 +108,22 @@ struct registrar_query {
     struct registrar *registrar;
 };
 void registrar_ask(struct registrar *r, struct registrar_query *q);
+
+/*
+ * A look into the store on its thread, between commits: pages of the audit log, earlier policies.
+ * `run` may take its time (commits wait), and must not write. `cancelled` is set before `done` when
+ * the server went down and `run` was never called.
+ */
+struct store_query {
+    void (*run)(struct store_query *q, struct store *s);
+    void (*done)(struct store_query *q);
+    struct loop *loop;
+    bool cancelled;
+    struct loop_message message;
+    struct registrar *registrar;
+};
+/* From any thread. r NULL: cancelled at once, `done` comes on the loop all the same. */
+void registrar_ask_store(struct registrar *r, struct store_query *q);
 
 /* The policy file is bad or cannot be read, and why; the policy in force stays. Empty: it is good
  * again. tailnet 0: the first. From any thread. */

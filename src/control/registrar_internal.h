@@ -31,6 +31,8 @@ struct round {
     struct registrar_call *calls;
     struct registrar_call **calls_tail;
     struct round_tailnet *tailnets;
+    struct change_list api_key_changes;
+    const struct api_key_set *api_keys; /* after the last of them; NULL: none came */
     bool durable;
 };
 
@@ -87,6 +89,16 @@ void round_add_changes(struct registrar *r, const struct change_list *changes);
 void registrar_publish(struct registrar *r, const struct tailnet_view *view,
                        const struct policy *policy, struct change_list *changes, bool reset);
 void registrar_publish_all(struct registrar *r, bool reset);
+/* Tells every loop. Refers to the keys, copies the changes. */
+void registrar_publish_api_keys(struct registrar *r, const struct api_key_set *keys,
+                                const struct change_list *changes, bool reset);
+
+/* ---- registrar.c ---- */
+
+struct audit_note;
+/* The command is done (result NULL: refused): its entry, if it gets one, joins the batch. */
+void registrar_audit(struct registrar *r, struct audit_note *note, const struct command *c,
+                     const struct command_result *result);
 
 /* ---- registrar_policy.c ---- */
 

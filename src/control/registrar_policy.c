@@ -7,6 +7,7 @@
 #include "control/registrar_internal.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "store/audit_note.h"
 
 static void note_health(struct registrar *r)
 {
@@ -109,7 +110,11 @@ void registrar_start_with_file(struct registrar *r, const struct policy_file *fi
         return;
     if (c.text.len == 0)
         log_event(LOG_WARN, "there is no policy file any more: everything is allowed");
-    if (apply_policy(r, &c, true, &verdict, &result, &err) < 0) {
+    struct audit_note note;
+    audit_note_begin(&note, r->domain, &c);
+    int status = apply_policy(r, &c, true, &verdict, &result, &err);
+    registrar_audit(r, &note, &c, status == 0 ? &result : NULL);
+    if (status < 0) {
         struct buf why = BUF((size_t)64 << 10);
 
         policy_verdict_put(&why, &verdict);

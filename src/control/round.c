@@ -29,6 +29,8 @@ struct round_tailnet *round_tailnet(struct round *round, tailnet_id id)
 
 void round_free(struct round *round)
 {
+    api_key_set_unref(round->api_keys);
+    change_list_fini(&round->api_key_changes);
     while (round->tailnets) {
         struct round_tailnet *t = round->tailnets;
 
@@ -62,13 +64,40 @@ void round_look(struct registrar *r, struct round_tailnet *t)
     t->document = document ? policy_document_ref(document) : NULL;
 }
 
+static bool is_of_api_key(const struct change *c)
+{
+    return c->kind == CHANGE_API_KEY || c->kind == CHANGE_API_KEY_REMOVED;
+}
+
+/* API keys are of no tailnet: they go their own way to store and loops. */
+static void add_api_keys(struct registrar *r, const struct change_list *changes)
+{
+    struct round *round = r->open;
+    size_t before = round->api_key_changes.len;
+    bool durable = false;
+
+    for (size_t i = 0; i < changes->len; i++)
+        if (is_of_api_key(&changes->items[i]))
+            change_list_add(&round->api_key_changes, changes->items[i]);
+    if (round->api_key_changes.len == before)
+        return;
+    api_key_set_unref(round->api_keys);
+    round->api_keys = domain_api_keys(r->domain);
+    store_batch_add_api_keys(r->batch, round->api_keys, changes->items, changes->len, &durable);
+    round->durable = round->durable || durable;
+}
+
 /* Files the changes under their tailnets and notes what the store must write. */
 void round_add_changes(struct registrar *r, const struct change_list *changes)
 {
     struct round *round = r->open;
 
+    add_api_keys(r, changes);
     for (size_t i = 0; i < changes->len; i++) {
         const struct change *c = &changes->items[i];
+
+        if (is_of_api_key(c))
+            continue;
         struct round_tailnet *t = round_tailnet(round, c->tailnet);
 
         change_list_add(&t->changes, *c);
@@ -81,7 +110,8 @@ void round_add_changes(struct registrar *r, const struct change_list *changes)
             continue;
         t->fresh = false;
         round_look(r, t);
-        if (t->view)
+        /* Without a view it is gone: that, too, is to be written. */
+        if (t->changes.len > t->stored)
             store_batch_add(r->batch, t->view, t->changes.items + t->stored,
                             t->changes.len - t->stored, &durable);
         t->stored = t->changes.len;
@@ -118,6 +148,44 @@ static void announcement_run(struct loop_message *msg)
     mem_free(a);
 }
 
+struct keys_announcement {
+    struct loop_message message;
+    struct registrar *registrar;
+    struct loop *loop;
+    const struct api_key_set *keys;
+    struct change_list changes;
+    bool reset;
+};
+
+static void keys_announcement_run(struct loop_message *msg)
+{
+    struct keys_announcement *a = CONTAINER_OF(msg, struct keys_announcement, message);
+    const struct registrar_options *o = &a->registrar->options;
+
+    if (!msg->cancelled)
+        o->on_api_keys(o->user, a->loop, a->keys, a->changes.items, a->changes.len, a->reset);
+    api_key_set_unref(a->keys);
+    change_list_fini(&a->changes);
+    mem_free(a);
+}
+
+void registrar_publish_api_keys(struct registrar *r, const struct api_key_set *keys,
+                                const struct change_list *changes, bool reset)
+{
+    for (size_t i = 0; r->options.on_api_keys && i < r->options.n_loops; i++) {
+        struct keys_announcement *a = NEW(struct keys_announcement);
+
+        a->registrar = r;
+        a->loop = r->loops[i];
+        a->message.run = keys_announcement_run;
+        a->keys = api_key_set_ref(keys);
+        a->reset = reset;
+        for (size_t k = 0; k < changes->len; k++)
+            change_list_add(&a->changes, changes->items[k]);
+        loop_post(a->loop, &a->message);
+    }
+}
+
 /* Takes changes and policy; refers to the view. */
 void registrar_publish(struct registrar *r, const struct tailnet_view *view,
                        const struct policy *policy, struct change_list *changes, bool reset)
@@ -151,6 +219,9 @@ void registrar_publish_all(struct registrar *r, bool reset)
 {
     tailnet_id ids[256];
     size_t n = domain_tailnet_ids(r->domain, ids, ARRAY_LEN(ids));
+    AUTO(api_key_set_unref) const struct api_key_set *keys = domain_api_keys(r->domain);
+
+    registrar_publish_api_keys(r, keys, &(struct change_list){0}, true);
 
     for (size_t i = 0; i < n; i++) {
         AUTO(view_unref) const struct tailnet_view *view = domain_view(r->domain, ids[i]);

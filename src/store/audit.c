@@ -26,6 +26,21 @@ struct audit_entry *audit_entry_new(void)
     return e;
 }
 
+struct audit_entry *audit_entry_clone(const struct audit_entry *e)
+{
+    struct audit_entry *c = NEW(struct audit_entry);
+
+    ref_copy(c, e, sizeof(*c));
+    c->author = str_copy(e->author);
+    c->from = str_copy(e->from);
+    c->action = str_copy(e->action);
+    c->object = str_copy(e->object);
+    c->object_name = str_copy(e->object_name);
+    c->before = str_copy(e->before);
+    c->after = str_copy(e->after);
+    return c;
+}
+
 struct audit_entry *audit_entry_ref(const struct audit_entry *e)
 {
     struct audit_entry *m = mutable_entry(e);

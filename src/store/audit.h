@@ -34,6 +34,8 @@ struct audit_entry {
     struct str after;
 };
 MUST_USE struct audit_entry *audit_entry_new(void);
+/* A copy, count 1; `e` may be borrowed from a page. */
+MUST_USE struct audit_entry *audit_entry_clone(const struct audit_entry *e);
 struct audit_entry *audit_entry_ref(const struct audit_entry *e);
 void audit_entry_unref(const struct audit_entry *e);
 DEFINE_AUTO(const struct audit_entry, audit_entry_unref);

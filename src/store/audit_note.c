@@ -5,7 +5,6 @@
 
 #include "store/audit_note.h"
 
-#include "core/map.h"
 #include "crypto/hash.h"
 #include "ip/prefix.h"
 #include "json/writer.h"
