@@ -6,7 +6,7 @@
 #include "cli/cli_internal.h"
 #include "core/clock.h"
 #include "policy/policy.h"
-#include "store/store.h"
+#include "store/audit_note.h"
 
 struct bypass {
     struct store *store;
@@ -29,11 +29,10 @@ static void bypass_close(struct bypass *b)
 
 static int open_files(struct cli *cli, struct bypass *b, struct err *err)
 {
-    const struct store_options options = {.sqlite_path = cli->config->sqlite_path,
-                                          .wal = cli->config->sqlite_wal};
+    AUTO_FINI(config_store_fini) struct config_store room = {0};
     struct str name = args_get(&cli->args, "tailnet");
 
-    if (store_open(&options, &b->store, err) < 0)
+    if (store_open(config_store_options(cli->config, &room), &b->store, err) < 0)
         return -(int)err->code;
     b->domain = domain_new();
     if (store_load(b->store, b->domain, err) < 0)
@@ -124,15 +123,22 @@ static int store_text(struct bypass *b, struct str text, struct err *err)
     struct change_list changes = {0};
     struct command_result result = {0};
     bool durable = false;
-    int status = domain_apply(b->domain, &c, &changes, &result, err);
+    struct audit_note note;
 
+    audit_note_begin(&note, b->domain, &c);
+    int status = domain_apply(b->domain, &c, &changes, &result, err);
+    const struct audit_entry *entry =
+        audit_note_end(&note, b->domain, &c, status == 0 ? &result : NULL);
     if (status == 0 && changes.len > 0) {
         struct store_batch *batch = store_batch_new();
 
         store_batch_add(batch, result.view, changes.items, changes.len, &durable);
+        if (entry)
+            store_batch_add_audit(batch, audit_entry_ref(entry));
         status = store_commit(b->store, batch, err);
         store_batch_free(batch);
     }
+    audit_entry_unref(entry);
     command_result_fini(&result);
     change_list_fini(&changes);
     return status;

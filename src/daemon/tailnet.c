@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "daemon/files.h"
+#include "store/audit_note.h"
 
 /* The region of the relay in this process. */
 static void add_embedded_region(const struct server *s, struct tailnet_info *info)
@@ -54,8 +55,12 @@ static int apply_and_commit(struct server *s, const struct command *c, struct er
     struct change_list changes = {0};
     struct command_result result = {0};
     bool durable = false;
-    int status = domain_apply(s->domain, c, &changes, &result, err);
+    struct audit_note note;
 
+    audit_note_begin(&note, s->domain, c);
+    int status = domain_apply(s->domain, c, &changes, &result, err);
+    const struct audit_entry *entry =
+        audit_note_end(&note, s->domain, c, status == 0 ? &result : NULL);
     if (status == 0 && changes.len > 0) {
         struct store_batch *batch = store_batch_new();
         struct domain_counters next = domain_counters(s->domain);
@@ -63,10 +68,13 @@ static int apply_and_commit(struct server *s, const struct command *c, struct er
         const struct tailnet_view *view = domain_view(s->domain, changes.items[0].tailnet);
 
         store_batch_add(batch, view, changes.items, changes.len, &durable);
+        if (entry)
+            store_batch_add_audit(batch, audit_entry_ref(entry));
         store_batch_set_counters(batch, &next);
         status = store_commit(s->store, batch, err);
         store_batch_free(batch);
     }
+    audit_entry_unref(entry);
     command_result_fini(&result);
     change_list_fini(&changes);
     return status;
