@@ -161,7 +161,7 @@ static int fail_foreign(struct cli *cli, const char *doing, int status)
         return cli_fail(cli, "%s: %.*s sends elsewhere (%d): name the final address, https perhaps",
                         doing, STR_ARG(t.base), status);
     if (t.unix_path)
-        return cli_fail(cli, "%s: the server answered %d", doing, status);
+        return cli_fail(cli, "%s: the server answered %d, and not what was expected", doing, status);
     err.code = ERR_IO;
     return cli_fail(cli, "%s: %.*s answered %d, but not as a Hatsize server does%.*s", doing,
                     STR_ARG(t.base), status, STR_ARG(target_advice(cli, &t, &err)));
@@ -184,6 +184,8 @@ int cli_fail_refused(struct cli *cli, const char *doing, int status, struct str 
     detail = json_get_str(v, "detail");
     first = json_first(json_get_array(v, "errors"));
     message = first ? json_get_str(first, "message") : STR_NONE;
+    if (str_eq(detail, str_from(doing)) && message.len > 0)
+        return cli_fail(cli, "%s: %.*s", doing, STR_ARG(message));
     return cli_fail(cli, "%s: %.*s%s%.*s", doing, STR_ARG(detail), message.len ? ": " : "",
                     STR_ARG(message));
 }

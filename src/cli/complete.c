@@ -19,6 +19,7 @@ struct walk {
     const struct flag_spec *pending; /* waits for its value */
     size_t n_operands;
     bool flags_end;
+    bool is_lost; /* behind a word that is no command */
 };
 
 /* Flags such as --config tell where to ask; they count as if given to __complete itself. */
@@ -60,15 +61,18 @@ static void step_word(struct walk *w, struct str word)
     for (const struct command_spec *c = cli_commands; c->run; c++) {
         bool here = w->group ? str_eq(str_from(c->group), str_from(w->group)) : !c->group[0];
 
-        if (!here || !args_is_command(c, word))
+        if (!here || !args_is_command(c, word) || args_is_group_too(cli_commands, c))
             continue;
         if (c->run != cmd_help) /* whose operands are commands again */
             w->command = c;
         return;
     }
+    bool had_group = w->group != NULL;
+
     for (const struct command_spec *c = cli_commands; c->run && !w->group; c++)
         if (args_is_group(c, word))
             w->group = c->group;
+    w->is_lost = had_group || !w->group;
 }
 
 static void step(struct cli *cli, struct walk *w, struct str word)
@@ -142,6 +146,7 @@ static const struct {
     {NULL, "file", NULL, ":files"},
     {NULL, "FILE", NULL, ":files"},
     {NULL, "CASE.json", NULL, ":files"},
+    {NULL, "FILE.json", NULL, ":files"},
     {NULL, "data-dir", NULL, ":dirs"},
 };
 
@@ -245,7 +250,9 @@ static void offer_next(struct cli *cli, const struct walk *w, struct str typed)
     const char *group = w->group ? w->group : "";
     struct str name, value;
 
-    if (w->pending) {
+    if (w->is_lost) {
+        end(cli, "none");
+    } else if (w->pending) {
         offer_values(cli, group, str_from(w->pending->name), STR_NONE, typed);
     } else if (!w->flags_end && str_starts(typed, STR("--")) &&
                str_split(typed, '=', &name, &value)) {

@@ -19,7 +19,7 @@ static bool is_address(struct str s)
         if (!word && str_find_char(STR(".-_:[]/~%"), s.ptr[i]) < 0)
             return false;
     }
-    return s.len > 0 && s.ptr[0] != '/' && s.ptr[0] != ':';
+    return s.len > 0 && s.ptr[0] != '/' && s.ptr[0] != ':' && str_find(s, STR("://")) < 0;
 }
 
 static int find_remote(struct cli *cli, struct str address, struct target *t, struct err *err)
