@@ -168,6 +168,23 @@ static int refuse_word(const struct parser *p, struct str word, struct err *err)
                    n.best ? "; did you mean " : "", n.best ? n.best : "", n.best ? "?" : "");
 }
 
+/* The command that a group's word alone is: "import FILE" beside "import headscale". */
+static const struct command_spec *alone_named(const struct parser *p, struct str word)
+{
+    for (const struct command_spec *c = p->commands; c->run; c++)
+        if (!c->group[0] && str_eq(word, str_from(c->name)))
+            return c;
+    return NULL;
+}
+
+bool args_is_group_too(const struct command_spec *commands, const struct command_spec *alone)
+{
+    for (const struct command_spec *c = commands; c->run && !alone->group[0]; c++)
+        if (c->group[0] && str_eq(str_from(c->group), str_from(alone->name)))
+            return true;
+    return false;
+}
+
 /* A word that is no flag: part of the command's name until that is known, then an operand. */
 static int take_word(struct parser *p, struct str word, struct err *err)
 {
@@ -182,11 +199,14 @@ static int take_word(struct parser *p, struct str word, struct err *err)
     for (const struct command_spec *c = p->commands; c->run; c++) {
         if (p->group.len > 0 ? !args_is_group(c, p->group) : c->group[0] != 0)
             continue;
-        if (!args_is_command(c, word))
+        if (!args_is_command(c, word) || args_is_group_too(p->commands, c))
             continue;
         out->command = c;
         return 0;
     }
+    out->command = p->group.len > 0 ? alone_named(p, p->group) : NULL;
+    if (out->command)
+        return take_word(p, word, err);
     for (const struct command_spec *c = p->commands; c->run && p->group.len == 0; c++) {
         if (!args_is_group(c, word))
             continue;

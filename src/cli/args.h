@@ -57,6 +57,8 @@ struct str args_get(const struct args *a, const char *name);
 bool args_has(const struct args *a, const char *name);
 /* The commands' words as they are read: whether `word` names the group, or the command in it. */
 bool args_is_group(const struct command_spec *c, struct str word);
+/* Whether a command without a group has the name of one: "import FILE", "import headscale". */
+bool args_is_group_too(const struct command_spec *commands, const struct command_spec *alone);
 bool args_is_command(const struct command_spec *c, struct str word);
 /* The flag of a command or a global one, by name or (not 0) letter, older spellings included; NULL
  * if there is none. `command` may be NULL. */

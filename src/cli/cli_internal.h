@@ -131,6 +131,10 @@ int cmd_tailnets_list(struct cli *), cmd_tailnets_create(struct cli *);
 int cmd_policy_get(struct cli *), cmd_policy_set(struct cli *), cmd_policy_check(struct cli *),
     cmd_policy_diff(struct cli *), cmd_policy_explain(struct cli *), cmd_policy_eval(struct cli *);
 int cmd_import_headscale(struct cli *);
+int cmd_backup(struct cli *), cmd_restore(struct cli *), cmd_export(struct cli *),
+    cmd_import(struct cli *);
+/* backup.c: JSON or an SQLite file over all that is there; says how it went, the exit status. */
+int cli_restore_file(struct cli *cli, struct str path, const char *doing);
 int cmd_serve(struct cli *), cmd_configtest(struct cli *), cmd_health(struct cli *),
     cmd_version(struct cli *), cmd_private_key(struct cli *), cmd_quickstart(struct cli *),
     cmd_help(struct cli *), cmd_dump_config(struct cli *), cmd_mock_oidc(struct cli *);

@@ -102,16 +102,16 @@ bool yaml_is_null(const struct yaml_node *n);
     X(GORM_SLOW, "database.gorm.slow_threshold", LATER)                            \
     X(SQLITE_PATH, "database.sqlite.path", USED)                                   \
     X(SQLITE_WAL, "database.sqlite.write_ahead_log", USED)                         \
-    X(SQLITE_CHECKPOINT, "database.sqlite.wal_autocheckpoint", LATER)              \
-    X(PG_HOST, "database.postgres.host", LATER)                                    \
-    X(PG_PORT, "database.postgres.port", LATER)                                    \
-    X(PG_NAME, "database.postgres.name", LATER)                                    \
-    X(PG_USER, "database.postgres.user", LATER)                                    \
-    X(PG_PASS, "database.postgres.pass", LATER)                                    \
-    X(PG_SSL, "database.postgres.ssl", LATER)                                      \
-    X(PG_OPEN, "database.postgres.max_open_conns", LATER)                          \
-    X(PG_IDLE, "database.postgres.max_idle_conns", LATER)                          \
-    X(PG_IDLE_TIME, "database.postgres.conn_max_idle_time_secs", LATER)            \
+    X(SQLITE_CHECKPOINT, "database.sqlite.wal_autocheckpoint", USED)               \
+    X(PG_HOST, "database.postgres.host", USED)                                     \
+    X(PG_PORT, "database.postgres.port", USED)                                     \
+    X(PG_NAME, "database.postgres.name", USED)                                     \
+    X(PG_USER, "database.postgres.user", USED)                                     \
+    X(PG_PASS, "database.postgres.pass", USED)                                     \
+    X(PG_SSL, "database.postgres.ssl", USED)                                       \
+    X(PG_OPEN, "database.postgres.max_open_conns", QUIET)                          \
+    X(PG_IDLE, "database.postgres.max_idle_conns", QUIET)                          \
+    X(PG_IDLE_TIME, "database.postgres.conn_max_idle_time_secs", QUIET)            \
     X(TRUSTED_PROXIES, "trusted_proxies", USED)                                    \
     X(PROXY_PROTOCOL, "proxy_protocol", USED)                                      \
     X(ACME_URL, "acme_url", USED)                                                  \
@@ -281,6 +281,7 @@ void section_tls(struct loader *l);
 void section_proxies(struct loader *l);
 void section_derp(struct loader *l);
 void section_dns(struct loader *l);
+void section_database(struct loader *l);
 void section_oidc(struct loader *l);
 /* Reads a relay map file's text into the regions; those of the same id give way, null ones go. */
 void derp_map_merge(struct loader *l, struct str file, struct str text);

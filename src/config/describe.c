@@ -149,6 +149,14 @@ static void put_server(struct buf *out, const struct config *c)
     put_bool(out, "proxy_protocol", c->proxy_protocol);
     put_text(out, "database.sqlite.path", c->sqlite_path);
     put_bool(out, "database.sqlite.write_ahead_log", c->sqlite_wal);
+    put_number(out, "database.sqlite.wal_autocheckpoint", c->sqlite_wal_autocheckpoint);
+    put_text(out, "database.type", c->postgres.is_used ? STR("postgres") : STR("sqlite"));
+    put_text(out, "database.postgres.host", c->postgres.host);
+    put_number(out, "database.postgres.port", c->postgres.port);
+    put_text(out, "database.postgres.name", c->postgres.name);
+    put_text(out, "database.postgres.user", c->postgres.user);
+    put_text(out, "database.postgres.pass", c->postgres.pass.len > 0 ? STR("(set)") : STR_NONE);
+    put_text(out, "database.postgres.ssl", c->postgres.sslmode);
     put_number(out, "log.level", c->log_level);
     put_text(out, "log.format", c->log_format == LOG_JSON ? STR("json") : STR("text"));
     put_text(out, "cli.address", c->cli.address);

@@ -29,6 +29,8 @@ void config_free(struct config *c)
     /* The arena's memory is ours to write, whatever borrows it. */
     if (c->cli.api_key.len > 0)
         mem_wipe((void *)(uintptr_t)c->cli.api_key.ptr, c->cli.api_key.len);
+    if (c->postgres.pass.len > 0)
+        mem_wipe((void *)(uintptr_t)c->postgres.pass.ptr, c->postgres.pass.len);
     for (size_t i = 0; i < c->oidc.n_providers; i++) {
         struct str secret = c->oidc.providers[i].client_secret;
 
@@ -248,27 +250,7 @@ static void section_server(struct loader *l)
     value_path(l, KEY_NOISE_KEY, &c->noise_key_path);
 }
 
-/* ---- database, log, command line ---- */
-
-static void section_database(struct loader *l)
-{
-    struct config *c = l->c;
-    struct str type;
-
-    c->sqlite_path = in_data_dir(l, STR("db.sqlite"));
-    c->sqlite_wal = true;
-    if (value_text(l, KEY_DATABASE_TYPE, &type) && !str_eq(type, STR("sqlite")) &&
-        !str_eq(type, STR("sqlite3"))) {
-        if (str_eq(type, STR("postgres")))
-            error_at(l, l->values[KEY_DATABASE_TYPE],
-                     "PostgreSQL is not supported yet: write \"type: sqlite\"");
-        else
-            error_at(l, l->values[KEY_DATABASE_TYPE],
-                     "invalid database type \"%.*s\": write sqlite", STR_ARG(shown(l, type)));
-    }
-    value_path(l, KEY_SQLITE_PATH, &c->sqlite_path);
-    value_bool(l, KEY_SQLITE_WAL, &c->sqlite_wal);
-}
+/* ---- log, command line ---- */
 
 static void section_log(struct loader *l)
 {

@@ -27,6 +27,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "ip/addrport.h"
+#include "store/store.h"
 #include "tailnet/info.h"
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20) /* bytes; also of each DERP map file */
@@ -95,6 +96,16 @@ struct config_oidc {
     bool only_start_if_available;
 };
 
+struct config_postgres {
+    bool is_used;    /* database.type says so; else SQLite is */
+    struct str host; /* or the directory of its Unix socket; empty: libpq's default */
+    uint16_t port;   /* 0: not given */
+    struct str name;
+    struct str user;
+    struct str pass;    /* secret */
+    struct str sslmode; /* libpq's word; empty: libpq's default, prefer */
+};
+
 struct config_cli {
     struct str address; /* empty: the Unix socket of this machine */
     struct str api_key; /* secret */
@@ -129,6 +140,8 @@ struct config {
 
     struct str sqlite_path;
     bool sqlite_wal;
+    uint32_t sqlite_wal_autocheckpoint; /* pages; 0: never */
+    struct config_postgres postgres;
 
     struct ip_prefix prefix_v4; /* IP_NONE: none; at least one of the two is set */
     struct ip_prefix prefix_v6;
@@ -212,6 +225,15 @@ void config_derive_server_url(struct config *c, uint16_t port);
  * caller's.
  */
 MUST_USE struct tailnet_info *config_tailnet_info(const struct config *c, struct str name);
+
+/* What the store is told; borrows the configuration. config_store_fini when the store is open. */
+struct config_store {
+    struct store_postgres postgres;
+    struct store_options options;
+    struct str backup_dir;
+};
+const struct store_options *config_store_options(const struct config *c, struct config_store *room);
+void config_store_fini(struct config_store *room);
 
 /* The whole of it as "key: value" lines in headscale's words, secrets as "(set)". For comparing and
  * showing. */

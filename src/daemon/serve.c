@@ -17,7 +17,6 @@
 #include "daemon/daemon_internal.h"
 #include "daemon/files.h"
 #include "http/door.h"
-#include "net/bind.h"
 
 #define LOCAL_STREAMS_MAX 256
 #define WORKERS 2
@@ -115,7 +114,7 @@ static int open_relay(struct server *s, struct err *err)
     if (!s->config->derp.enabled)
         return 0;
     s->derp = derp_server_new(&options);
-    if (stun_responder_open_each(s->loops, s->n_loops, bind_usable(s->config->derp.stun_listen),
+    if (stun_responder_open_each(s->loops, s->n_loops, s->config->derp.stun_listen,
                                  s->stun, err) < 0)
         return err_wrap(err, "opening STUN");
     return 0;
@@ -136,14 +135,12 @@ static int load_keys(struct server *s, struct err *err)
 
 static int open_store(struct server *s, struct err *err)
 {
-    const struct store_options options = {.sqlite_path = s->config->sqlite_path,
-                                          .wal = s->config->sqlite_wal};
+    AUTO_FINI(config_store_fini) struct config_store room = {0};
+    const struct store_options *options = config_store_options(s->config, &room);
 
-    if (dir_make_for(s->config->sqlite_path, err) < 0)
+    if (!options->postgres && dir_make_for(s->config->sqlite_path, err) < 0)
         return -(int)err->code;
-    if (store_open(&options, &s->store, err) < 0)
-        return err_wrap(err, "opening the database");
-    return 0;
+    return store_open(options, &s->store, err);
 }
 
 static void make_door(struct server *s)
