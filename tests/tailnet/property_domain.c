@@ -346,12 +346,18 @@ static void do_user(struct world *w)
 {
     static const char *const names[] = {"alice", "bob", "carol", "dave", " bad"};
     static const enum command_type types[] = {COMMAND_USER_CREATE, COMMAND_USER_RENAME,
+                                              COMMAND_USER_UPDATE, COMMAND_USER_LOGIN,
                                               COMMAND_USER_DELETE};
     tailnet_id t = any_tailnet(w);
+    struct str provider = below(w, 3) ? STR("p") : STR_NONE;
 
-    (void)apply(w, (struct command){.type = types[below(w, 3)],
+    (void)apply(w, (struct command){.type = types[below(w, ARRAY_LEN(types))],
                                     .tailnet = t,
                                     .id = any_user(w, t),
+                                    .provider = provider,
+                                    .provider_id = provider,
+                                    .fields = (unsigned)below(w, 2 * USER_FIELD_PROVIDER),
+                                    .role = (enum user_role)below(w, ROLE_AUDITOR + 1),
                                     .name = str_from(names[below(w, ARRAY_LEN(names))])});
 }
 
@@ -368,8 +374,9 @@ static void do_auth_key(struct world *w)
                         .expiry_ms = below(w, 2) == 0 ? 0 : w->f.now + (int64_t)below(w, HOUR_MS)};
 
     if (below(w, 4) == 0)
-        c = (struct command){.type =
-                                 below(w, 2) ? COMMAND_AUTH_KEY_EXPIRE : COMMAND_AUTH_KEY_DELETE,
+        c = (struct command){.type = below(w, 2)   ? COMMAND_AUTH_KEY_EXPIRE
+                                     : below(w, 2) ? COMMAND_AUTH_KEY_REVOKE
+                                                   : COMMAND_AUTH_KEY_DELETE,
                              .tailnet = t,
                              .id = any_key(w, t)};
     if (apply(w, c) == 0 && c.type == COMMAND_AUTH_KEY_CREATE)
@@ -474,7 +481,8 @@ static void do_node(struct world *w)
 {
     static const enum command_type types[] = {
         COMMAND_NODE_RENAME,         COMMAND_NODE_EXPIRE,         COMMAND_NODE_TAG,
-        COMMAND_NODE_APPROVE_ROUTES, COMMAND_NODE_APPROVE_ROUTES, COMMAND_NODE_DELETE};
+        COMMAND_NODE_APPROVE_ROUTES, COMMAND_NODE_APPROVE_ROUTES, COMMAND_NODE_MOVE,
+        COMMAND_NODES_BACKFILL,      COMMAND_NODE_DELETE};
     static const char *const names[] = {"web", "Node", "web-2", "bad.name", "db", ""};
     tailnet_id t = any_tailnet(w);
     const struct node *n = any_node(w, t);
@@ -483,9 +491,10 @@ static void do_node(struct world *w)
 
     any_routes(w, routes);
     struct node_facts *list = facts_of("", routes, "");
-    (void)apply(w, (struct command){.type = types[below(w, below(w, 4) ? 5 : 6)],
+    (void)apply(w, (struct command){.type = types[below(w, ARRAY_LEN(types) - (below(w, 4) != 0))],
                                     .tailnet = below(w, 20) ? t : w->tailnets[0],
                                     .id = n ? n->id : 0,
+                                    .user = any_user(w, t),
                                     .name = str_from(names[below(w, ARRAY_LEN(names))]),
                                     .tags = tags,
                                     .expiry_ms = any_time(w),
@@ -524,6 +533,7 @@ static void do_tailnet(struct world *w)
     struct tailnet_info *info = tailnet_info_clone(view_info(v));
 
     info->node_expiry_ms = expiries[below(w, 2)];
+    info->prefix_v6 = below(w, 3) ? prefix_of("fd7a:115c:a1e0::/48") : (struct ip_prefix){0};
     info->allocation = below(w, 2) ? ADDRESS_RANDOM : ADDRESS_SEQUENTIAL;
     str_free(&info->base_domain);
     info->base_domain = str_printf("d%d.net", (int)below(w, 3));
