@@ -38,12 +38,15 @@ static struct str policy_words(const struct import_run *run)
 
 static void put_counts(struct json_writer *w, const struct import_report *r)
 {
+    static const char *const whats[] = {"users",   "nodes",    "authKeys",
+                                        "apiKeys", "policies", "oauthClients"};
+    static const char *const fates[] = {"taken", "changed", "present", "leftOut", "damaged"};
+
     json_field_object(w, STR("counts"));
     for (size_t what = 0; what < IMPORT_WHATS; what++) {
-        json_field_object(w, str_from(import_what_name((enum import_what)what)));
+        json_field_object(w, str_from(whats[what]));
         for (size_t fate = 0; fate < IMPORT_FATES; fate++)
-            json_field_u64(w, str_from(import_fate_name((enum import_fate)fate)),
-                           r->counts[what][fate]);
+            json_field_u64(w, str_from(fates[fate]), r->counts[what][fate]);
         json_end_object(w);
     }
     json_end_object(w);
@@ -203,7 +206,6 @@ static void show_human(struct import_run *run)
     cli_put_text(run->cli->out, arena_printf(arena, "headscale %.*s: %.*s\n\n",
                                              STR_ARG(run->report.release), STR_ARG(run->source)));
     show_counts(run);
-    (void)fputs("\n", run->cli->out);
     show_key(run, "server's key", config->noise_key_path, run->noise, run->noise_trouble,
              "every client would have to log in again");
     if (config->derp.enabled)

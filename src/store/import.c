@@ -166,13 +166,8 @@ static void note_view(struct import *im, const struct tailnet_view *view)
     const struct auth_key *const *keys = view_auth_keys(view, &n);
 
     for (size_t i = 0; i < n; i++) {
-        void *k = (void *)(uintptr_t)keys[i];
-
         put_used(im, 'k', keys[i]->id);
-        if (keys[i]->prefix.len > 0)
-            (void)map_put(im->prefixes, keys[i]->prefix, k);
-        if (keys[i]->legacy.len > 0)
-            (void)map_put(im->legacy, keys[i]->legacy, k);
+        import_note_auth_key(im, keys[i]);
     }
     for (size_t at = 0; (node = view_node_next(view, &at));)
         note_node(im, node, is_mine);
@@ -268,8 +263,9 @@ static int set_policy(struct import *im, struct err *err)
 static int read_all(struct import *im, struct err *err)
 {
     static int (*const steps[])(struct import *, struct err *) = {
-        find_tailnet,      note_target,      import_policy, import_users,         judge_policy,
-        import_named_keys, import_auth_keys, import_nodes,  import_oauth_clients, set_policy,
+        find_tailnet,    note_target,          import_policy,    import_users,
+        judge_policy,    import_named_keys,    import_auth_keys, import_nodes,
+        import_api_keys, import_oauth_clients, set_policy,
     };
 
     im->report->release = schema_release(&im->schema, im->arena);

@@ -121,7 +121,7 @@ struct import {
     struct map *providers;    /* provider ids of its users to struct user * */
     struct map *prefixes;     /* of auth keys to struct auth_key * */
     struct map *api_prefixes; /* of API keys to struct api_key * */
-    struct map *legacy;       /* legacy texts of auth keys to struct auth_key * */
+    struct map *legacy;       /* identities of auth keys to struct auth_key * */
     struct map *node_keys;    /* to struct node * */
     struct map *addresses;
     struct domain_counters next;
@@ -161,6 +161,8 @@ bool import_tag_is_usable(struct str tag);
 /* import_map.c */
 MUST_USE int import_users(struct import *im, struct err *err);
 MUST_USE int import_auth_keys(struct import *im, struct err *err);
+/* A key that is in the domain: what comes later may not be the same. */
+void import_note_auth_key(struct import *im, const struct auth_key *key);
 MUST_USE int import_policy(struct import *im, struct err *err);
 /* import_api_keys.c */
 MUST_USE int import_api_keys(struct import *im, struct err *err);

@@ -262,10 +262,28 @@ static struct auth_key *make_key(struct import *im, const struct key_row *k,
     return key;
 }
 
+/* What makes two keys one: the hash, and where it is salted the prefix as well. In the arena. */
+static struct str identity_of(struct arena *arena, const struct auth_key *key)
+{
+    if (str_starts(key->legacy, STR("sha256:")))
+        return key->legacy;
+    return arena_printf(arena, "%.*s %.*s", STR_ARG(key->prefix), STR_ARG(key->legacy));
+}
+
+void import_note_auth_key(struct import *im, const struct auth_key *key)
+{
+    void *k = (void *)(uintptr_t)key;
+
+    if (key->prefix.len > 0)
+        (void)map_put(im->prefixes, key->prefix, k);
+    if (key->legacy.len > 0)
+        (void)map_put(im->legacy, identity_of(im->arena, key), k);
+}
+
 /* Takes the reference. */
 static int add_key(struct import *im, uint64_t id, struct auth_key *key, struct err *err)
 {
-    const struct auth_key *same = map_find(im->legacy, key->legacy);
+    const struct auth_key *same = map_find(im->legacy, identity_of(im->arena, key));
     struct str shown = arena_copy(im->arena, key->prefix);
 
     if (same) {
@@ -295,9 +313,7 @@ static int add_key(struct import *im, uint64_t id, struct auth_key *key, struct 
     if (domain_load_auth_key(im->domain, key, err) < 0)
         return -(int)err->code;
     (void)map_put_u64(im->keys, id, key);
-    (void)map_put(im->legacy, key->legacy, key);
-    if (key->prefix.len > 0)
-        (void)map_put(im->prefixes, key->prefix, key);
+    import_note_auth_key(im, key);
     import_changed(im, CHANGE_AUTH_KEY, key->id);
     return 0;
 }
