@@ -8,7 +8,8 @@ struct health_call {
     struct domain *domain; /* while the query runs */
     struct buf troubles;   /* JSON array */
     struct json_writer w;
-    bool is_in_force; /* every policy is the one its author wrote last */
+    bool is_in_force;   /* every policy is the one its author wrote last */
+    struct err storage; /* what the last commit failed with; code 0: it did not */
     size_t n;
 };
 
@@ -31,6 +32,9 @@ static void run(struct registrar_query *q, struct domain *d)
     struct health_call *call = CONTAINER_OF(q, struct health_call, query);
 
     call->domain = d;
+    call->storage = (struct err){0};
+    if (registrar_storage_trouble(q->registrar)[0] != '\0')
+        IGNORE(err_set(&call->storage, ERR_IO, "%s", registrar_storage_trouble(q->registrar)));
     json_begin_array(&call->w);
     registrar_policy_troubles(q->registrar, put_trouble, call);
     json_end_array(&call->w);
@@ -43,7 +47,9 @@ static void done(struct registrar_query *q)
     struct buf body = BUF((size_t)8 << 20);
     struct json_writer w = JSON_WRITER(&body);
 
-    if (a->x) {
+    if (a->x && call->storage.code != 0) {
+        api_problem(a->x, 500, "the database cannot be written", call->storage.text);
+    } else if (a->x) {
         json_begin_object(&w);
         json_field_bool(&w, STR("databaseConnectivity"), true);
         json_field_str(&w, STR("policy"),
@@ -65,10 +71,6 @@ void api_health(void *owner, struct http_exchange *x, const struct http_request 
     struct api *api = owner;
     struct registrar *registrar = control_registrar(api->control);
 
-    if (!registrar_is_healthy(registrar)) {
-        api_problem(x, 500, "the database does not answer", NULL);
-        return;
-    }
     struct asked *a = asked_new(api, registrar, x, req);
     struct health_call *call = arena_alloc(a->arena, sizeof(*call));
 

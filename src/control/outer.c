@@ -177,7 +177,9 @@ void control_on_health(struct control *c, struct http_exchange *x, const struct 
         STR_INIT("{\"status\":\"warn\",\"output\":\"policy: see hatsize health\"}\n");
 
     if (!registrar_is_healthy(c->registrar))
-        http_respond(x, 500, "application/health+json", STR("{\"status\":\"fail\"}\n"));
+        http_respond(x, 500, "application/health+json",
+                     STR("{\"status\":\"fail\",\"output\":\"the database cannot be written: see "
+                         "hatsize health\"}\n"));
     else if (!registrar_policies_are_well(c->registrar))
         http_respond(x, 200, "application/health+json", warning);
     else

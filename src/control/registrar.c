@@ -27,6 +27,7 @@ static struct metric failures =
 
 static void round_close(struct registrar *r);
 static void schedule_close(struct registrar *r);
+static void schedule_tick(struct registrar *r);
 
 /* ---- Answers ---- */
 
@@ -47,7 +48,7 @@ static void answer_storage_failed(struct registrar_call *call)
 {
     command_result_fini(&call->result);
     call->result = (struct command_result){0};
-    call->status = err_set(&call->err, ERR_IO, "the database cannot be written; try again");
+    call->status = err_set(&call->err, ERR_IO, "the database cannot be written; try again later");
     answer(call);
 }
 
@@ -154,7 +155,15 @@ static void submit_batch(struct registrar *r, struct round *round)
     r->batch = store_batch_new();
 }
 
-/* The domain is ahead of a store that refused: read it anew, refuse what was built on top. */
+/* What everybody was told while the store does not answer; what it has when it does. */
+static int domain_again(struct registrar *r, struct domain *fresh, struct err *err)
+{
+    if (r->is_stalled && !store_is_stale(r->store))
+        return told_domain(r, fresh, err);
+    return store_load(r->store, fresh, err);
+}
+
+/* The domain is ahead of a store that refused: it is taken back, with what was built on top. */
 static void recover(struct registrar *r)
 {
     struct err err = {0};
@@ -171,7 +180,7 @@ static void recover(struct registrar *r)
     store_batch_free(r->batch);
     r->batch = store_batch_new();
     r->batch_dirty = false;
-    if (store_load(r->store, fresh, &err) < 0) {
+    if (domain_again(r, fresh, &err) < 0) {
         log_event(LOG_ERROR, "cannot read the database; refusing changes until it answers",
                   LOG_ERR(&err));
         domain_free(fresh);
@@ -185,7 +194,56 @@ static void recover(struct registrar *r)
     registrar_adopt_policies(r);
     r->is_broken = false;
     registrar_publish_all(r, true);
+    if (r->is_stalled)
+        told_write_again(r);
     release_all_held(r);
+    schedule_tick(r);
+}
+
+/* ---- Stalled ---- */
+
+/* Whether it may be applied although nothing can be made durable. */
+static bool needs_no_disk(const struct command *c)
+{
+    static const enum command_type free_of_it[] = {COMMAND_NODE_UPDATE,  COMMAND_STREAM_OPEN,
+                                                   COMMAND_STREAM_CLOSE, COMMAND_API_KEY_SEEN,
+                                                   COMMAND_TICK,         COMMAND_REGISTER_REJECT};
+
+    for (size_t i = 0; i < ARRAY_LEN(free_of_it); i++)
+        if (c->type == free_of_it[i])
+            return true;
+    /* A known machine comes back, or an unknown one waits for somebody; no log-out. */
+    return c->type == COMMAND_REGISTER && c->reg->auth_key.len == 0 &&
+           !(c->reg->has_expiry && c->reg->expiry_ms < c->now_ms);
+}
+
+static void stall(struct registrar *r, const struct err *err)
+{
+    if (!r->is_stalled)
+        log_event(LOG_ERROR,
+                  "the database cannot be written: changes are refused until it can; machines keep "
+                  "what they have",
+                  LOG_ERR(err));
+    else if (!str_eq(str_from(r->trouble.text), str_from(err->text)))
+        log_event(LOG_ERROR, "the database still cannot be written", LOG_ERR(err));
+    r->is_stalled = true;
+    r->trouble = *err;
+    timer_stop(&r->behind);
+    timer_start(&r->retry, RETRY_MS);
+}
+
+static void resume(struct registrar *r)
+{
+    if (!r->is_stalled)
+        return;
+    r->is_stalled = false;
+    r->trouble = (struct err){0};
+    timer_stop(&r->retry);
+    log_event(LOG_INFO, "the database can be written again");
+    if (store_batch_len(r->batch) > 0) {
+        r->batch_dirty = true;
+        timer_start(&r->behind, WRITE_BEHIND_MS);
+    }
 }
 
 void registrar_committed(struct registrar *r, struct store_batch *batch, int status,
@@ -194,16 +252,36 @@ void registrar_committed(struct registrar *r, struct store_batch *batch, int sta
     struct round *round = TAKE(r->in_flight);
 
     r->is_committing = false;
-    store_batch_free(batch);
     atomic_store(&r->healthy, status == 0);
     if (status == 0) {
+        store_batch_free(batch);
+        resume(r);
         if (round)
             tell(r, round);
         schedule_close(r);
         return;
     }
     metric_add(&failures, 1);
-    log_event(LOG_ERROR, "a commit failed; its changes are refused", LOG_ERR(err));
+    /* While stalled, what a round holds is not waited for. */
+    bool is_taken_back = round || store_is_stale(r->store) || (r->open->durable && !r->is_stalled);
+    if (err->code == ERR_IO) {
+        stall(r, err);
+    } else {
+        /* It answers and will not have this: trying again would not help. */
+        log_event(LOG_ERROR, "the database refused a commit; its changes are taken back",
+                  LOG_ERR(err));
+        is_taken_back = true;
+        r->is_stalled = false;
+        r->trouble = (struct err){0};
+        timer_stop(&r->retry);
+    }
+    if (!is_taken_back) {
+        store_batch_put_under(r->batch, batch);
+        store_batch_free(batch);
+        schedule_close(r);
+        return;
+    }
+    store_batch_free(batch);
     if (round) {
         while (round->calls) {
             struct registrar_call *call = round->calls;
@@ -218,7 +296,12 @@ void registrar_committed(struct registrar *r, struct store_batch *batch, int sta
 
 static void on_retry(void *user)
 {
-    recover(user);
+    struct registrar *r = user;
+
+    if (r->is_broken)
+        recover(r);
+    else if (r->is_stalled && !r->is_committing)
+        submit_batch(r, NULL);
 }
 
 /* Written-behind changes have waited long enough. */
@@ -226,7 +309,7 @@ static void on_behind(void *user)
 {
     struct registrar *r = user;
 
-    if (r->batch_dirty && !r->is_committing && !r->is_broken)
+    if (r->batch_dirty && !r->is_committing && !r->is_broken && !r->is_stalled)
         submit_batch(r, NULL);
 }
 
@@ -251,9 +334,15 @@ static void on_close_message(struct loop_message *msg)
         round_close(r);
 }
 
+/* A round waits for the commit under way, but not for one that is only a try. */
+static bool must_wait(const struct registrar *r)
+{
+    return r->is_committing && (r->in_flight || !r->is_stalled);
+}
+
 static void schedule_close(struct registrar *r)
 {
-    if (r->close_posted || r->is_committing || (!r->open->calls && !r->open->tailnets))
+    if (r->close_posted || must_wait(r) || (!r->open->calls && !r->open->tailnets))
         return;
     r->close_posted = true;
     loop_post(r->loop, &r->close_message);
@@ -261,18 +350,19 @@ static void schedule_close(struct registrar *r)
 
 static void round_close(struct registrar *r)
 {
-    if (r->is_committing || (!r->open->calls && !r->open->tailnets))
+    if (must_wait(r) || (!r->open->calls && !r->open->tailnets))
         return;
     struct round *round = r->open;
 
     r->open = round_new();
-    if (round->durable) {
+    if (round->durable && !r->is_stalled) {
         metric_add(&rounds_durable, 1);
         submit_batch(r, round);
     } else {
         if (store_batch_len(r->batch) > 0 && !r->batch_dirty) {
             r->batch_dirty = true;
-            timer_start(&r->behind, WRITE_BEHIND_MS);
+            if (!r->is_stalled)
+                timer_start(&r->behind, WRITE_BEHIND_MS);
         }
         tell(r, round);
     }
@@ -296,12 +386,12 @@ static void apply_call(struct registrar *r, struct registrar_call *call)
 {
     struct change_list changes = {0};
 
-    if (r->is_broken) {
+    if (call->command.now_ms == 0)
+        call->command.now_ms = clock_unix_ms();
+    if (r->is_broken || (r->is_stalled && !needs_no_disk(&call->command))) {
         answer_storage_failed(call);
         return;
     }
-    if (call->command.now_ms == 0)
-        call->command.now_ms = clock_unix_ms();
     metric_add(&commands, 1);
     struct audit_note note;
     audit_note_begin(&note, r->domain, &call->command);
@@ -447,6 +537,11 @@ bool registrar_is_healthy(const struct registrar *r)
     return atomic_load(&r->healthy);
 }
 
+const char *registrar_storage_trouble(const struct registrar *r)
+{
+    return r->trouble.text;
+}
+
 /* ---- Life ---- */
 
 int registrar_new(const struct registrar_options *options, struct registrar **out, struct err *err)
@@ -462,6 +557,7 @@ int registrar_new(const struct registrar_options *options, struct registrar **ou
     r->held = map_new();
     r->policies = policies_new();
     r->judge_ms = JUDGE_MS;
+    r->told_views = map_new();
     atomic_store(&r->next_ticket, 1);
     atomic_store(&r->healthy, true);
     atomic_store(&r->policies_are_well, true);
@@ -547,6 +643,7 @@ void registrar_free(struct registrar *r)
     store_close(r->store);
     domain_free(r->domain);
     policies_free(r->policies);
+    told_free(r);
     mem_free(r->loops);
     mem_free(r);
 }

@@ -17,8 +17,12 @@
  *   3. A loop gets a publication before the answers of the same round, in the order of revisions.
  *   4. The policy is judged here, before COMMAND_POLICY_SET is applied, and compiled here, for each
  * publication; see policies.h.
- *   5. When a commit fails, its calls and those applied on top of them are refused, the domain is
- * read anew from the store, and every loop gets a reset: map streams end and clients come back.
+ *   5. When a round's commit fails, its calls and those applied on top of them are refused, the
+ * domain becomes again what was told last, and every loop gets a reset: map streams end and
+ * clients come back. When what fails was only written behind, it is kept and tried again.
+ *   6. While commits fail the registrar is stalled: what must be durable is refused before it is
+ * applied, everything else goes on in memory, so machines keep their maps and reads are answered.
+ * It is over with the first commit that succeeds; one is tried every second.
  */
 
 #include "control/policies.h"
@@ -137,3 +141,5 @@ bool registrar_policies_are_well(const struct registrar *r);
 
 /* Whether the last commit succeeded; any thread. For /health. */
 bool registrar_is_healthy(const struct registrar *r);
+/* Why it did not, "" when it did. In a query's `run` only. */
+const char *registrar_storage_trouble(const struct registrar *r);

@@ -58,7 +58,11 @@ struct registrar {
     bool batch_dirty;          /* holds written-behind changes that were already told */
     struct round *in_flight;   /* waits for the commit under way; NULL for a write-behind */
     bool is_committing;
-    bool is_broken;   /* the store cannot even be read */
+    bool is_broken;         /* the store is stale and cannot be read */
+    bool is_stalled;        /* the last commit failed: nothing that must be durable is taken */
+    struct err trouble;     /* why */
+    struct map *told_views; /* tailnet id -> counted view: what everybody knows */
+    const struct api_key_set *told_api_keys;
     struct map *held; /* auth id -> struct held_list */
     struct policies *policies;
     int64_t judge_ms; /* to wait for the next time */
@@ -99,6 +103,17 @@ struct audit_note;
 /* The command is done (result NULL: refused): its entry, if it gets one, joins the batch. */
 void registrar_audit(struct registrar *r, struct audit_note *note, const struct command *c,
                      const struct command_result *result);
+
+/* ---- told.c ---- */
+
+void told_note_view(struct registrar *r, const struct tailnet_view *view,
+                    const struct change *changes, size_t n);
+void told_note_api_keys(struct registrar *r, const struct api_key_set *keys);
+void told_free(struct registrar *r);
+/* Puts what was told into an empty domain, with the counters that were reached. */
+MUST_USE int told_domain(struct registrar *r, struct domain *d, struct err *err);
+/* Every node goes into the batch. */
+void told_write_again(struct registrar *r);
 
 /* ---- registrar_policy.c ---- */
 

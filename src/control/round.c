@@ -172,6 +172,7 @@ static void keys_announcement_run(struct loop_message *msg)
 void registrar_publish_api_keys(struct registrar *r, const struct api_key_set *keys,
                                 const struct change_list *changes, bool reset)
 {
+    told_note_api_keys(r, keys);
     for (size_t i = 0; r->options.on_api_keys && i < r->options.n_loops; i++) {
         struct keys_announcement *a = NEW(struct keys_announcement);
 
@@ -192,6 +193,7 @@ void registrar_publish(struct registrar *r, const struct tailnet_view *view,
 {
     struct shared_publication *s = NEW(struct shared_publication);
 
+    told_note_view(r, view, changes->items, changes->len);
     ref_init(&s->ref);
     s->changes = *changes;
     *changes = (struct change_list){0};

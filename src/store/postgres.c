@@ -500,7 +500,7 @@ static enum db_fate pg_settle(struct db *base, struct err *err)
         pause_ms(MIN(MAX(db->retry_at_ms - now, (int64_t)1), MAX(end - now, (int64_t)1)));
     }
     if (db->is_stale) {
-        (void)!pg_stale(err);
+        IGNORE(pg_stale(err));
         return DB_STALE;
     }
     log_event(LOG_INFO, "the database answers again", LOG_BOOL("applied", db->was_applied));

@@ -263,6 +263,114 @@ static void a_failed_commit_takes_everything_back(void **state)
     command_result_fini(&after.call.result);
 }
 
+struct storage_look {
+    struct registrar_query query;
+    bool is_done;
+    bool is_ill;
+};
+
+static void look_run(struct registrar_query *q, struct domain *d)
+{
+    (void)d;
+    CONTAINER_OF(q, struct storage_look, query)->is_ill =
+        registrar_storage_trouble(q->registrar)[0] != '\0';
+}
+
+static void look_done(struct registrar_query *q)
+{
+    CONTAINER_OF(q, struct storage_look, query)->is_done = true;
+}
+
+static bool storage_is_ill(struct fixture *f)
+{
+    struct storage_look look = {
+        .query = {.run = look_run, .done = look_done, .loop = f->loop}};
+
+    registrar_ask(f->registrar, &look.query);
+    while (!look.is_done)
+        loop_run_once(f->loop, 5);
+    return look.is_ill;
+}
+
+/* A disk without room, as the database sees it: another program holds its lock for good. */
+static sqlite3 *take_disk_away(const struct fixture *f)
+{
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    return db;
+}
+
+static void give_disk_back(sqlite3 *db)
+{
+    assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/*
+ * While nothing can be written: what asks for it is refused, once with a reset and then at once;
+ * machines come and go; and when it can be written again, what they said is.
+ */
+static void a_full_disk_refuses_changes_and_keeps_machines(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call join = {0}, lost = {0}, refused = {0}, again = {0}, open = {0}, after = {0};
+
+    make_tailnet(f);
+    struct str key = make_key(f, make_user(f, STR("alice")), true);
+    fill_register(&join, key);
+    size_t before = f->done;
+    submit(f, &join, (struct command){.type = COMMAND_REGISTER, .reg = &join.reg});
+    wait_done(f, before + 1);
+    assert_int_equal(join.call.status, 0);
+
+    sqlite3 *disk = take_disk_away(f);
+    submit(f, &lost, (struct command){.type = COMMAND_USER_CREATE, .name = STR("lost")});
+    wait_done(f, before + 2);
+    assert_int_equal(lost.call.status, -ERR_IO);
+    assert_true(storage_is_ill(f));
+    assert_false(registrar_is_healthy(f->registrar));
+    assert_int_equal(f->resets, 1);
+    assert_int_equal(f->users, 1);
+
+    submit(f, &refused, (struct command){.type = COMMAND_USER_CREATE, .name = STR("refused")});
+    wait_done(f, before + 3);
+    assert_int_equal(refused.call.status, -ERR_IO);
+    assert_int_equal(f->resets, 1);
+
+    /* The machine comes back with its key and opens its map. */
+    again.reg = join.reg;
+    again.reg.auth_key = STR_NONE;
+    submit(f, &again, (struct command){.type = COMMAND_REGISTER, .reg = &again.reg});
+    wait_done(f, before + 4);
+    assert_int_equal(again.call.status, 0);
+    assert_int_equal(again.call.result.outcome, REGISTER_DONE);
+    submit(f, &open, (struct command){.type = COMMAND_STREAM_OPEN,
+                                      .id = again.call.result.node->id,
+                                      .machine = join.reg.machine,
+                                      .key = join.reg.key});
+    wait_done(f, before + 5);
+    assert_int_equal(open.call.status, 0);
+
+    give_disk_back(disk);
+    for (int i = 0; i < 12000 && !registrar_is_healthy(f->registrar); i++)
+        loop_run_once(f->loop, 5);
+    assert_true(registrar_is_healthy(f->registrar));
+    submit(f, &after, (struct command){.type = COMMAND_USER_CREATE, .name = STR("after")});
+    wait_done(f, before + 6);
+    assert_int_equal(after.call.status, 0);
+    assert_false(storage_is_ill(f));
+    assert_int_equal(f->resets, 1);
+    assert_int_equal(f->users, 2);
+    command_result_fini(&join.call.result);
+    command_result_fini(&again.call.result);
+    command_result_fini(&open.call.result);
+    command_result_fini(&after.call.result);
+    node_facts_unref(join.reg.facts);
+    str_free(&key);
+}
+
 static void of_a_thousand_joins_with_a_one_off_key_one_wins(void **state)
 {
     enum { JOINS = 1000 };
@@ -381,6 +489,7 @@ int main(void)
         TEST(answers_come_after_their_publication),
         TEST(what_was_answered_is_there_after_a_crash),
         TEST(a_failed_commit_takes_everything_back),
+        TEST(a_full_disk_refuses_changes_and_keeps_machines),
         TEST(of_a_thousand_joins_with_a_one_off_key_one_wins),
         TEST(a_follow_up_is_held_until_it_is_decided),
         TEST(a_held_follow_up_can_be_cancelled),
