@@ -166,6 +166,7 @@ void login_desk_back(struct login_desk *d, struct http_exchange *x, const struct
     r->is_refusal = form_get(r->arena, req->query, STR("error"), &error);
     (void)!form_get(r->arena, req->query, STR("code"), &r->code);
     (void)!form_get(r->arena, req->query, STR("state"), &r->state);
+    (void)!form_get(r->arena, req->query, STR("iss"), &r->issuer);
     if (r->state.len == 2 * OIDC_STATE_BYTES) {
         struct str six = str_sub(r->state, 0, 6);
 

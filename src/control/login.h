@@ -27,7 +27,7 @@
 #include "auth/oidc.h"
 #include "control/ssh_desk.h"
 
-#define LOGIN_ASK_MS ((int64_t)30 * 1000)
+#define LOGIN_ASK_MS ((int64_t)10 * 1000)
 #define LOGIN_JOBS_MAX 64 /* log-ins that ask a provider at the same time */
 #define LOGIN_WORKERS 4
 

@@ -56,6 +56,7 @@ struct login_request {
     struct str subject;
     struct str provider_name;
     struct str code, state, token;
+    struct str issuer; /* the provider's word for itself (RFC 9207); empty: none */
     struct str state_cookie, nonce_cookie, token_cookie;
     bool is_refusal; /* the provider says error=… */
 

@@ -345,6 +345,10 @@ static int check_state(struct login_request *r, const char **why)
         *why = "the nonce is not the browser's";
         return 403;
     }
+    if (r->issuer.len > 0 && !str_eq(r->issuer, source_back(r)->provider->issuer)) {
+        *why = "another provider answers than the one that was asked";
+        return 403;
+    }
     if (r->is_refusal) {
         *why = "the provider said no";
         return 401;

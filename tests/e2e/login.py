@@ -90,7 +90,8 @@ class Page:
         return urllib.parse.urljoin(self.url, html.unescape(found.group(1))), fields
 
     def must(self, status, *texts):
-        if self.status != status or any(text not in self.body for text in texts):
+        """The page, if it has this status (or one of these) and these texts."""
+        if self.status not in (status if isinstance(status, tuple) else (status,)) or any(text not in self.body for text in texts):
             raise Failure(f"{self.url}: {self.status}, wanted {status} with {texts}:\n{self.body[:3000]}")
         return self
 
@@ -123,7 +124,7 @@ class Browser:
         return self.request(url)
 
     def post(self, url, fields):
-        return self.request(url, *(part for name, value in fields.items()
+        return self.request(url, "--data", "", *(part for name, value in fields.items()
                                    for part in ("--data-urlencode", f"{name}={value}")))
 
     def to_callback(self, url, account):
