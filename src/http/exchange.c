@@ -13,6 +13,7 @@
 
 #include "core/log.h"
 #include "core/metric.h"
+#include "http/forwarded.h"
 #include "http/http_internal.h"
 
 static struct metric requests_total =
@@ -224,6 +225,9 @@ void exchange_begin(struct http_exchange *x)
         .conn_user = c->user,
         .loop = c->loop,
     };
+    if (c->server->options.n_proxies > 0)
+        x->req.peer = http_forwarded_peer(&x->req, c->peer, c->server->options.proxies,
+                                          c->server->options.n_proxies);
     if (authority.len == 0)
         authority = http_header_get(&x->req, STR("host"));
     target = strip_absolute(target, &authority);

@@ -146,6 +146,8 @@ struct stream *http1_upgrade(struct http_exchange *x, const char *upgrade, bool 
     bool stopped = h->read_stopped;
     struct stream *stream = conn_give_stream(c);
 
+    stream_set_peer(stream, x->req.peer);
+
     if (stopped)
         stream_read_start(stream);
     if (rest.len > 0)

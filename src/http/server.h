@@ -42,7 +42,7 @@ struct http_request {
     int version; /* 1 or 2 */
     bool is_tls;
     bool is_unix;
-    struct ip_addrport peer;
+    struct ip_addrport peer; /* whom a proxy names, with port 0; else who is connected */
     void *conn_user; /* from http_serve */
     struct loop *loop;
     const struct http_param *params; /* of the route's pattern */
@@ -79,6 +79,9 @@ struct http_server_options {
     const struct http_route *routes; /* borrowed for the server's life */
     size_t n_routes;
     void *user;               /* handed to handlers */
+    /* Whose word about who is behind them is believed (forwarded.h); borrowed. */
+    const struct ip_prefix *proxies;
+    size_t n_proxies;
     struct tls_server *tls;   /* NULL: a TLS hello is refused by closing */
     const struct http_header *headers; /* added to every answer (names lower case); borrowed */
     size_t n_headers;

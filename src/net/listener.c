@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <string.h>
@@ -104,7 +105,6 @@ static size_t count_of(const struct counts *c, const struct ip_addrport *peer)
 /* With the mutex. */
 static void count_add(struct counts *c, const struct ip_addrport *peer, bool up)
 {
-    c->open = up ? c->open + 1 : c->open - 1;
     if (!ip_addr_is_set(peer->addr))
         return;
     size_t n = up ? count_of(c, peer) + 1 : count_of(c, peer) - 1;
@@ -120,26 +120,61 @@ static void on_stream_closed(void *user, const struct ip_addrport *peer)
     struct counts *c = user;
 
     (void)pthread_mutex_lock(&c->mutex);
+    c->open--;
     count_add(c, peer, false);
     unlock_unref(c);
 }
 
+/* With the mutex. */
+static bool has_room(const struct counts *c, const struct ip_addrport *peer, size_t max_per_address)
+{
+    return max_per_address == 0 || !ip_addr_is_set(peer->addr) ||
+           count_of(c, peer) < max_per_address;
+}
+
 /* Counts the stream, unless there are too many already. */
-static bool counts_take(struct counts *c, const struct listener_options *o,
-                        const struct ip_addrport *peer)
+static bool counts_take(struct counts *c, const struct listener_options *o, struct tcp *t)
 {
     size_t total = o->max_streams ? o->max_streams : 65536;
 
     (void)pthread_mutex_lock(&c->mutex);
-    bool fits = c->open < total && (o->max_per_address == 0 || !ip_addr_is_set(peer->addr) ||
-                                    count_of(c, peer) < o->max_per_address);
+    bool fits = c->open < total && has_room(c, &t->counted, o->max_per_address);
 
     if (fits) {
-        count_add(c, peer, true);
+        c->open++;
+        count_add(c, &t->counted, true);
         c->refs++;
+        t->on_closed = on_stream_closed;
+        t->on_closed_user = c;
     }
     (void)pthread_mutex_unlock(&c->mutex);
     return fits;
+}
+
+bool listener_count_peer(struct tcp *t, size_t max_per_address)
+{
+    struct counts *c = t->on_closed_user;
+
+    (void)pthread_mutex_lock(&c->mutex);
+    bool fits = has_room(c, &t->stream.peer, max_per_address);
+
+    if (fits) {
+        count_add(c, &t->counted, false);
+        t->counted = t->stream.peer;
+        count_add(c, &t->counted, true);
+    }
+    (void)pthread_mutex_unlock(&c->mutex);
+    if (!fits)
+        metric_add(&over_limit, 1);
+    return fits;
+}
+
+static bool is_proxy(const struct listener_options *o, const struct ip_addrport *peer)
+{
+    for (size_t i = 0; i < o->n_proxies; i++)
+        if (ip_prefix_contains(o->proxies[i], peer->addr))
+            return true;
+    return false;
 }
 
 static void on_connection(uv_stream_t *server, int status);
@@ -187,14 +222,18 @@ static void on_connection(uv_stream_t *server, int status)
     }
     tcp_opened(t);
     metric_add(&accepted, 1);
-    if (!counts_take(l->counts, &l->options, &t->stream.peer)) {
+    bool is_proxied = is_proxy(&l->options, &t->stream.peer);
+
+    t->counted = is_proxied ? (struct ip_addrport){0} : t->stream.peer;
+    if (!counts_take(l->counts, &l->options, t)) {
         metric_add(&over_limit, 1);
         stream_abort(&t->stream);
         return;
     }
-    t->on_closed = on_stream_closed;
-    t->on_closed_user = l->counts;
-    l->options.on_accept(l->options.user, &t->stream);
+    if (is_proxied && l->options.proxy_header)
+        proxied_begin(t, &l->options);
+    else
+        l->options.on_accept(l->options.user, &t->stream);
 }
 
 static int fail(struct err *err, int status, const char *doing)
@@ -217,29 +256,39 @@ static void set_tcp_options(int fd, const struct listener_options *o)
 }
 
 /* The socket is made by hand: libuv 1.44 knows no SO_REUSEPORT. */
-static int open_tcp(struct listener *l, struct err *err)
+static int bind_tcp(const struct listener_options *o, struct err *err)
 {
     struct sockaddr_storage sa;
-    socklen_t len = addrport_to_sockaddr(l->options.addr, &sa);
+    socklen_t len = addrport_to_sockaddr(o->addr, &sa);
     int on = 1, off = 0;
     int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    (void)uv_tcp_init(&l->loop->uv, &l->uv.tcp);
-    l->uv.handle.data = l;
     if (fd < 0)
         return err_sys(err, errno, "making a socket");
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
     if (sa.ss_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    set_tcp_options(fd, &l->options);
     if (bind(fd, (struct sockaddr *)&sa, len) < 0) {
         int status = err_sys(err, errno, "binding");
 
         (void)close(fd);
         return status;
     }
-    int status = uv_tcp_open(&l->uv.tcp, fd);
+    return fd;
+}
+
+static int open_tcp(struct listener *l, struct err *err)
+{
+    (void)uv_tcp_init(&l->loop->uv, &l->uv.tcp);
+    l->uv.handle.data = l;
+    int fd = l->options.fd > 0 ? l->options.fd : bind_tcp(&l->options, err);
+
+    if (fd < 0)
+        return fd;
+    set_tcp_options(fd, &l->options);
+    int status = uv_tcp_open(&l->uv.tcp, fd); /* which makes it not block */
+
     if (status < 0) {
         (void)close(fd);
         return fail(err, status, "opening the socket");
@@ -333,9 +382,13 @@ int listener_open_each(struct loop *const *loops, size_t n_loops,
     struct listener_options o = *options;
 
     o.addr = bind_usable(o.addr);
-    if (bind_check_tcp(o.addr, err) < 0)
+    if (o.n_given == 0 && bind_check_tcp(o.addr, err) < 0)
         return err_wrap(err, "listening (is it running already?)");
     for (size_t i = 0; i < n_loops; i++) {
+        if (o.n_given > 0)
+            o.fd = fcntl(o.given[i % o.n_given], F_DUPFD_CLOEXEC, 3);
+        if (o.fd < 0)
+            return err_sys(err, errno, "sharing a socket");
         if (listener_open(loops[i], &o, &out[i], err) < 0)
             return err_wrap(err, "listening");
         o.addr = listener_addr(out[i]);
@@ -343,6 +396,14 @@ int listener_open_each(struct loop *const *loops, size_t n_loops,
             o.like = out[0];
     }
     return 0;
+}
+
+int listener_fd(const struct listener *l)
+{
+    uv_os_fd_t fd = -1;
+
+    (void)uv_fileno(&l->uv.handle, &fd);
+    return fd;
 }
 
 struct ip_addrport listener_addr(const struct listener *l)
@@ -366,6 +427,16 @@ static void on_listener_closed(uv_handle_t *handle)
     counts_unref(l->counts);
     mem_free(l->unix_path);
     mem_free(l);
+}
+
+void listener_finish(struct listener *l)
+{
+    if (!l)
+        return;
+    l->accepted = 0;
+    if (l->has_more)
+        on_connection(&l->uv.stream, 0);
+    listener_close(l);
 }
 
 void listener_close(struct listener *l)

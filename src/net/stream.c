@@ -209,6 +209,11 @@ struct ip_addrport stream_peer(const struct stream *s)
     return s->peer;
 }
 
+void stream_set_peer(struct stream *s, struct ip_addrport peer)
+{
+    s->peer = peer;
+}
+
 struct ip_addrport stream_local(const struct stream *s)
 {
     return s->local;

@@ -25,6 +25,7 @@
 #include "core/err.h"
 #include "ip/addr.h"
 #include "ip/addrport.h"
+#include "ip/prefix.h"
 #include "net/loop.h"
 
 struct stream;
@@ -53,6 +54,8 @@ void stream_abort(struct stream *s);
 struct loop *stream_loop(const struct stream *s);
 /* The peer's address; family 0 for Unix sockets. */
 struct ip_addrport stream_peer(const struct stream *s);
+/* Whom a trusted proxy says it brings; for what asks from now on. */
+void stream_set_peer(struct stream *s, struct ip_addrport peer);
 struct ip_addrport stream_local(const struct stream *s);
 bool stream_is_tls(const struct stream *s);
 bool stream_is_unix(const struct stream *s);
@@ -86,10 +89,22 @@ struct listener;
 struct listener_options {
     struct ip_addrport
         addr;             /* port 0: any free one. Family 6 with the zero address takes IPv4 too. */
+    int fd; /* > 0: a bound TCP socket, taken; `addr` is what it has */
+    /* listener_open_each only: bound sockets, borrowed, to be shared out instead of `addr`'s. */
+    const int *given;
+    size_t n_given;
     struct str unix_path; /* non-empty: a Unix socket instead; a stale file is replaced */
     unsigned unix_mode;   /* permission bits of the socket file; 0 means 0700 */
     size_t max_streams;   /* open at a time, 0: 65536; beyond it new ones are closed at once */
     size_t max_per_address; /* per peer address (/64 for IPv6), 0: no limit */
+    /*
+     * Proxies, borrowed for the listener's life: what they bring is not counted by their address.
+     * With `proxy_header` they begin each connection with a PROXY header, and on_accept gets it
+     * behind that, with the peer that it names; who sends something else is cut off.
+     */
+    const struct ip_prefix *proxies;
+    size_t n_proxies;
+    bool proxy_header;
     /* NULL: its streams count for themselves. Else together with that one's, on whatever loop. */
     const struct listener *like;
     int64_t keep_alive_ms;  /* TCP: probes after so long in silence; 0: none */
@@ -111,6 +126,12 @@ MUST_USE int listener_open_each(struct loop *const *loops, size_t n_loops,
                                 const struct listener_options *options, struct listener **out,
                                 struct err *err);
 struct ip_addrport listener_addr(const struct listener *l);
+int listener_fd(const struct listener *l);
+/*
+ * The same as closing, but whoever libuv has taken from the kernel already comes in first. Whoever
+ * comes later belongs to the other processes that have the socket. On the loop's thread.
+ */
+void listener_finish(struct listener *l);
 /* Stops accepting; streams live on. From the loop's thread or while the loop does not run. */
 void listener_close(struct listener *l);
 

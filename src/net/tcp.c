@@ -39,7 +39,7 @@ static void on_uv_closed(uv_handle_t *handle)
     struct tcp *t = handle->data;
 
     if (t->on_closed)
-        t->on_closed(t->on_closed_user, &t->stream.peer);
+        t->on_closed(t->on_closed_user, &t->counted);
     stream_gone(&t->stream);
 }
 

@@ -23,7 +23,13 @@ struct tcp {
     struct timer grace;
     void (*on_closed)(void *user, const struct ip_addrport *peer); /* the listener's count */
     void *on_closed_user;
+    struct ip_addrport counted; /* the peer, as the listener counts it; family 0: not by address */
 };
+
+/* Reads a PROXY header, then gives the stream to on_accept; proxied.c. */
+void proxied_begin(struct tcp *t, const struct listener_options *o);
+/* Counts an accepted stream by its peer's address from now on; false: there are too many. */
+MUST_USE bool listener_count_peer(struct tcp *t, size_t max_per_address);
 
 struct tcp *tcp_new(struct loop *loop, bool is_unix);
 /* The socket is connected: learns its addresses and begins to read. */

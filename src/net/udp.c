@@ -21,6 +21,7 @@
 #include "net/udp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -295,55 +296,95 @@ static void close_owned(struct loop_owned *o)
     udp_close(CONTAINER_OF(o, struct udp, owned));
 }
 
-static int open_socket(struct loop *loop, struct ip_addrport addr, bool is_shared,
-                       udp_receive_fn *on_receive, void *user, struct udp **out, struct err *err)
+static int bind_udp(struct ip_addrport addr, bool is_shared, struct err *err)
 {
     struct sockaddr_storage sa;
     socklen_t len = addrport_to_sockaddr(addr, &sa);
-    int on = 1, off = 0, room = RECEIVE_ROOM;
-    bool is_any = ip_addr_is_unspecified(addr.addr);
+    int on = 1, off = 0;
     int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (fd < 0)
         return err_sys(err, errno, "making a UDP socket");
     if (is_shared)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     if (sa.ss_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    if (is_any && sa.ss_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
-    else if (is_any)
-        (void)setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
     if (bind(fd, (struct sockaddr *)&sa, len) < 0) {
         int status = err_sys(err, errno, "binding a UDP socket");
 
         (void)close(fd);
         return status;
     }
+    return fd;
+}
+
+static struct ip_addrport addr_of(int fd, bool *is_v6)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof(sa);
+
+    (void)getsockname(fd, (struct sockaddr *)&sa, &len);
+    *is_v6 = sa.ss_family == AF_INET6;
+    return addrport_from_sockaddr((struct sockaddr *)&sa);
+}
+
+/* Takes the socket. `addr` is as it was asked for, or as the socket has it. */
+static struct udp *start(struct loop *loop, int fd, const struct ip_addrport *addr,
+                         udp_receive_fn *on_receive, void *user)
+{
     struct udp *u = NEW(struct udp);
+    int on = 1, room = RECEIVE_ROOM;
 
     u->loop = loop;
     u->fd = fd;
-    u->is_v6 = sa.ss_family == AF_INET6;
-    u->is_any = is_any;
+    u->addr = addr_of(fd, &u->is_v6);
+    if (addr)
+        u->addr.addr = addr->addr; /* not unmapped */
+    u->is_any = ip_addr_is_unspecified(u->addr.addr);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+    if (u->is_any && u->is_v6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+    else if (u->is_any)
+        (void)setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
     u->can_join = setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &(int){0}, sizeof(int)) == 0;
     u->batch = NEW(struct batch);
     for (size_t i = 0; i < BATCH; i++)
         prepare(u, i);
     u->on_receive = on_receive;
     u->user = user;
-    u->addr = addr;
-    len = sizeof(sa);
-    if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
-        u->addr.port = addrport_from_sockaddr((struct sockaddr *)&sa).port;
     (void)uv_poll_init(&loop->uv, &u->poll, fd);
     u->poll.data = u;
     u->owned.close = close_owned;
     list_push_back(&loop->owned, &u->owned.link);
     (void)uv_poll_start(&u->poll, UV_READABLE, on_readable);
-    *out = u;
+    return u;
+}
+
+static int open_socket(struct loop *loop, struct ip_addrport addr, bool is_shared,
+                       udp_receive_fn *on_receive, void *user, struct udp **out, struct err *err)
+{
+    int fd = bind_udp(addr, is_shared, err);
+
+    if (fd < 0)
+        return fd;
+    *out = start(loop, fd, &addr, on_receive, user);
     return 0;
+}
+
+int udp_open_given(struct loop *loop, int fd, udp_receive_fn *on_receive, void *user,
+                   struct udp **out, struct err *err)
+{
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    if (own < 0)
+        return err_sys(err, errno, "sharing a UDP socket");
+    *out = start(loop, own, NULL, on_receive, user);
+    return 0;
+}
+
+int udp_fd(const struct udp *u)
+{
+    return u->fd;
 }
 
 int udp_open(struct loop *loop, struct ip_addrport addr, udp_receive_fn *on_receive, void *user,

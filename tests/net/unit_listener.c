@@ -174,6 +174,66 @@ static void limits_streams_of_several_loops(void **state)
         (void)close(fd[i]);
 }
 
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* Whom a proxy brings is named by its header, counted by that, and nobody else is believed. */
+static void reads_proxy_headers(void **state)
+{
+    struct ip_prefix proxy = ip_prefix_single(IP_ADDR_V4(127, 0, 0, 9));
+    struct host *h = host_new((struct listener_options){
+        .max_per_address = 1, .proxies = &proxy, .n_proxies = 1, .proxy_header = true});
+    int fd[6];
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        fd[i] = dial(h, "127.0.0.9");
+    say(fd[0], "PROXY TCP4 192.0.2.1 192.0.2.9 5 6\r");
+    RUN_ROUNDS(h->loop, 5);
+    assert_int_equal(h->n, 0);
+    say(fd[0], "\nhello");
+    RUN_UNTIL(h->loop, h->n == 1 && h->ends[0].got.len == 5);
+    assert_true(ip_addr_eq(stream_peer(h->ends[0].s).addr, IP_ADDR_V4(192, 0, 2, 1)));
+    assert_int_equal(stream_peer(h->ends[0].s).port, 5);
+    say(fd[1], "PROXY TCP4 192.0.2.2 192.0.2.9 5 6\r\n");
+    RUN_UNTIL(h->loop, h->n == 2);
+    say(fd[2], "PROXY TCP4 192.0.2.1 192.0.2.9 7 6\r\n"); /* the second of its address */
+    RUN_UNTIL(h->loop, is_over(fd[2]));
+    say(fd[3], "GET / HTTP/1.1\r\n");
+    RUN_UNTIL(h->loop, is_over(fd[3]));
+    fd[4] = dial(h, "127.0.0.1");
+    say(fd[4], "PROXY UNKNOWN\r\n");
+    RUN_UNTIL(h->loop, h->n == 3 && h->ends[2].got.len == 15);
+    assert_true(ip_addr_is_loopback(stream_peer(h->ends[2].s).addr));
+    /* Counts are given back. */
+    (void)close(fd[0]);
+    RUN_UNTIL(h->loop, h->ends[0].n_close);
+    fd[5] = dial(h, "127.0.0.9");
+    say(fd[5], "PROXY TCP4 192.0.2.1 192.0.2.9 8 6\r\n");
+    RUN_UNTIL(h->loop, h->n == 4);
+    host_free(h);
+    for (size_t i = 1; i < ARRAY_LEN(fd); i++)
+        (void)close(fd[i]);
+}
+
+/* Without a word about headers a proxy is only not counted by its own address. */
+static void does_not_count_proxies(void **state)
+{
+    struct ip_prefix proxy = ip_prefix_single(IP_ADDR_V4(127, 0, 0, 9));
+    struct host *h = host_new(
+        (struct listener_options){.max_per_address = 1, .proxies = &proxy, .n_proxies = 1});
+    int fd[4] = {dial(h, "127.0.0.9"), dial(h, "127.0.0.9"), dial(h, "127.0.0.1"),
+                 dial(h, "127.0.0.1")};
+
+    (void)state;
+    RUN_UNTIL(h->loop, h->n == 3 && is_over(fd[3]));
+    host_free(h);
+    for (size_t i = 0; i < ARRAY_LEN(fd); i++)
+        (void)close(fd[i]);
+}
+
 /* A crowd at the door: 16 come in, then those that are here are served, then the next 16. */
 static void accepts_by_turns(void **state)
 {
@@ -455,6 +515,8 @@ int main(void)
         cmocka_unit_test(limits_streams),
         cmocka_unit_test(limits_streams_of_an_address),
         cmocka_unit_test(limits_streams_of_several_loops),
+        cmocka_unit_test(reads_proxy_headers),
+        cmocka_unit_test(does_not_count_proxies),
         cmocka_unit_test(accepts_by_turns),
         cmocka_unit_test(frees_what_is_still_closing),
         cmocka_unit_test(tells_why_a_connection_broke),
