@@ -45,6 +45,13 @@ def find_oidc():
     return str(found[-1].parent) if found else ""
 
 
+def find_headscale():
+    """Where scripts/clients puts it."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    found = sorted(pathlib.Path(os.environ.get("HATSIZE_CACHE") or f"{cache}/hatsize").glob("headscale/*/headscale"))
+    return str(found[-1]) if found else ""
+
+
 def load(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -54,6 +61,7 @@ def load(path):
 
 def run_one(args, module):
     world = World(args.hatsize, args.clients, keep=args.keep, pebble=args.pebble, oidc=args.oidc)
+    world.headscale = args.headscale
     try:
         module.run(world)
         world.the_server.stop()
@@ -73,6 +81,7 @@ def main():
     parser.add_argument("--clients", nargs="*", default=[])
     parser.add_argument("--pebble", default=find_pebble(), help="an ACME server (scripts/clients pebble)")
     parser.add_argument("--oidc", default=find_oidc(), help="an identity provider (scripts/clients oidc)")
+    parser.add_argument("--headscale", default=find_headscale(), help="a headscale (scripts/clients headscale)")
     parser.add_argument("--keep", action="store_true", help="leave the scenario's folder")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
@@ -84,7 +93,8 @@ def main():
         name = path.stem.split("_", 1)[1].replace("_", " ")
         module = load(path)
         why = skip or (getattr(module, "NEEDS_PEBBLE", False) and not args.pebble and "no pebble was given") or (
-            getattr(module, "NEEDS_OIDC", False) and not args.oidc and "no identity provider was given")
+            getattr(module, "NEEDS_OIDC", False) and not args.oidc and "no identity provider was given") or (
+            getattr(module, "NEEDS_HEADSCALE", False) and not args.headscale and "no headscale was given")
         if why:
             print(f"SKIP e2e: {name}: {why}")
             skipped += 1
