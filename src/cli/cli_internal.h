@@ -73,6 +73,10 @@ struct str cli_escape(struct cli *cli, struct str s);
 /* Prints `value` when a machine format is asked for, else `human` and a line end. Returns 0. */
 int cli_show(struct cli *cli, const struct json_value *value, const char *human);
 bool cli_is_human(const struct cli *cli);
+/* old_json.c: whether the environment asks for headscale's JSON up to 0.29; a value in it, in the
+ * arena. */
+bool cli_wants_old_json(const struct cli *cli);
+const struct json_value *cli_old_json(struct cli *cli, const struct json_value *value);
 /* {"Result": text} or the text. Returns 0. */
 int cli_result(struct cli *cli, const char *text);
 /* A string by itself: bare in JSON. Returns 0. */

@@ -124,6 +124,8 @@ int cli_show(struct cli *cli, const struct json_value *value, const char *human)
         (void)fputc('\n', cli->out);
         return 0;
     }
+    if (cli->format != CLI_YAML && cli_wants_old_json(cli))
+        value = cli_old_json(cli, value);
     if (cli->format == CLI_YAML) {
         yaml_value(&out, value, 0, false);
     } else {
