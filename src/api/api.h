@@ -1,15 +1,14 @@
 #pragma once
 
 /*
- * The REST API v1 in headscale's shapes, as the CLI speaks it over the Unix socket. Reads come from
- * this loop's newest view, writes are commands to the registrar.
+ * The REST API v1 in headscale's shapes, for the CLI, for scripts and for the consoles that exist.
+ * Reads come from a loop's newest view, writes are commands to the registrar.
  *
- * Every call may name a tailnet with the query parameter `tailnet`; without it the first one is
- * meant. Errors are problem+json: {"title","status","detail","errors"}, and "message" for older
- * clients.
+ * Two doors lead here: the Unix socket, whose file mode is the lock, and the main port, where each
+ * request brings a key (auth/caller.h). Which calls there are, what they take and what they answer
+ * is one table (operations.c); the document at /api/v1/openapi.json is written from the same table.
  *
- * Access: only mounted on the Unix socket now, whose file mode is the lock. Source:
- * headscale.md 3.1 to 3.3.
+ * Source: headscale.md 3.1 to 3.5, console.md 6.
  */
 
 #include "control/control.h"
@@ -21,12 +20,23 @@ struct api_options {
     struct control *control;
     const char *version;
     bool policy_from_file; /* the first tailnet's; then it cannot be set here */
+    /* Pages of these origins may call from a browser ("https://ui.example"); "*": of all. Copied.
+     */
+    struct str_list origins;
 };
 MUST_USE struct api *api_new(const struct api_options *options);
 /* Ends what runs beside the loops; before they are freed. */
 void api_stop(struct api *api);
 void api_free(struct api *api);
-/* Routes whose handlers want the api as the server's user pointer. */
-const struct http_route *api_routes(size_t *n);
+
+enum api_door { API_DOOR_SOCKET, API_DOOR_NETWORK };
+/*
+ * The routes of a door, borrowed for the api's life. Their handlers want the api as the server's
+ * user pointer; a server whose user is something else copies the rows, puts a handler of its own in
+ * them and calls api_serve from it.
+ */
+const struct http_route *api_routes(const struct api *api, enum api_door door, size_t *n);
+/* Answers a request that came on one of the routes: http_handler_fn. */
+void api_serve(void *api, struct http_exchange *x, const struct http_request *req);
 /* The server's version as JSON, also for the outer door's /version. */
 void api_put_version(struct buf *out, const char *version);

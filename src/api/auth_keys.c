@@ -1,210 +1,158 @@
-/* /api/v1/preauthkey and /api/v1/auth. */
+/* /api/v1/preauthkey. */
 
 #include "api/api_internal.h"
 
 #include "core/clock.h"
 
-void api_auth_keys_list(void *owner, struct http_exchange *x, const struct http_request *req)
+#define KIND STR("hskey-auth-")
+#define AN_HOUR_MS ((int64_t)3600 * 1000)
+
+/* False: answered; *user is NULL when nobody is asked for. */
+static bool read_user(struct api_call *c, struct str text, const struct user **user)
 {
-    const struct tailnet_view *view = api_view(owner, x, req);
-    struct buf body = BUF(BUF_LIMIT_DEFAULT);
+    uint64_t id = 1;
+
+    *user = NULL;
+    /* Some send 0 or "" for a key that belongs to its tags. */
+    if (text.len == 0 || (str_parse_u64(text, &id) && id == 0))
+        return true;
+    *user = api_find_user(c->view, text);
+    if (!*user)
+        api_problem(c, 404, "user not found", NULL);
+    return *user != NULL;
+}
+
+void api_auth_keys_list(struct api_call *c)
+{
+    struct buf body = BUF(API_ANSWER_MAX);
     struct json_writer w = JSON_WRITER(&body);
+    const struct user *user = NULL;
+    struct str whose = STR_NONE;
     size_t n = 0;
 
-    if (!view)
+    (void)api_query(c, "user", &whose);
+    if (!read_user(c, whose, &user))
         return;
-    const struct auth_key *const *keys = view_auth_keys(view, &n);
+    const struct auth_key *const *keys = view_auth_keys(c->view, &n);
     json_begin_object(&w);
     json_field_array(&w, STR("preAuthKeys"));
     for (size_t i = 0; i < n; i++)
-        api_put_auth_key(&w, view, keys[i], STR_NONE);
+        if (keys[i]->revoked_ms == 0 && (!user || keys[i]->user == user->id))
+            api_put_auth_key(&w, c->view, keys[i], STR_NONE);
     json_end_array(&w);
     json_end_object(&w);
-    api_respond(x, &body);
+    api_respond(c, &body);
 }
 
 static void done_created(struct registrar_call *call)
 {
-    struct asked *a = asked_of(call);
+    struct api_call *c = api_call_of(call);
     struct buf body = BUF((size_t)64 << 10);
     struct json_writer w = JSON_WRITER(&body);
 
-    if (api_refused(a))
+    if (api_refused(c))
         return;
     json_begin_object(&w);
     json_key(&w, STR("preAuthKey"));
     api_put_auth_key(&w, call->result.view, call->result.auth_key, call->result.secret);
     json_end_object(&w);
-    http_add_header(a->x, STR("cache-control"), STR("no-store"));
-    http_respond(a->x, 200, "application/json", buf_str(&body));
-    mem_wipe(body.ptr, body.len);
-    buf_fini(&body);
-    asked_free(a);
+    api_respond(c, &body);
 }
 
-/* Adds the strings of a JSON array; false if there is anything else in it. */
-static bool read_tags(struct asked *a, const struct json_value *array, struct str_list *tags)
+void api_auth_keys_create(struct api_call *c)
 {
-    size_t n = json_len(array);
+    struct command *command = api_command(c, COMMAND_AUTH_KEY_CREATE);
+    const struct user *user = NULL;
 
-    if (array && !json_is(array, JSON_ARRAY) && !json_is(array, JSON_NULL))
-        return false;
-    if (n > NODE_TAGS_MAX)
-        return false;
-    tags->items = arena_alloc(a->arena, (n + 1) * sizeof(*tags->items));
-    JSON_EACH(tag, json_is(array, JSON_ARRAY) ? array : NULL) {
-        if (!json_is(tag, JSON_STRING))
-            return false;
-        tags->items[tags->len++] = json_as_str(tag, STR_NONE);
-    }
-    return true;
-}
-
-/* A time in a body: absent or null leaves *ms; false if it is something else. */
-static bool read_time(const struct json_value *v, int64_t *ms)
-{
-    if (!v || json_is(v, JSON_NULL))
-        return true;
-    return clock_parse_rfc3339(json_as_str(v, STR_NONE), ms);
-}
-
-void api_auth_keys_create(void *owner, struct http_exchange *x, const struct http_request *req)
-{
-    const struct json_value *body = NULL;
-    struct asked *a = api_ask(owner, x, req, COMMAND_AUTH_KEY_CREATE, &body);
-
-    if (!a)
+    if (!read_user(c, api_text(c, "user"), &user))
         return;
-    struct command *c = &a->call.command;
     /* An hour, as the command line gives, where headscale's API would make a key that is dead at
      * birth. */
-    c->expiry_ms = clock_unix_ms() + 3600 * 1000;
-    c->reusable = json_as_bool(json_get_nocase(body, "reusable"), false);
-    c->ephemeral = json_as_bool(json_get_nocase(body, "ephemeral"), false);
-    (void)api_body_id(body, "user", &c->user);
-    if (!read_time(json_get_nocase(body, "expiration"), &c->expiry_ms)) {
-        api_problem(x, 400, "expiration is not a time", NULL);
-        asked_free(a);
-        return;
-    }
-    if (!read_tags(a, json_get_nocase(body, "aclTags"), &c->tags)) {
-        api_problem(x, 400, "aclTags is a list of tags", NULL);
-        asked_free(a);
-        return;
-    }
-    asked_submit(a, done_created);
+    command->expiry_ms = clock_unix_ms() + AN_HOUR_MS;
+    if (api_time(c, "expiration", &command->expiry_ms))
+        command->expiry_ms = MAX(command->expiry_ms, (int64_t)1);
+    command->user = user ? user->id : 0;
+    command->reusable = api_bool(c, "reusable");
+    command->ephemeral = api_bool(c, "ephemeral");
+    command->tags = api_texts(c, "aclTags");
+    if (command->tags.len > NODE_TAGS_MAX)
+        api_problem(c, 400, "too many tags", NULL);
+    else
+        api_submit(c, done_created);
 }
 
-void api_auth_keys_expire(void *owner, struct http_exchange *x, const struct http_request *req)
-{
-    const struct json_value *body = NULL;
-    struct asked *a = api_ask(owner, x, req, COMMAND_AUTH_KEY_EXPIRE, &body);
+/* ---- One of them, by id or as older clients name it ---- */
 
-    if (!a)
-        return;
-    if (!api_body_id(body, "id", &a->call.command.id)) {
-        api_problem(x, 400, "missing id parameter", NULL);
-        asked_free(a);
-        return;
+static bool is_named(const struct auth_key *k, struct str key)
+{
+    struct str bare = str_starts(key, KIND) ? str_from_index(key, KIND.len) : key;
+
+    if (k->prefix.len > 0)
+        return str_eq(str_sub(bare, 0, k->prefix.len), k->prefix);
+    if (str_ends(key, STR("***"))) {
+        struct str shown = str_sub(key, 0, key.len - 3);
+
+        return shown.len >= 8 && str_starts(k->legacy, shown);
     }
-    asked_submit(a, api_done_empty);
+    return str_eq_secret(k->legacy, key);
 }
 
-void api_auth_keys_delete(void *owner, struct http_exchange *x, const struct http_request *req)
+static auth_key_id find_by_text(const struct tailnet_view *view, struct str key)
 {
-    struct str text = STR_NONE;
+    auth_key_id found = 0;
+    size_t n = 0;
+    const struct auth_key *const *keys = view_auth_keys(view, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (!is_named(keys[i], key))
+            continue;
+        if (found != 0)
+            return 0; /* which one? */
+        found = keys[i]->id;
+    }
+    return found;
+}
+
+/* 0: answered. */
+static auth_key_id chosen(struct api_call *c)
+{
+    struct str id_text = STR_NONE, key = api_text(c, "key");
     uint64_t id = 0;
 
-    if (!http_query_get(x, STR("id"), &text) || !str_parse_u64(text, &id) || id == 0) {
-        api_problem(x, 400, "missing id parameter", NULL);
-        return;
+    if (api_id(c, "id", &id))
+        return id;
+    if (api_query(c, "id", &id_text)) {
+        if (str_parse_u64(id_text, &id) && id > 0)
+            return id;
+        api_problem(c, 400, "an id is a positive number", NULL);
+        return 0;
     }
-    struct asked *a = api_ask(owner, x, req, COMMAND_AUTH_KEY_DELETE, NULL);
-    if (!a)
+    if (key.len == 0 && !api_query(c, "key", &key)) {
+        api_problem(c, 400, "missing id parameter", NULL);
+        return 0;
+    }
+    id = find_by_text(c->view, key);
+    if (id == 0)
+        api_problem(c, 404, "auth-key not found", NULL);
+    return id;
+}
+
+static void ask_about_one(struct api_call *c, enum command_type type)
+{
+    auth_key_id id = chosen(c);
+
+    if (id == 0)
         return;
-    a->call.command.id = id;
-    asked_submit(a, api_done_empty);
+    api_command(c, type)->id = id;
+    api_submit(c, api_done_empty);
 }
 
-/* ---- Pending registrations ---- */
-
-/* The id in any of the forms people paste: bare, or the whole URL. */
-static struct str auth_id_of(struct str text)
+void api_auth_keys_expire(struct api_call *c)
 {
-    ptrdiff_t slash = str_rfind_char(text, '/');
-
-    return slash < 0 ? text : str_from_index(text, (size_t)slash + 1);
+    ask_about_one(c, COMMAND_AUTH_KEY_EXPIRE);
 }
 
-static void approve(struct asked *a, struct str user, struct str auth_id)
+void api_auth_keys_delete(struct api_call *c)
 {
-    a->call.command.user_name = user;
-    a->call.command.name = auth_id_of(str_trim(auth_id));
-    asked_submit(a, api_done_node);
-}
-
-void api_auth_register(void *owner, struct http_exchange *x, const struct http_request *req)
-{
-    const struct json_value *body = NULL;
-    struct asked *a = api_ask(owner, x, req, COMMAND_REGISTER_APPROVE, &body);
-
-    if (!a)
-        return;
-    approve(a, json_as_str(json_get_nocase(body, "user"), STR_NONE),
-            json_as_str(json_get_nocase(body, "authId"), STR_NONE));
-}
-
-void api_nodes_register(void *owner, struct http_exchange *x, const struct http_request *req)
-{
-    struct asked *a = api_ask(owner, x, req, COMMAND_REGISTER_APPROVE, NULL);
-    struct str user = STR_NONE, key = STR_NONE;
-
-    if (!a)
-        return;
-    (void)http_query_get(x, STR("user"), &user);
-    (void)http_query_get(x, STR("key"), &key);
-    approve(a, arena_copy(a->arena, user), arena_copy(a->arena, key));
-}
-
-static struct str body_auth_id(const struct json_value *body)
-{
-    return auth_id_of(str_trim(json_as_str(json_get_nocase(body, "authId"), STR_NONE)));
-}
-
-/* The id is an SSH check's, which does not wait for the registrar; takes `a`. */
-static void decide_check(struct asked *a, struct str id, bool approve)
-{
-    struct api *api = a->owner;
-    struct http_exchange *x = a->x;
-    const struct http_request *req = a->req;
-    struct str copy = str_copy(id);
-
-    asked_free(a);
-    api_ssh_check_decide(api, x, req, copy, approve);
-    str_free(&copy);
-}
-
-void api_auth_reject(void *owner, struct http_exchange *x, const struct http_request *req)
-{
-    const struct json_value *body = NULL;
-    struct asked *a = api_ask(owner, x, req, COMMAND_REGISTER_REJECT, &body);
-
-    if (!a)
-        return;
-    a->call.command.name = body_auth_id(body);
-    if (str_starts(a->call.command.name, STR(SSH_CHECK_ID_PREFIX)))
-        decide_check(a, a->call.command.name, false);
-    else
-        asked_submit(a, api_done_empty);
-}
-
-/* headscale approves SSH checks with it; a machine's registration needs a user and has a call of
- * its own. */
-void api_auth_approve(void *owner, struct http_exchange *x, const struct http_request *req)
-{
-    const struct json_value *body = NULL;
-    struct asked *a = api_ask(owner, x, req, COMMAND_REGISTER_APPROVE, &body);
-
-    if (a)
-        decide_check(a, body_auth_id(body), true);
+    ask_about_one(c, COMMAND_AUTH_KEY_DELETE);
 }

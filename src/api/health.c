@@ -4,7 +4,7 @@
 
 struct health_call {
     struct registrar_query query;
-    struct asked *asked;
+    struct api_call *call;
     struct domain *domain; /* while the query runs */
     struct buf troubles;   /* JSON array */
     struct json_writer w;
@@ -13,13 +13,16 @@ struct health_call {
     size_t n;
 };
 
+/* What is wrong elsewhere is none of a tailnet's business. */
 static void put_trouble(void *user, const struct policy_trouble *t)
 {
     struct health_call *call = user;
     AUTO(view_unref) const struct tailnet_view *view = domain_view(call->domain, t->tailnet);
 
+    if (!view || !caller_may_name(&call->call->caller, view_info(view)->id))
+        return;
     json_begin_object(&call->w);
-    json_field_str(&call->w, STR("tailnet"), view ? view_info(view)->name : STR_NONE);
+    json_field_str(&call->w, STR("tailnet"), view_info(view)->name);
     json_field_str(&call->w, STR("source"), t->source);
     json_field_str(&call->w, STR("text"), t->text);
     json_end_object(&call->w);
@@ -43,41 +46,38 @@ static void run(struct registrar_query *q, struct domain *d)
 static void done(struct registrar_query *q)
 {
     struct health_call *call = CONTAINER_OF(q, struct health_call, query);
-    struct asked *a = call->asked;
     struct buf body = BUF((size_t)8 << 20);
     struct json_writer w = JSON_WRITER(&body);
 
-    if (a->x && call->storage.code != 0) {
-        api_problem(a->x, 500, "the database cannot be written", call->storage.text);
-    } else if (a->x) {
-        json_begin_object(&w);
-        json_field_bool(&w, STR("databaseConnectivity"), true);
-        json_field_str(&w, STR("policy"),
-                       call->n == 0        ? STR("pass")
-                       : call->is_in_force ? STR("warn")
-                                           : STR("fail"));
-        json_field_raw(&w, STR("policyTroubles"),
-                       call->troubles.len > 0 ? buf_str(&call->troubles) : STR("[]"));
-        json_end_object(&w);
-        api_respond(a->x, &body);
+    if (call->storage.code != 0) {
+        struct err storage = call->storage;
+
+        buf_fini(&call->troubles);
+        api_problem(call->call, 500, "the database cannot be written", storage.text);
+        return;
     }
-    buf_fini(&body);
+    json_begin_object(&w);
+    json_field_bool(&w, STR("databaseConnectivity"), true);
+    json_field_str(&w, STR("policy"),
+                   call->n == 0        ? STR("pass")
+                   : call->is_in_force ? STR("warn")
+                                       : STR("fail"));
+    json_field_raw(&w, STR("policyTroubles"),
+                   call->troubles.len > 0 ? buf_str(&call->troubles) : STR("[]"));
+    json_end_object(&w);
     buf_fini(&call->troubles);
-    asked_free(a);
+    api_respond(call->call, &body);
 }
 
-void api_health(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_health(struct api_call *c)
 {
-    struct api *api = owner;
-    struct registrar *registrar = control_registrar(api->control);
+    struct registrar *registrar = control_registrar(c->api->control);
+    struct health_call *call = arena_alloc(api_arena(c), sizeof(*call));
 
-    struct asked *a = asked_new(api, registrar, x, req);
-    struct health_call *call = arena_alloc(a->arena, sizeof(*call));
-
-    *call = (struct health_call){.asked = a, .troubles = BUF((size_t)4 << 20), .is_in_force = true};
+    *call = (struct health_call){.call = c, .troubles = BUF((size_t)4 << 20), .is_in_force = true};
     call->w = JSON_WRITER(&call->troubles);
     call->query.run = run;
     call->query.done = done;
-    call->query.loop = a->loop;
+    call->query.loop = c->a->loop;
     registrar_ask(registrar, &call->query);
 }

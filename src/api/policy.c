@@ -7,11 +7,7 @@
 
 #include "api/api_internal.h"
 
-#include "core/clock.h"
-
 #define ANSWER_MAX ((size_t)64 << 20)
-
-static const char mode_words[] = "update is disabled for modes other than 'database'";
 
 /* ---- Refusals ---- */
 
@@ -35,72 +31,73 @@ static void put_complaint(struct json_writer *w, const struct policy_verdict *v)
     buf_fini(&message);
 }
 
-static void refuse(struct http_exchange *x, const char *detail, const struct policy_verdict *v)
+/*
+ * The message of a refusal has the words that headscale's had, by which consoles know that it is
+ * meant for the policy's author.
+ */
+static void refuse(struct api_call *c, const struct policy_verdict *v)
 {
-    struct buf body = BUF(ANSWER_MAX);
-    struct json_writer w = JSON_WRITER(&body);
+    struct buf errors = BUF(ANSWER_MAX), message = BUF(8192);
+    struct json_writer w = JSON_WRITER(&errors);
 
-    json_begin_object(&w);
-    json_field_str(&w, STR("title"), STR("Bad Request"));
-    json_field_u64(&w, STR("status"), 400);
-    json_field_str(&w, STR("detail"), str_from(detail));
-    json_field_str(&w, STR("message"), str_from(v->complaint.text));
-    json_field_array(&w, STR("errors"));
-    put_complaint(&w, v);
-    json_end_array(&w);
-    json_end_object(&w);
-    buf_put_char(&body, '\n');
-    http_respond(x, 400, "application/problem+json", buf_str(&body));
-    buf_fini(&body);
+    if (c->a->x) {
+        buf_printf(&message, "%s: parsing policy from bytes: %s%s", c->op->doing,
+                   v->judgement == POLICY_UNPARSABLE ? "parsing HuJSON: " : "", v->complaint.text);
+        json_begin_array(&w);
+        put_complaint(&w, v);
+        json_end_array(&w);
+        api_put_problem_with(c->a->x, 400, c->op->doing, buf_str(&message), buf_str(&errors));
+    }
+    buf_fini(&errors);
+    buf_fini(&message);
+    api_end(c);
 }
 
 /* ---- Reading and setting ---- */
 
 /* The configuration's file governs the first tailnet only. */
-static bool is_from_file(const struct api *api, const struct http_request *req,
-                         const struct tailnet_view *view)
+static bool is_from_file(const struct api_call *c)
 {
-    const struct tailnet_view *first = hub_view(control_hub(api->control, req->loop), 0);
+    const struct tailnet_view *first = hub_view(control_hub(c->api->control, c->a->loop), 0);
 
-    return api->policy_from_file && view_info(first)->id == view_info(view)->id;
+    return c->api->policy_from_file && view_info(first)->id == c->tailnet;
 }
 
-static void respond_policy(struct http_exchange *x, const struct tailnet_info *info, bool from_file)
+/*
+ * Without a policy the text is empty, which consoles take for an empty one that may be written; and
+ * no time means to them that it may not.
+ */
+static void respond_policy(struct api_call *c, const struct tailnet_info *info, bool from_file)
 {
     struct buf body = BUF(ANSWER_MAX);
     struct json_writer w = JSON_WRITER(&body);
 
     json_begin_object(&w);
     json_field_str(&w, STR("policy"), info->policy);
-    json_field_time(&w, STR("updatedAt"), from_file ? CLOCK_ZERO : info->policy_updated_ms);
+    if (from_file)
+        json_field_null(&w, STR("updatedAt"));
+    else
+        json_field_time(&w, STR("updatedAt"),
+                        info->policy_updated_ms ? info->policy_updated_ms : info->created_ms);
     json_end_object(&w);
-    api_respond(x, &body);
+    api_respond(c, &body);
 }
 
-void api_policy_get(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_policy_get(struct api_call *c)
 {
-    const struct tailnet_view *view = api_view(owner, x, req);
-
-    if (!view)
-        return;
-    const struct tailnet_info *info = view_info(view);
-    bool from_file = is_from_file(owner, req, view);
-    if (!from_file && info->policy.len == 0)
-        api_problem(x, 500, "loading ACL from database", "acl policy not found");
-    else
-        respond_policy(x, info, from_file);
+    respond_policy(c, view_info(c->view), is_from_file(c));
 }
 
 /* The body's policy, or answers and says false. */
-static bool body_policy(struct http_exchange *x, const struct json_value *body, struct str *text)
+static bool body_policy(struct api_call *c, struct str *text)
 {
-    const struct json_value *v = json_get_nocase(body, "policy");
+    const struct json_value *v = api_member(c, "policy");
 
     *text = json_as_str(v, STR_NONE);
-    if (!json_is(v, JSON_STRING))
-        api_problem(x, 400, "the body wants the text of a policy: {\"policy\": \"...\"}", NULL);
+    if (!v)
+        api_problem(c, 400, c->op->doing, "the body wants the text: {\"policy\": \"...\"}");
     else if (text->len > TAILNET_POLICY_MAX)
-        api_problem(x, 400, "setting policy", "a policy has at most 4 MiB");
+        api_problem(c, 400, c->op->doing, "a policy has at most 4 MiB");
     else
         return true;
     return false;
@@ -108,52 +105,42 @@ static bool body_policy(struct http_exchange *x, const struct json_value *body, 
 
 static void done_set(struct registrar_call *call)
 {
-    struct asked *a = asked_of(call);
-    struct policy_verdict *v = call->verdict;
+    struct api_call *c = api_call_of(call);
+    struct policy_verdict verdict = *call->verdict;
 
-    if (a->x && call->status < 0 && v->judgement != POLICY_GOOD)
-        refuse(a->x, "setting policy", v);
-    else if (a->x && call->status < 0)
-        api_respond_err(a->x, &call->err);
-    else if (a->x)
-        respond_policy(a->x, view_info(call->result.view), false);
-    policy_verdict_fini(v);
-    asked_free(a);
+    /* The call's end frees what the verdict is in, not what it holds. */
+    if (call->status < 0 && verdict.judgement != POLICY_GOOD)
+        refuse(c, &verdict);
+    else if (!api_refused(c))
+        respond_policy(c, view_info(call->result.view), false);
+    policy_verdict_fini(&verdict);
 }
 
-void api_policy_set(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_policy_set(struct api_call *c)
 {
-    const struct json_value *body = NULL;
-    const struct tailnet_view *view = api_view(owner, x, req);
+    struct command *command = api_command(c, COMMAND_POLICY_SET);
 
-    if (!view)
-        return;
-    if (is_from_file(owner, req, view)) {
-        api_problem(x, 400, mode_words, "edit the policy's file and send the server SIGHUP");
-        return;
-    }
-    struct asked *a = api_ask(owner, x, req, COMMAND_POLICY_SET, &body);
-    if (!a)
-        return;
-    if (!body_policy(x, body, &a->call.command.text)) {
-        asked_free(a);
+    if (is_from_file(c)) {
+        api_problem(c, 400, "update is disabled for modes other than 'database'",
+                    "edit the policy's file and send the server SIGHUP");
         return;
     }
-    a->call.verdict = arena_alloc(a->arena, sizeof(*a->call.verdict));
-    asked_submit(a, done_set);
+    if (!body_policy(c, &command->text))
+        return;
+    c->a->call.verdict = arena_alloc(api_arena(c), sizeof(*c->a->call.verdict));
+    api_submit(c, done_set);
 }
 
 /* ---- Questions that take long ---- */
 
 struct policy_job {
     struct worker_job job;
-    struct asked *asked; /* its arena holds this */
+    struct api_call *call; /* its arena holds this */
     const struct tailnet_view *view;
     const struct policy *policy; /* in force with the view */
     struct str text;             /* a policy that is not in force */
     struct str src, dst;
     int port, proto;
-    const char *doing;
     void (*answer)(struct policy_job *j, struct json_writer *w);
     /* What came of it. */
     struct policy_verdict verdict;
@@ -174,73 +161,50 @@ static void job_work(struct worker_job *job)
 
 static void job_done(struct worker_job *job)
 {
-    struct policy_job *j = CONTAINER_OF(job, struct policy_job, job);
-    struct http_exchange *x = j->asked->x;
+    struct policy_job j = *CONTAINER_OF(job, struct policy_job, job);
 
-    if (x && j->verdict.judgement != POLICY_GOOD)
-        refuse(x, j->doing, &j->verdict);
-    else if (x && j->status < 0)
-        api_respond_err(x, &j->err);
-    else if (x)
-        api_respond(x, &j->body);
-    policy_verdict_fini(&j->verdict);
-    buf_fini(&j->body);
-    policy_unref(j->policy);
-    view_unref(j->view);
-    asked_free(j->asked);
+    /* The answer frees the job's memory. */
+    policy_unref(j.policy);
+    view_unref(j.view);
+    if (j.verdict.judgement != POLICY_GOOD)
+        refuse(j.call, &j.verdict);
+    else if (j.status < 0)
+        api_respond_err(j.call, &j.err);
+    else
+        api_respond(j.call, &j.body);
+    policy_verdict_fini(&j.verdict);
+    buf_fini(&j.body);
 }
 
-/* NULL after answering. */
-static struct policy_job *job_new(struct api *api, struct http_exchange *x,
-                                  const struct http_request *req, const char *doing,
-                                  const struct json_value **body)
+static void job_start(struct api_call *c, struct policy_job *made)
 {
-    struct asked *a = api_ask(api, x, req, COMMAND_POLICY_SET, body);
+    struct hub *hub = control_hub(c->api->control, c->a->loop);
+    struct policy_job *j = arena_alloc(api_arena(c), sizeof(*j));
 
-    if (!a)
-        return NULL;
-    struct hub *hub = control_hub(api->control, req->loop);
-    struct policy_job *j = arena_alloc(a->arena, sizeof(*j));
-
-    *j = (struct policy_job){.asked = a,
-                             .doing = doing,
-                             .view = view_ref(hub_view(hub, a->call.command.tailnet)),
-                             .policy = policy_ref(hub_policy(hub, a->call.command.tailnet)),
-                             .body = BUF(ANSWER_MAX)};
+    *j = *made;
+    j->call = c;
+    j->view = view_ref(c->view);
+    j->policy = policy_ref(hub_policy(hub, c->tailnet));
+    j->body = BUF(ANSWER_MAX);
     j->job.work = job_work;
     j->job.done = job_done;
-    j->job.loop = a->loop;
-    return j;
-}
-
-static void job_start(struct api *api, struct policy_job *j)
-{
-    if (api->pool) {
-        worker_submit(api->pool, &j->job);
+    j->job.loop = c->a->loop;
+    if (c->api->pool) {
+        worker_submit(c->api->pool, &j->job);
         return;
     }
     job_work(&j->job);
     job_done(&j->job);
 }
 
-/* The job about the policy in the body, which is started. */
-static void start_with_text(struct api *api, struct http_exchange *x,
-                            const struct http_request *req, const char *doing,
+/* About the policy in the body. */
+static void start_with_text(struct api_call *c,
                             void (*answer)(struct policy_job *j, struct json_writer *w))
 {
-    const struct json_value *body = NULL;
-    struct policy_job *j = job_new(api, x, req, doing, &body);
+    struct policy_job j = {.answer = answer};
 
-    if (!j)
-        return;
-    if (!body_policy(x, body, &j->text)) {
-        j->asked->x = NULL; /* answered */
-        http_on_end(x, NULL, NULL);
-        job_done(&j->job);
-        return;
-    }
-    j->answer = answer;
-    job_start(api, j);
+    if (body_policy(c, &j.text))
+        job_start(c, &j);
 }
 
 static void answer_check(struct policy_job *j, struct json_writer *w)
@@ -263,9 +227,9 @@ static void answer_check(struct policy_job *j, struct json_writer *w)
     json_end_array(w);
 }
 
-void api_policy_check(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_policy_check(struct api_call *c)
 {
-    start_with_text(owner, x, req, "checking policy", answer_check);
+    start_with_text(c, answer_check);
 }
 
 static void answer_diff(struct policy_job *j, struct json_writer *w)
@@ -280,9 +244,9 @@ static void answer_diff(struct policy_job *j, struct json_writer *w)
     buf_fini(&text);
 }
 
-void api_policy_diff(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_policy_diff(struct api_call *c)
 {
-    start_with_text(owner, x, req, "comparing policy", answer_diff);
+    start_with_text(c, answer_diff);
 }
 
 static void answer_explain(struct policy_job *j, struct json_writer *w)
@@ -295,20 +259,15 @@ static void answer_explain(struct policy_job *j, struct json_writer *w)
     buf_fini(&text);
 }
 
-void api_policy_explain(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_policy_explain(struct api_call *c)
 {
-    struct str src = STR_NONE, dst = STR_NONE;
+    struct policy_job j = {.answer = answer_explain};
+    struct str dst = STR_NONE;
 
-    if (!http_query_get(x, STR("src"), &src) || !http_query_get(x, STR("dst"), &dst) ||
-        src.len == 0 || dst.len == 0) {
-        api_problem(x, 400, "src and dst say what to explain", NULL);
+    if (!api_query(c, "src", &j.src) || !api_query(c, "dst", &dst)) {
+        api_problem(c, 400, "src and dst say what to explain", NULL);
         return;
     }
-    struct policy_job *j = job_new(owner, x, req, "explaining", NULL);
-    if (!j)
-        return;
-    j->src = arena_copy(j->asked->arena, src);
-    api_parse_target(arena_copy(j->asked->arena, dst), &j->dst, &j->port, &j->proto);
-    j->answer = answer_explain;
-    job_start(owner, j);
+    api_parse_target(dst, &j.dst, &j.port, &j.proto);
+    job_start(c, &j);
 }

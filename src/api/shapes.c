@@ -3,7 +3,9 @@
 
 #include "api/api_internal.h"
 
-static void field_id(struct json_writer *w, struct str key, uint64_t id)
+#define LEGACY_SHOWN 12
+
+void api_field_id(struct json_writer *w, struct str key, uint64_t id)
 {
     json_key(w, key);
     json_begin_plain(w);
@@ -42,7 +44,7 @@ void api_put_user(struct json_writer *w, const struct user *u)
     struct buf name = BUF(1024);
 
     json_begin_object(w);
-    field_id(w, STR("id"), u ? u->id : USER_TAGGED_DEVICES);
+    api_field_id(w, STR("id"), u ? u->id : USER_TAGGED_DEVICES);
     json_field_str(w, STR("name"),
                    !u            ? STR("tagged-devices")
                    : u->name.len ? u->name
@@ -58,17 +60,6 @@ void api_put_user(struct json_writer *w, const struct user *u)
     json_field_str(w, STR("profilePicUrl"), u ? u->picture_url : STR_NONE);
     json_end_object(w);
     buf_fini(&name);
-}
-
-static const struct auth_key *find_auth_key(const struct tailnet_view *view, auth_key_id id)
-{
-    size_t n = 0;
-    const struct auth_key *const *keys = view_auth_keys(view, &n);
-
-    for (size_t i = 0; i < n; i++)
-        if (keys[i]->id == id)
-            return keys[i];
-    return NULL;
 }
 
 static struct str method_name(enum register_method method)
@@ -114,24 +105,21 @@ static void field_addresses(struct json_writer *w, const struct node *n)
     json_end_array(w);
 }
 
-void api_put_node(struct json_writer *w, const struct tailnet_view *view, const struct node *n,
-                  bool in_list)
+void api_put_node(struct json_writer *w, const struct tailnet_view *view, const struct node *n)
 {
-    const struct auth_key *key = n->auth_key ? find_auth_key(view, n->auth_key) : NULL;
+    static const struct str_list none = {0};
+    const struct auth_key *key = n->auth_key ? view_auth_key_find(view, n->auth_key) : NULL;
     const struct user *user = n->user ? view_user_find(view, n->user) : NULL;
 
     json_begin_object(w);
-    field_id(w, STR("id"), n->id);
+    api_field_id(w, STR("id"), n->id);
     field_key(w, STR("machineKey"), "mkey:", n->machine.b);
     field_key(w, STR("nodeKey"), "nodekey:", n->key.b);
     field_key(w, STR("discoKey"), "discokey:", n->disco.b);
     field_addresses(w, n);
     json_field_str(w, STR("name"), n->facts->hostname);
     json_key(w, STR("user"));
-    if (user || in_list)
-        api_put_user(w, user);
-    else
-        json_null(w);
+    api_put_user(w, user);
     field_time(w, STR("lastSeen"), n->last_seen_ms);
     field_time(w, STR("expiry"), n->expiry_ms);
     json_key(w, STR("preAuthKey"));
@@ -147,9 +135,28 @@ void api_put_node(struct json_writer *w, const struct tailnet_view *view, const 
     field_prefixes(w, STR("availableRoutes"), n->facts->routes, n->facts->n_routes);
     field_subnet_routes(w, n);
     json_field_str_list(w, STR("tags"), &n->tags);
+    json_field_str_list(w, STR("forcedTags"), &n->tags);
+    json_field_str_list(w, STR("validTags"), &none);
+    json_field_str_list(w, STR("invalidTags"), &none);
     json_field_bool(w, STR("ephemeral"), n->ephemeral);
     json_field_bool(w, STR("expired"), n->expired);
     json_end_object(w);
+}
+
+/* Keys of headscale before 0.28 are imported whole and have no prefix; the half of one opens
+ * nothing.
+ */
+static void put_masked(struct buf *out, const struct auth_key *k)
+{
+    struct str legacy = str_sub(k->legacy, 0, MIN(k->legacy.len / 2, (size_t)LEGACY_SHOWN));
+
+    if (k->prefix.len > 0) {
+        buf_printf(out, "hskey-auth-%.*s-***", STR_ARG(k->prefix));
+        return;
+    }
+    for (size_t i = 0; i < legacy.len; i++)
+        buf_put_char(out, hex_digit(legacy.ptr[i]) >= 0 ? legacy.ptr[i] : '?');
+    buf_put(out, STR("***"));
 }
 
 void api_put_auth_key(struct json_writer *w, const struct tailnet_view *view,
@@ -163,13 +170,13 @@ void api_put_auth_key(struct json_writer *w, const struct tailnet_view *view,
         api_put_user(w, user);
     else
         json_null(w);
-    field_id(w, STR("id"), k->id);
+    api_field_id(w, STR("id"), k->id);
     json_key(w, STR("key"));
     if (secret.len > 0) {
         json_str(w, secret);
     } else {
         json_begin_plain(w);
-        buf_printf(w->out, "hskey-auth-%.*s-***", STR_ARG(k->prefix));
+        put_masked(w->out, k);
         json_end_plain(w);
     }
     json_field_bool(w, STR("reusable"), k->reusable);
@@ -178,5 +185,34 @@ void api_put_auth_key(struct json_writer *w, const struct tailnet_view *view,
     field_time(w, STR("expiration"), k->expiry_ms);
     json_field_time(w, STR("createdAt"), k->created_ms);
     json_field_str_list(w, STR("aclTags"), &k->tags);
+    json_end_object(w);
+}
+
+void api_put_api_key(struct json_writer *w, const struct api_key *k)
+{
+    struct buf masked = BUF(256);
+
+    json_begin_object(w);
+    api_field_id(w, STR("id"), k->id);
+    /* Without the tail of stars: consoles find their own key by what it begins with. */
+    json_key(w, STR("prefix"));
+    json_begin_plain(w);
+    api_key_put_masked(&masked, k);
+    struct str shown = buf_str(&masked);
+    while (str_ends(shown, STR("*")) || str_ends(shown, STR("-")))
+        shown.len--;
+    buf_put(w->out, shown);
+    json_end_plain(w);
+    buf_fini(&masked);
+    /* They also want a time that is to come. */
+    if (k->expiry_ms != 0)
+        json_field_time(w, STR("expiration"), k->expiry_ms);
+    else
+        json_field_str(w, STR("expiration"), STR("9999-12-31T23:59:59Z"));
+    json_field_time(w, STR("createdAt"), k->created_ms);
+    field_time(w, STR("lastSeen"), k->last_seen_ms);
+    json_field_str(w, STR("description"), k->description);
+    json_field_str_list(w, STR("scopes"), &k->scopes);
+    api_field_id(w, STR("tailnetId"), k->tailnet);
     json_end_object(w);
 }

@@ -19,10 +19,7 @@ struct seen {
 
 struct checks_call {
     struct ssh_desk_query query;
-    struct api *api;
-    struct http_exchange *x; /* NULL: the client left */
-    const struct http_request *req;
-    struct arena *arena;
+    struct api_call *call; /* its arena holds this */
     tailnet_id tailnet;
     struct str id; /* of the one to decide */
     int (*decide)(struct ssh_checks *s, tailnet_id tailnet, struct str id, struct err *err);
@@ -34,46 +31,23 @@ struct checks_call {
     size_t n_seen;
 };
 
-static void on_end(void *user, bool aborted)
-{
-    struct checks_call *call = user;
-
-    (void)aborted;
-    call->x = NULL;
-    call->req = NULL;
-}
-
-static void call_free(struct checks_call *call)
-{
-    if (call->x)
-        http_on_end(call->x, NULL, NULL);
-    arena_free(call->arena);
-    mem_free(call);
-}
-
 static struct checks_call *call_of(struct ssh_desk_query *q)
 {
     return CONTAINER_OF(q, struct checks_call, query);
 }
 
-/* NULL after answering. */
-static struct checks_call *call_new(struct api *api, struct http_exchange *x,
-                                    const struct http_request *req)
+static struct checks_call *call_new(struct api_call *c)
 {
-    const struct tailnet_view *view = api_view(api, x, req);
+    struct checks_call *call = arena_alloc(api_arena(c), sizeof(*call));
 
-    if (!view)
-        return NULL;
-    struct checks_call *call = NEW(struct checks_call);
-
-    call->api = api;
-    call->x = x;
-    call->req = req;
-    call->arena = arena_new();
-    call->tailnet = view_info(view)->id;
-    call->query.loop = req->loop;
-    http_on_end(x, on_end, call);
+    *call = (struct checks_call){.call = c, .tailnet = c->tailnet};
+    call->query.loop = c->a->loop;
     return call;
+}
+
+static void ask(struct checks_call *call)
+{
+    ssh_desk_ask(control_ssh_desk(call->call->api->control), &call->query);
 }
 
 /* ---- On the checks' loop ---- */
@@ -83,19 +57,20 @@ static void see(struct checks_call *call, const struct ssh_check *c)
     struct seen *s = &call->seen[call->n_seen++];
 
     *s = (struct seen){.login = c->login,
-                       .id = arena_copy(call->arena, str_from(c->id)),
+                       .id = arena_copy(api_arena(call->call), str_from(c->id)),
                        .state = ssh_check_state_name(c->state),
                        .period_ms = c->period_ms,
                        .asked_unix = c->asked_unix,
                        .ends_unix = c->ends_unix};
-    s->login.local_user = arena_copy(call->arena, c->login.local_user);
-    s->login.ssh_user = arena_copy(call->arena, c->login.ssh_user);
+    s->login.local_user = arena_copy(api_arena(call->call), c->login.local_user);
+    s->login.ssh_user = arena_copy(api_arena(call->call), c->login.ssh_user);
 }
 
 /* All of the tailnet, or the one with `id`. */
 static void see_all(struct checks_call *call, const struct ssh_checks *checks, struct str id)
 {
-    call->seen = arena_alloc(call->arena, (ssh_checks_count(checks) + 1) * sizeof(*call->seen));
+    call->seen =
+        arena_alloc(api_arena(call->call), (ssh_checks_count(checks) + 1) * sizeof(*call->seen));
     for (const struct ssh_check *c = NULL; (c = ssh_checks_next(checks, c));) {
         if (c->login.tailnet == call->tailnet && (id.len == 0 || str_eq(id, str_from(c->id))))
             see(call, c);
@@ -159,14 +134,16 @@ static void put_check(struct json_writer *w, const struct tailnet_view *view, co
 /* The view that the answer names nodes from; false: the call is over. */
 static bool may_answer(struct checks_call *call, const struct tailnet_view **view)
 {
-    if (call->x && call->ran && call->status == 0 &&
-        (*view = hub_view(control_hub(call->api->control, call->query.loop), call->tailnet)))
+    struct api_call *c = call->call;
+
+    if (!c->a->x || !call->ran)
+        api_end(c);
+    else if (call->status < 0)
+        api_respond_err(c, &call->err);
+    else if (!(*view = hub_view(control_hub(c->api->control, c->a->loop), call->tailnet)))
+        api_problem(c, 404, "tailnet not found", NULL);
+    else
         return true;
-    if (call->x && call->status < 0)
-        api_respond_err(call->x, &call->err);
-    else if (call->x && call->ran)
-        api_problem(call->x, 404, "tailnet not found", NULL);
-    call_free(call);
     return false;
 }
 
@@ -185,8 +162,7 @@ static void done_list(struct ssh_desk_query *q)
         put_check(&w, view, &call->seen[i]);
     json_end_array(&w);
     json_end_object(&w);
-    api_respond(call->x, &body);
-    call_free(call);
+    api_respond(call->call, &body);
 }
 
 static void done_decide(struct ssh_desk_query *q)
@@ -198,55 +174,51 @@ static void done_decide(struct ssh_desk_query *q)
 
     if (!may_answer(call, &view))
         return;
+    if (!call->bare && call->n_seen == 0) {
+        api_problem(call->call, 404, "ssh check not found", NULL);
+        return;
+    }
     json_begin_object(&w);
-    if (!call->bare && call->n_seen > 0) {
+    if (!call->bare) {
         json_key(&w, STR("check"));
         put_check(&w, view, &call->seen[0]);
     }
     json_end_object(&w);
-    api_respond(call->x, &body);
-    call_free(call);
+    api_respond(call->call, &body);
 }
 
-void api_ssh_checks_list(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_ssh_checks_list(struct api_call *c)
 {
-    struct api *api = owner;
-    struct checks_call *call = call_new(api, x, req);
+    struct checks_call *call = call_new(c);
 
-    if (!call)
-        return;
     call->query.run = run_list;
     call->query.done = done_list;
-    ssh_desk_ask(control_ssh_desk(api->control), &call->query);
+    ask(call);
 }
 
-static void decide(struct api *api, struct http_exchange *x, const struct http_request *req,
-                   struct str id, bool approve, bool bare)
+static void decide(struct api_call *c, struct str id, bool approve, bool bare)
 {
-    struct checks_call *call = call_new(api, x, req);
+    struct checks_call *call = call_new(c);
 
-    if (!call)
-        return;
-    call->id = arena_copy(call->arena, id);
+    call->id = id;
     call->decide = approve ? ssh_checks_approve : ssh_checks_reject;
     call->bare = bare;
     call->query.run = run_decide;
     call->query.done = done_decide;
-    ssh_desk_ask(control_ssh_desk(api->control), &call->query);
+    ask(call);
 }
 
-void api_ssh_checks_approve(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_ssh_checks_approve(struct api_call *c)
 {
-    decide(owner, x, req, http_param_get(req, STR("id")), true, false);
+    decide(c, api_path_text(c, "checkId"), true, false);
 }
 
-void api_ssh_checks_reject(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_ssh_checks_reject(struct api_call *c)
 {
-    decide(owner, x, req, http_param_get(req, STR("id")), false, false);
+    decide(c, api_path_text(c, "checkId"), false, false);
 }
 
-void api_ssh_check_decide(struct api *api, struct http_exchange *x, const struct http_request *req,
-                          struct str id, bool approve)
+void api_ssh_check_decide(struct api_call *c, struct str id, bool approve)
 {
-    decide(api, x, req, id, approve, true);
+    decide(c, id, approve, true);
 }

@@ -1,174 +1,98 @@
-/* /api/v1/user and /api/v1/tailnet. */
+/* /api/v1/user. */
 
 #include "api/api_internal.h"
 
-static bool user_matches(struct http_exchange *x, const struct user *u)
-{
-    struct str want;
-    uint64_t id = 0;
+/* What is asked for: the first of name, mail address and id that is given. */
+struct user_filter {
+    struct str name, email;
+    uint64_t id;
+};
 
-    if (http_query_get(x, STR("name"), &want) && want.len > 0)
-        return str_eq(want, u->name);
-    if (http_query_get(x, STR("email"), &want) && want.len > 0)
-        return str_eq(want, u->email);
-    if (http_query_get(x, STR("id"), &want) && str_parse_u64(want, &id) && id != 0)
-        return id == u->id;
-    return true;
+/* False: answered. */
+static bool read_filter(struct api_call *c, struct user_filter *f)
+{
+    struct str id;
+
+    if (api_query(c, "name", &f->name) || api_query(c, "email", &f->email) ||
+        !api_query(c, "id", &id) || str_parse_u64(id, &f->id))
+        return true;
+    api_problem(c, 400, "an id is a number", NULL);
+    return false;
 }
 
-void api_users_list(void *owner, struct http_exchange *x, const struct http_request *req)
+static bool user_matches(const struct user_filter *f, const struct user *u)
 {
-    const struct tailnet_view *view = api_view(owner, x, req);
-    struct buf body = BUF(BUF_LIMIT_DEFAULT);
+    if (f->name.len > 0)
+        return str_eq(f->name, u->name);
+    if (f->email.len > 0)
+        return str_eq(f->email, u->email);
+    return f->id == 0 || f->id == u->id;
+}
+
+void api_users_list(struct api_call *c)
+{
+    struct user_filter filter = {0};
+    struct buf body = BUF(API_ANSWER_MAX);
     struct json_writer w = JSON_WRITER(&body);
     size_t n = 0;
 
-    if (!view)
+    if (!read_filter(c, &filter))
         return;
-    const struct user *const *users = view_users(view, &n);
+    const struct user *const *users = view_users(c->view, &n);
     json_begin_object(&w);
     json_field_array(&w, STR("users"));
     for (size_t i = 0; i < n; i++)
-        if (user_matches(x, users[i]))
+        if (user_matches(&filter, users[i]))
             api_put_user(&w, users[i]);
     json_end_array(&w);
     json_end_object(&w);
-    api_respond(x, &body);
+    api_respond(c, &body);
 }
 
 static void done_user(struct registrar_call *call)
 {
-    struct asked *a = asked_of(call);
+    struct api_call *c = api_call_of(call);
     struct buf body = BUF((size_t)64 << 10);
     struct json_writer w = JSON_WRITER(&body);
 
-    if (api_refused(a))
+    if (api_refused(c))
         return;
     json_begin_object(&w);
     json_key(&w, STR("user"));
     api_put_user(&w, call->result.user);
     json_end_object(&w);
-    api_respond(a->x, &body);
-    asked_free(a);
+    api_respond(c, &body);
 }
 
-void api_users_create(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_users_create(struct api_call *c)
 {
-    const struct json_value *body = NULL;
-    struct asked *a = api_ask(owner, x, req, COMMAND_USER_CREATE, &body);
+    struct command *command = api_command(c, COMMAND_USER_CREATE);
 
-    if (!a)
-        return;
-    a->call.command.name = json_as_str(json_get_nocase(body, "name"), STR_NONE);
-    a->call.command.text = json_as_str(json_get_nocase(body, "displayName"), STR_NONE);
-    a->call.command.email = json_as_str(json_get_nocase(body, "email"), STR_NONE);
-    a->call.command.picture_url = json_as_str(json_get_nocase(body, "pictureUrl"), STR_NONE);
-    asked_submit(a, done_user);
+    command->name = api_text(c, "name");
+    command->text = api_text(c, "displayName");
+    command->email = api_text(c, "email");
+    command->picture_url = api_text(c, "pictureUrl");
+    api_submit(c, done_user);
 }
 
-void api_users_rename(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_users_rename(struct api_call *c)
 {
     uint64_t id = 0;
 
-    if (!api_path_id(x, req, "id", &id))
+    if (!api_path_id(c, "oldId", &id))
         return;
-    struct asked *a = api_ask(owner, x, req, COMMAND_USER_RENAME, NULL);
-    if (!a)
-        return;
-    a->call.command.id = id;
-    a->call.command.name = arena_copy(a->arena, http_param_get(req, STR("name")));
-    asked_submit(a, done_user);
+    struct command *command = api_command(c, COMMAND_USER_RENAME);
+    command->id = id;
+    command->name = api_path_text(c, "newName");
+    api_submit(c, done_user);
 }
 
-void api_users_delete(void *owner, struct http_exchange *x, const struct http_request *req)
+void api_users_delete(struct api_call *c)
 {
     uint64_t id = 0;
 
-    if (!api_path_id(x, req, "id", &id))
+    if (!api_path_id(c, "id", &id))
         return;
-    struct asked *a = api_ask(owner, x, req, COMMAND_USER_DELETE, NULL);
-    if (!a)
-        return;
-    a->call.command.id = id;
-    asked_submit(a, api_done_empty);
-}
-
-/* ---- Tailnets ---- */
-
-static void put_tailnet(struct json_writer *w, const struct tailnet_view *view)
-{
-    const struct tailnet_info *info = view_info(view);
-    size_t users = 0;
-
-    (void)view_users(view, &users);
-    json_begin_object(w);
-    json_key(w, STR("id"));
-    json_begin_plain(w);
-    buf_put_u64(w->out, info->id);
-    json_end_plain(w);
-    json_field_str(w, STR("name"), info->name);
-    json_field_str(w, STR("baseDomain"), info->base_domain);
-    json_field_time(w, STR("createdAt"), info->created_ms);
-    json_field_u64(w, STR("users"), users);
-    json_field_u64(w, STR("nodes"), view_node_count(view));
-    json_end_object(w);
-}
-
-void api_tailnets_list(void *owner, struct http_exchange *x, const struct http_request *req)
-{
-    struct api *api = owner;
-    struct hub *hub = control_hub(api->control, req->loop);
-    struct buf body = BUF(BUF_LIMIT_DEFAULT);
-    struct json_writer w = JSON_WRITER(&body);
-
-    json_begin_object(&w);
-    json_field_array(&w, STR("tailnets"));
-    for (size_t i = 0; hub_view_at(hub, i); i++)
-        put_tailnet(&w, hub_view_at(hub, i));
-    json_end_array(&w);
-    json_end_object(&w);
-    api_respond(x, &body);
-}
-
-static void done_tailnet(struct registrar_call *call)
-{
-    struct asked *a = asked_of(call);
-    struct buf body = BUF((size_t)64 << 10);
-    struct json_writer w = JSON_WRITER(&body);
-
-    tailnet_info_unref(a->more);
-    if (api_refused(a))
-        return;
-    json_begin_object(&w);
-    json_key(&w, STR("tailnet"));
-    put_tailnet(&w, call->result.view);
-    json_end_object(&w);
-    api_respond(a->x, &body);
-    asked_free(a);
-}
-
-/* A further tailnet takes its settings from the first; its machines live under a label of its own.
- */
-void api_tailnets_create(void *owner, struct http_exchange *x, const struct http_request *req)
-{
-    const struct json_value *body = NULL;
-    struct asked *a = api_ask(owner, x, req, COMMAND_TAILNET_CREATE, &body);
-
-    if (!a)
-        return;
-    const struct tailnet_view *first =
-        hub_view(control_hub(((struct api *)owner)->control, req->loop), 0);
-    struct str name = json_as_str(json_get_nocase(body, "name"), STR_NONE);
-    struct tailnet_info *info = tailnet_info_clone(view_info(first));
-
-    info->id = 0;
-    str_free(&info->name);
-    info->name = str_copy(name);
-    str_free(&info->base_domain);
-    info->base_domain =
-        str_printf("%.*s.%.*s", STR_ARG(name), STR_ARG(view_info(first)->base_domain));
-    a->call.command.name = name;
-    a->call.command.info = info;
-    a->more = info;
-    asked_submit(a, done_tailnet);
+    api_command(c, COMMAND_USER_DELETE)->id = id;
+    api_submit(c, api_done_empty);
 }

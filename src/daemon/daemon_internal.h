@@ -34,6 +34,7 @@ struct server {
     struct derp_server *derp;
     struct api *api;
     struct http_server *outer;
+    struct http_route *outer_routes; /* its own and the API's */
     struct http_server *local; /* on the Unix socket */
     struct http_server *watch; /* of metrics_listen_addr; NULL: off */
     struct door *door; /* of the main port */

@@ -130,6 +130,11 @@ RELAY_HANDLER(probe);
 RELAY_HANDLER(generate_204);
 RELAY_HANDLER(bootstrap_dns);
 
+static void on_api(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    api_serve(((struct server *)user)->api, x, req);
+}
+
 static const struct http_route routes[] = {
     {"GET", "/key", on_key, 0},
     {"*", "/ts2021", on_ts2021, STRANGER_BODY_MAX},
@@ -160,10 +165,26 @@ static const struct http_header headers[] = {
     {STR_INIT("referrer-policy"), STR_INIT("no-referrer")},
 };
 
+/* The strangers' routes, and behind them the API's, which asks for keys itself. */
+static size_t make_routes(struct server *s)
+{
+    size_t n = 0;
+    const struct http_route *of_api = api_routes(s->api, API_DOOR_NETWORK, &n);
+
+    s->outer_routes = mem_alloc_array(ARRAY_LEN(routes) + n, sizeof(*s->outer_routes));
+    memcpy(s->outer_routes, routes, sizeof(routes));
+    for (size_t i = 0; i < n; i++) {
+        s->outer_routes[ARRAY_LEN(routes) + i] = of_api[i];
+        s->outer_routes[ARRAY_LEN(routes) + i].handler = on_api;
+    }
+    return ARRAY_LEN(routes) + n;
+}
+
 struct http_server *outer_server_new(struct server *s)
 {
-    const struct http_server_options options = {.routes = routes,
-                                                .n_routes = ARRAY_LEN(routes),
+    size_t n = make_routes(s);
+    const struct http_server_options options = {.routes = s->outer_routes,
+                                                .n_routes = n,
                                                 .user = s,
                                                 .proxies = s->config->trusted_proxies,
                                                 .n_proxies = s->config->n_trusted_proxies,

@@ -200,7 +200,7 @@ static int start_control(struct server *s, struct err *err)
     with_control.control = s->control;
     s->api = api_new(&with_control);
 
-    const struct http_route *routes = api_routes(&n);
+    const struct http_route *routes = api_routes(s->api, API_DOOR_SOCKET, &n);
     const struct http_server_options local = {.routes = routes, .n_routes = n, .user = s->api};
 
     s->local = http_server_new(&local);
@@ -288,6 +288,7 @@ static void stop(struct server *s)
     door_free(s->door);
     derp_server_free(s->derp);
     http_server_free(s->outer);
+    mem_free(s->outer_routes);
     http_server_free(s->local);
     http_server_free(s->watch);
     http_server_free(s->plain);
