@@ -16,11 +16,12 @@
 
 #define GOOD_SIZE 400
 #define GOOD_EVERY_MS 10
-#define COME_MS 20000
-#define END_MS 10000   /* for whoever is to be ended at once */
-#define LORIS_MS 30000 /* for the slow: the limit of a handshake, and of the log-in behind it */
-#define STALL_MS 60000 /* for who never reads */
-#define LORISES 150    /* of each kind */
+/* However busy the machine: what the relay limits takes seconds, and --limit ends all. */
+#define COME_MS 120000
+#define END_MS 60000
+#define LORIS_MS 120000 /* for the slow: the limit of a handshake, and of the log-in behind it */
+#define STALL_MS 180000 /* for who never reads */
+#define LORISES 150     /* of each kind */
 #define CROWD 100
 #define DESTINATIONS 1000000
 #define FLOOD 100000
@@ -175,8 +176,7 @@ static bool come(struct hostile *h, struct enemies *e, size_t n)
 static void go(struct hostile *h, struct enemies *e)
 {
     for (size_t i = 0; i < e->n; i++)
-        if (e->peers[i].client && !e->peers[i].is_closed)
-            derp_client_close(e->peers[i].client);
+        derp_peer_leave(&e->peers[i]);
     if (!turn_until(h, are_closed, e, END_MS))
         derp_run_complain(h->r, "enemies could not be closed");
     for (size_t i = 0; i < e->n; i++)

@@ -105,12 +105,15 @@ struct derp_peer {
     bool floor_sends;
     bool is_ready;
     bool is_closed;
-    bool may_close; /* the server may end it, and that is no failed check */
+    bool is_leaving; /* is to be closed as soon as it is there */
+    bool may_close;  /* the server may end it, and that is no failed check */
 };
 
 /* Begins to connect. With the floor, `pair` and `sends` say whose other end it is. */
 void derp_peer_init(struct derp_peer *p, struct derp_run *r, uint32_t pair, bool sends,
                     const struct derp_peer_events *events, void *user);
+/* Ends the connection, however far it is; on_close follows. */
+void derp_peer_leave(struct derp_peer *p);
 /* After derp_run_fini. */
 void derp_peer_fini(struct derp_peer *p);
 /*

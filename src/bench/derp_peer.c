@@ -205,7 +205,7 @@ static void on_connected(void *user, struct stream *s, const struct err *why)
         became_closed(p, why);
         return;
     }
-    if (p->run->is_ending) {
+    if (p->run->is_ending || p->is_leaving) {
         stream_abort(s);
         became_closed(p, NULL);
         return;
@@ -239,6 +239,17 @@ void derp_peer_init(struct derp_peer *p, struct derp_run *r, uint32_t pair, bool
     list_push_back(&r->peers, &p->link);
     r->connecting++;
     stream_connect_tcp(r->loop, r->target->addr, CONNECT_MS, on_connected, p);
+}
+
+void derp_peer_leave(struct derp_peer *p)
+{
+    p->is_leaving = true;
+    if (p->is_closed || !p->stream)
+        return;
+    if (p->is_ready)
+        derp_client_close(p->client);
+    else
+        stream_abort(p->stream);
 }
 
 void derp_peer_fini(struct derp_peer *p)

@@ -9,10 +9,12 @@
 
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/rand.h"
 #include "derp/server_internal.h"
 
 #define SLOTS_MAX (1u << 24)
+#define DRAIN_STEP_MS 20
 
 /* ---- Sessions by id ---- */
 
@@ -148,6 +150,89 @@ void derp_server_say_restarting(struct derp_server *s, uint32_t reconnect_in_ms,
     }
 }
 
+/* ---- Draining: the table of sessions is closed from its beginning to its end ---- */
+
+struct draining {
+    struct timer timer;
+    struct relay_loop *home;
+    uint32_t n_slots, next; /* of these, the first that may still be open */
+    int64_t began_ms;
+    uint32_t over_ms, try_for_ms;
+};
+
+static struct session *drainable(const struct relay_loop *l, uint32_t slot)
+{
+    struct session *c = l->slots[slot].session;
+
+    return c && c->state == SESSION_READY && !c->link ? c : NULL;
+}
+
+static void on_drain(void *user)
+{
+    struct draining *d = user;
+    struct relay_loop *l = d->home;
+    uint64_t passed = (uint64_t)(clock_mono_ms() - d->began_ms);
+    uint64_t until = passed * d->n_slots / d->over_ms;
+
+    for (; d->next < MIN(until, (uint64_t)d->n_slots); d->next++) {
+        struct session *c = drainable(l, d->next);
+
+        if (c)
+            session_close(c, NULL);
+    }
+    relay_flush(l);
+    if (d->next < d->n_slots)
+        timer_start(&d->timer, DRAIN_STEP_MS);
+}
+
+static void begin_drain(struct draining *d)
+{
+    struct relay_loop *l = d->home;
+
+    d->n_slots = l->n_slots;
+    d->began_ms = clock_mono_ms();
+    timer_init(&d->timer, l->loop, on_drain, d);
+    for (uint32_t i = 0; i < d->n_slots; i++) {
+        struct session *c = drainable(l, i);
+        uint64_t in_ms = (uint64_t)d->over_ms * (i + 1) / d->n_slots;
+
+        if (c)
+            derp_put_restarting(outbox_begin(c), (uint32_t)in_ms, d->try_for_ms);
+    }
+    relay_flush(l);
+    timer_start(&d->timer, DRAIN_STEP_MS);
+}
+
+struct drain_order {
+    struct loop_message message;
+    struct draining *draining;
+};
+
+static void on_drain_order(struct loop_message *msg)
+{
+    struct drain_order *order = CONTAINER_OF(msg, struct drain_order, message);
+
+    if (!msg->cancelled)
+        begin_drain(order->draining);
+    mem_free(order);
+}
+
+void derp_server_drain(struct derp_server *s, uint32_t over_ms, uint32_t try_for_ms)
+{
+    for (size_t i = 0; i < s->n_loops; i++) {
+        struct drain_order *order = NEW(struct drain_order);
+        struct draining *d = NEW(struct draining);
+
+        ASSERT(!s->loops[i].draining);
+        *d = (struct draining){
+            .home = &s->loops[i], .over_ms = MAX(over_ms, 1u), .try_for_ms = try_for_ms};
+        s->loops[i].draining = d;
+        order->message.run = on_drain_order;
+        order->draining = d;
+        loop_post(d->home->loop, &order->message);
+    }
+}
+
 struct session *relay_new_session(struct derp_server *s, struct stream *stream)
 {
     struct relay_loop *l = NULL;
@@ -193,6 +278,7 @@ static void loop_fini(struct relay_loop *l)
     for (size_t i = 0; i < l->server->n_loops; i++)
         mailbox_fini(&l->mailboxes[i]);
     mem_free(l->mailboxes);
+    mem_free(l->draining);
     mem_free(l->slots);
     session_free_tickets(l);
     tally_fini(l);

@@ -114,6 +114,11 @@ void derp_server_set_total_rate(struct derp_server *server, uint64_t bytes_per_s
 /* Tells every client that the relay is about to be restarted; from any thread. */
 void derp_server_say_restarting(struct derp_server *server, uint32_t reconnect_in_ms,
                                 uint32_t try_for_ms);
+/*
+ * The same when another process takes over the port: each client is told a time of its own within
+ * `over_ms` and closed then, so that they do not all come at once. From any thread; once.
+ */
+void derp_server_drain(struct derp_server *server, uint32_t over_ms, uint32_t try_for_ms);
 /* Appends the relay's metrics under the official relay's names, in the text exposition format. */
 void derp_put_metrics(struct buf *out);
 /* Connections that are logged in now; for tests and pages. Any thread. */

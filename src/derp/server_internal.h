@@ -240,6 +240,7 @@ struct relay_loop {
     int64_t tally[TALLY_COUNT];
     struct timer tally_timer;
     struct log_pace pace; /* of lines that strangers cause */
+    struct draining *draining; /* NULL: not going down */
     _Atomic(uint64_t) came; /* bytes of clients, while their total is limited; the loop's own */
     _Atomic(uint32_t) transit[TRANSIT_BUCKETS]; /* bytes under way to this loop, by slot */
 };

@@ -101,6 +101,9 @@ static const struct flag flags[] = {
     FLAG("tcp-user-timeout", KIND_DURATION, user_timeout_ms, "TCP user timeout (15s)"),
     FLAG("tcp-write-timeout", KIND_DURATION, write_timeout_ms,
          "a client that takes nothing for so long is closed; 0: never (2s)"),
+    FLAG("drain-time", KIND_DURATION, drain_ms,
+         "at the end of a relay whose sockets outlive it, over how long clients are sent to the "
+         "next process, one after the other (500ms; ours)"),
     FLAG("dev", KIND_BOOL, dev, "for development: a key for this run, port 3340, plain HTTP"),
     FLAG("log-level", KIND_TEXT, log_level, "debug, info, warn or error (info; ours)"),
     FLAG("log-format", KIND_TEXT, log_format, "text or json (text; ours)"),
@@ -161,6 +164,7 @@ static void set_defaults(struct relay_options *o)
         .keep_alive_ms = 600000,
         .user_timeout_ms = 15000,
         .write_timeout_ms = 2000,
+        .drain_ms = 500,
         .log_level = STR("info"),
         .log_format = STR("text"),
     };
@@ -358,6 +362,8 @@ static int check_ports(const struct relay_options *o, struct err *err)
     if (o->max_per_address < 1 || o->max_per_address > 1 << 24)
         return err_set(err, ERR_INVALID,
                        "-max-connections-per-address: neither less than one nor over 2^24");
+    if (o->drain_ms > 3600000)
+        return err_set(err, ERR_INVALID, "-drain-time: over an hour");
     if (o->max_guests < 2 || o->max_guests > 1 << 24)
         return err_set(err, ERR_INVALID, "-max-handshakes: neither less than two nor over 2^24");
     return 0;

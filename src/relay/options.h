@@ -33,7 +33,7 @@ struct relay_options {
     int64_t http_port, stun_port, accept_burst;
     int64_t max_streams, max_per_address, max_guests;
     double accept_limit; /* connections per second; may be infinite */
-    int64_t keep_alive_ms, user_timeout_ms, write_timeout_ms;
+    int64_t keep_alive_ms, user_timeout_ms, write_timeout_ms, drain_ms;
     /* Worked out of them. */
     struct ip_addrport listen;
     bool is_tls;

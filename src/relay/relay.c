@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@
 #include "core/metric.h"
 #include "derp/mesh.h"
 #include "http/door.h"
+#include "net/bind.h"
+#include "relay/handover.h"
 #include "relay/relay_internal.h"
 
 #define WORKERS 8
@@ -24,6 +27,7 @@
 #define FAREWELL_MS 500
 #define RECONNECT_IN_MS 1000
 #define TRY_FOR_MS 60000
+#define LINGER_MS 100 /* for the last words */
 
 static struct metric tls_accepted =
     METRIC_COUNTER("tls_listener_accepted_connections", "Connections let in.");
@@ -50,7 +54,11 @@ static int open_listeners(struct relay *r, struct ip_addrport at, const struct l
                           void (*accept)(void *user, struct stream *s), struct listener **out,
                           struct err *err)
 {
+    const int *given = NULL;
+    size_t n_given = handover_pick(r->handover, SOCK_STREAM, bind_usable(at), &given);
     const struct listener_options options = {.addr = at,
+                                             .given = given,
+                                             .n_given = n_given,
                                              .max_streams = (size_t)r->o->max_streams,
                                              .max_per_address = (size_t)r->o->max_per_address,
                                              .like = like,
@@ -60,6 +68,29 @@ static int open_listeners(struct relay *r, struct ip_addrport at, const struct l
                                              .user = r};
 
     return listener_open_each(r->loops, r->n_loops, &options, out, err);
+}
+
+static int open_stun(struct relay *r, struct ip_addrport at, struct err *err)
+{
+    const int *given = NULL;
+    size_t n = handover_pick(r->handover, SOCK_DGRAM, bind_usable(at), &given);
+
+    if (n > 0)
+        return stun_responder_open_given(r->loops, r->n_loops, given, n, r->stun, err);
+    return stun_responder_open_each(r->loops, r->n_loops, at, r->stun, err);
+}
+
+/* So that they are still there when this process is not. */
+static void keep_ports(struct relay *r)
+{
+    handover_settle(r->handover);
+    for (size_t i = 0; i < r->n_loops; i++) {
+        handover_keep(r->handover, "main", listener_fd(r->listeners[i]));
+        if (r->plain_listeners[i])
+            handover_keep(r->handover, "plain", listener_fd(r->plain_listeners[i]));
+        if (r->stun[i])
+            handover_keep(r->handover, "stun", stun_responder_fd(r->stun[i]));
+    }
 }
 
 static int open_ports(struct relay *r, struct err *err)
@@ -73,9 +104,9 @@ static int open_ports(struct relay *r, struct err *err)
     if (r->o->is_tls && r->o->http_port >= 0 &&
         open_listeners(r, plain, r->listeners[0], on_accept_plain, r->plain_listeners, err) < 0)
         return err_wrap(err, "-http-port");
-    if (r->o->stun &&
-        stun_responder_open_each(r->loops, r->n_loops, stun, r->stun, err) < 0)
+    if (r->o->stun && open_stun(r, stun, err) < 0)
         return err_wrap(err, "-stun-port");
+    keep_ports(r);
     return 0;
 }
 
@@ -177,6 +208,27 @@ static void end(void *user)
     loop_stop(((struct relay *)user)->loops[0]);
 }
 
+static void on_closing(struct loop_message *msg)
+{
+    struct closing *c = CONTAINER_OF(msg, struct closing, message);
+
+    if (msg->cancelled)
+        return;
+    listener_finish(TAKE(c->relay->listeners[c->loop]));
+    listener_finish(TAKE(c->relay->plain_listeners[c->loop]));
+}
+
+/* Who comes now waits in the sockets for the next process; clients go there one by one. */
+static void hand_over(struct relay *r)
+{
+    for (size_t i = 0; i < r->n_loops; i++) {
+        r->closings[i] = (struct closing){{.run = on_closing}, r, i};
+        loop_post(r->loops[i], &r->closings[i].message);
+    }
+    derp_server_drain(r->derp, (uint32_t)r->o->drain_ms, TRY_FOR_MS);
+    timer_start(&r->ending, r->o->drain_ms + LINGER_MS);
+}
+
 /* Ports close, clients are told and may go elsewhere; a second signal does not wait. */
 static void on_signal(void *user, int signo)
 {
@@ -189,6 +241,11 @@ static void on_signal(void *user, int signo)
     log_event(LOG_INFO, "shutting down", LOG_I64("signal", signo),
               LOG_U64("clients", derp_server_clients(r->derp)));
     r->is_ending = true;
+    handover_say(r->handover, "STOPPING=1");
+    if (handover_outlives(r->handover)) {
+        hand_over(r);
+        return;
+    }
     door_shut(r->door);
     derp_server_say_restarting(r->derp, RECONNECT_IN_MS, TRY_FOR_MS);
     timer_start(&r->ending, FAREWELL_MS);
@@ -201,14 +258,12 @@ static void set_rates(struct relay *r, const struct relay_rates *rates)
 }
 
 /* Connections that are there keep the certificate they began with. */
-static void on_reload(void *user, int signo)
+static void reload(struct relay *r)
 {
-    struct relay *r = user;
     struct relay_rates rates;
     struct tls_server *tls = NULL;
     struct err err = {0};
 
-    (void)signo;
     if (relay_load_rates(r->o, &rates, &err) < 0)
         log_event(LOG_ERROR, "the rate limits stay as they are", LOG_ERR(&err));
     else
@@ -228,6 +283,16 @@ static void on_reload(void *user, int signo)
     tls_server_unref(r->tls);
     r->tls = tls;
     log_event(LOG_INFO, "certificate and rate limits read again");
+}
+
+static void on_reload(void *user, int signo)
+{
+    struct relay *r = user;
+
+    (void)signo;
+    handover_say(r->handover, "RELOADING=1");
+    reload(r);
+    handover_say(r->handover, "READY=1");
 }
 
 static int watch_signals(struct relay *r, struct err *err)
@@ -287,8 +352,8 @@ static void stop(struct relay *r)
         loop_thread_join(r->loops[i]);
     }
     for (size_t i = 0; i < r->n_loops; i++) {
-        listener_close(r->listeners[i]);
-        listener_close(r->plain_listeners[i]);
+        listener_close(TAKE(r->listeners[i]));
+        listener_close(TAKE(r->plain_listeners[i]));
         stun_responder_close(r->stun[i]);
     }
     atomic_store(&r->is_stopped, true);
@@ -301,6 +366,7 @@ static void stop(struct relay *r)
     worker_pool_free(r->pool);
     for (size_t i = 0; i < r->n_loops; i++)
         loop_free(r->loops[i]);
+    handover_free(r->handover);
     door_free(r->door);
     derp_mesh_free(r->mesh);
     derp_server_free(r->derp);
@@ -348,12 +414,14 @@ int relay_run(const struct relay_options *o)
 
     r->o = o;
     r->started_ms = clock_mono_ms();
+    r->handover = handover_take();
     (void)signal(SIGPIPE, SIG_IGN);
     (void)umask(077);
     allow_many_files();
     status = start(r, &err);
     if (status == 0) {
         announce(r);
+        handover_say(r->handover, "READY=1");
         loop_run(r->loops[0]);
     } else {
         log_event(LOG_ERROR, "cannot start", LOG_ERR(&err));

@@ -31,7 +31,13 @@ struct relay {
     struct bootstrap *bootstrap;
     struct http_server *main;
     struct http_server *plain; /* beside HTTPS */
-    struct door *door;         /* both ports' */
+    struct handover *handover;
+    struct closing {
+        struct loop_message message;
+        struct relay *relay;
+        size_t loop;
+    } closings[RELAY_LOOPS_MAX]; /* of the ports, on each loop */
+    struct door *door;           /* both ports' */
     struct listener *listeners[RELAY_LOOPS_MAX];
     struct listener *plain_listeners[RELAY_LOOPS_MAX];
     struct stun_responder *stun[RELAY_LOOPS_MAX];

@@ -33,12 +33,19 @@ static void on_receive(void *user, struct udp *udp, struct ip_addrport from, str
     metric_add(&answered, 1);
 }
 
-static int open_one(struct loop *loop, struct ip_addrport addr, struct stun_responder **out,
-                    struct err *err)
+static struct stun_responder *responder_new(void)
 {
     struct stun_responder *r = NEW(struct stun_responder);
 
     r->answer = BUF(1024);
+    return r;
+}
+
+static int open_one(struct loop *loop, struct ip_addrport addr, struct stun_responder **out,
+                    struct err *err)
+{
+    struct stun_responder *r = responder_new();
+
     if (udp_open_shared(loop, addr, on_receive, r, &r->udp, err) < 0) {
         mem_free(r);
         return -(int)err->code;
@@ -63,6 +70,26 @@ int stun_responder_open_each(struct loop *const *loops, size_t n, struct ip_addr
         return -(int)err->code;
     }
     return 0;
+}
+
+int stun_responder_open_given(struct loop *const *loops, size_t n, const int *fds, size_t n_fds,
+                              struct stun_responder **out, struct err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct stun_responder *r = responder_new();
+
+        if (udp_open_given(loops[i], fds[i % n_fds], on_receive, r, &r->udp, err) < 0) {
+            mem_free(r);
+            return -(int)err->code;
+        }
+        out[i] = r;
+    }
+    return 0;
+}
+
+int stun_responder_fd(const struct stun_responder *r)
+{
+    return udp_fd(r->udp);
 }
 
 struct ip_addrport stun_responder_addr(const struct stun_responder *r)

@@ -18,6 +18,10 @@ struct stun_responder;
  */
 MUST_USE int stun_responder_open_each(struct loop *const *loops, size_t n, struct ip_addrport addr,
                                       struct stun_responder **out, struct err *err);
+/* The same on bound sockets, borrowed and shared out; some may be open after an error. */
+MUST_USE int stun_responder_open_given(struct loop *const *loops, size_t n, const int *fds,
+                                       size_t n_fds, struct stun_responder **out, struct err *err);
+int stun_responder_fd(const struct stun_responder *r);
 struct ip_addrport stun_responder_addr(const struct stun_responder *r);
 /* From the loop's thread or while the loop does not run. NULL is fine. */
 void stun_responder_close(struct stun_responder *r);

@@ -57,7 +57,7 @@ def bench(world, host, *words, timeout=220):
 
 def attack(world, enemy, server, url):
     before, written = server.rss_kib(), lines(server.log.read_text(errors="replace"))
-    said = bench(world, enemy, "--modes", "hostile", "--url", url, "--server-pid", server.pid(), "--limit", 200)
+    said = bench(world, enemy, "--modes", "hostile", "--url", url, "--server-pid", server.pid(), "--limit", 600, timeout=620)
     if said.count("ok  ") < 9:
         raise Failure(f"{url}:\n{said}")
     if server.rss_kib() - before > GROWTH_KIB:
@@ -88,7 +88,7 @@ def run(world):
     if int(got.group(2)) < int(got.group(1)) - 1:
         raise Failure(f"the two who talked felt it: {got.group(0)}")
     anna.wait_ping(bert.ip4())
-    wait_for("only the two are left", lambda: metric(server, "hatsize_derp_clients") == 2)
+    wait_for("only the two are left", lambda: metric(server, "hatsize_derp_clients") == 2, timeout=120)
     cindy = world.client("cindy", up=False)
     cindy.host.block_direct()
     cindy.up(server.auth_key())

@@ -1,0 +1,111 @@
+"""Two processes on the same sockets: the old one sends its clients to the new one, and nobody who comes is ever refused."""
+import pathlib
+import re
+import signal
+import time
+
+from world import Failure, Host, relay_config, wait_for
+
+# Holds the sockets, as systemd does, and starts a relay on them at the beginning and at each SIGUSR1.
+SUPERVISOR = """import os,signal,socket,sys
+os.environ["LISTEN_FDNAMES"]="main:main:stun"
+fds=[]
+for kind,port in ((socket.SOCK_STREAM,443),(socket.SOCK_STREAM,443),(socket.SOCK_DGRAM,3478)):
+    s=socket.socket(socket.AF_INET6,kind)
+    s.setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,0)
+    s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEPORT,1)
+    s.bind(("::",port))
+    if kind==socket.SOCK_STREAM: s.listen(1024)
+    fds.append(os.dup2(s.fileno(),100+len(fds)))
+def start(*_):
+    pid=os.fork()
+    if pid:
+        open(sys.argv[1],"a").write(f"{pid}\\n")
+        return
+    for i,fd in enumerate(fds): os.dup2(fd,3+i)
+    os.environ.update(LISTEN_FDS=str(len(fds)),LISTEN_PID=str(os.getpid()))
+    os.closerange(6,200)
+    signal.signal(signal.SIGUSR1,signal.SIG_DFL)
+    os.execv(sys.argv[2],sys.argv[2:])
+signal.signal(signal.SIGUSR1,start)
+signal.signal(signal.SIGCHLD,signal.SIG_IGN)
+signal.signal(signal.SIGTERM,lambda *_: sys.exit(0))
+start()
+while True: signal.pause()
+"""
+
+# Comes over and over, each time with a TLS handshake and a page; says how often, and what went wrong.
+VISITOR = """import socket,ssl,sys,time
+c=ssl.create_default_context();c.check_hostname=False;c.verify_mode=ssl.CERT_NONE
+good=0;end=time.time()+float(sys.argv[2])
+while time.time()<end:
+    try:
+        with c.wrap_socket(socket.create_connection((sys.argv[1],443),timeout=20)) as s:
+            s.sendall(b"GET /derp/probe HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n")
+            assert s.recv(4096).startswith(b"HTTP/1.1 200"), "no answer"
+            good+=1
+    except Exception as e: print("refused", repr(e), flush=True)
+    time.sleep(.005)
+print("good", good)
+"""
+
+
+def pids(relay):
+    """Of the processes that are there, the oldest first."""
+    return [pid for pid in (relay.dir / "pids").read_text().split() if pathlib.Path(f"/proc/{pid}").exists()]
+
+
+def run(world):
+    relay = world.relay("relay1")
+    server = world.server(relay_config(world, (910, [relay])))
+    env = world.sanitizer_env(relay.dir / "sanitizer")
+    before = relay.text().count(" relaying ")
+    supervisor = relay.host.spawn(
+        "python3", "-c", SUPERVISOR, relay.dir / "pids", world.hatsize.with_name("hatsize-derp"), "-c", relay.dir / "key", "-certmode", "manual",
+        "-certdir", relay.dir / "certs", "-hostname", relay.host.ip, "-http-port", "-1", "-drain-time", "3s", log=relay.log, env=env)
+    relay.proc = supervisor
+    wait_for("the first process relays", lambda: relay.text().count(" relaying ") == before + 1)
+    anna, bert = (world.client(name, up=False) for name in ("anna", "bert"))
+    for client in (anna, bert):
+        client.host.block_direct()
+        client.up(server.auth_key())
+    anna.wait_ping(bert.ip4())
+    if anna.path_to(bert.ip4()) != "relay":
+        raise Failure("anna to bert is not through the relay")
+    first = pids(relay)
+    if len(first) != 1:
+        raise Failure(f"{len(first)} relays")
+
+    # A third of the visits meets the first process, a third both, a third the second.
+    visitor = Host(world, "visitor")
+    visits = visitor.spawn("python3", "-c", VISITOR, relay.host.ip, 12, log=relay.dir / "visits")
+    stun = relay.host.run("ss", "-lnupH", "sport", "=", "3478").stdout.count("hatsize-derp")
+    if stun < 1:
+        raise Failure("nobody answers STUN")
+    time.sleep(2)
+    supervisor.send_signal(signal.SIGUSR1)
+    wait_for("the second process relays", lambda: relay.text().count(" relaying ") == before + 2)
+    if len(pids(relay)) != 2:
+        raise Failure("the first process has ended by itself")
+    relay.host.run("kill", first[0])
+    wait_for("the first process has ended", lambda: first[0] not in pids(relay), timeout=30)
+    visits.wait(60)
+    said = (relay.dir / "visits").read_text()
+    if "refused" in said or int(re.search(r"good (\d+)", said).group(1)) < 50:
+        raise Failure(f"visitors: {said[-1000:]}")
+    anna.wait_ping(bert.ip4())
+    wait_for("both are at the second process", lambda: relay.metric("derp_current_connections") == 2)
+
+    # One after the other, as a service manager restarts: who comes in between waits.
+    visits = visitor.spawn("python3", "-c", VISITOR, relay.host.ip, 6, log=relay.dir / "visits2")
+    relay.host.run("kill", pids(relay)[0])
+    wait_for("no process is left", lambda: not pids(relay), timeout=30)
+    supervisor.send_signal(signal.SIGUSR1)
+    wait_for("the third process relays", lambda: relay.text().count(" relaying ") == before + 3)
+    visits.wait(60)
+    said = (relay.dir / "visits2").read_text()
+    if "refused" in said:
+        raise Failure(f"visitors: {said[-1000:]}")
+    anna.wait_ping(bert.ip4())
+    relay.host.run("kill", pids(relay)[0])
+    wait_for("no process is left", lambda: not pids(relay), timeout=30)
