@@ -13,8 +13,8 @@
 #include "core/defs.h"
 
 #define PACE_MIN_NS ((int64_t)10000000)
-#define PACE_MAX_NS ((int64_t)400000000)
-#define PACE_TIMES 3
+#define PACE_MAX_NS ((int64_t)1000000000)
+#define PACE_TIMES 5
 
 struct pace { /* zero: never done */
     int64_t begun_ns;

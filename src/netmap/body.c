@@ -27,7 +27,8 @@ enum { DO_REMOVE = 1, DO_CARD = 2, DO_PATCH = 4 };
 
 struct verdict {
     node_id id;
-    const struct node *node; /* as it is now; NULL when removed */
+    struct netmap_subject *subject; /* in the span; NULL: it is not */
+    const struct node *node;        /* as it is now; NULL when removed */
     unsigned act;
     unsigned patch;
     struct str caps; /* to be patched; empty: not */
@@ -44,6 +45,7 @@ struct judging {
     size_t n_devices;
     size_t n_seen; /* now; a guess where only the span was looked at */
     size_t n_cards;
+    struct netmap_body *body; /* where cards are loose; NULL: they are written out */
 };
 
 static void judging_fini(struct judging *j)
@@ -95,17 +97,18 @@ static struct str caps_patch(struct str was, struct str is)
 
 /* Whether what the policy says of the peer to this viewer, its CapMap aside, is another thing now.
  */
-static bool variant_differs(const struct judging *j, const struct node *old, const struct node *now,
+static bool variant_differs(const struct judging *j, const struct netmap_subject *s,
                             struct str *caps)
 {
     const struct netmap_way *w = j->way;
     struct netmap_variant a, b;
     bool differs;
 
-    if (w->before == w->after && j->old.cls == j->now.cls)
+    if (j->old.cls == j->now.cls &&
+        (w->before == w->after || (w->one_lineage && s->old_cls == s->now_cls && !s->routes_vary)))
         return false;
-    netmap_variant_of(w->before, j->old.cls, old, &a);
-    netmap_variant_of(w->after, j->now.cls, now, &b);
+    netmap_variant_of(w->before, j->old.cls, s->old, &a);
+    netmap_variant_of(w->after, j->now.cls, s->now, &b);
     differs = !netmap_variant_eq(&a, &b);
     *caps = caps_patch(a.caps, b.caps);
     netmap_variant_fini(&a);
@@ -113,11 +116,12 @@ static bool variant_differs(const struct judging *j, const struct node *old, con
     return differs;
 }
 
-static void judge_held(const struct judging *j, const struct node *old, const struct node *now,
-                       unsigned mask, struct verdict *v)
+static void judge_held(const struct judging *j, const struct netmap_subject *s, unsigned mask,
+                       struct verdict *v)
 {
+    const struct node *old = s->old, *now = s->now;
     struct str caps = STR_NONE;
-    bool other = variant_differs(j, old, now, &caps);
+    bool other = variant_differs(j, s, &caps);
 
     mask &= ~(unsigned)NODE_UNTOLD;
     if (old == now)
@@ -139,43 +143,70 @@ static void judge_held(const struct judging *j, const struct node *old, const st
     }
 }
 
-static const struct node *seen(const struct policy *p, const struct tailnet_view *view,
-                               struct netmap_eye eye, node_id id)
+/* Whether such a viewer sees such a node, which may be itself: then, as others of its kind do. */
+static bool sees(const struct judging *j, const struct policy *p, struct netmap_eye eye,
+                 uint32_t cls, user_id user)
 {
-    const struct node *n = view_node_find(view, id);
+    if (policy_is_open(p))
+        return true;
+    switch (netmap_sight(&j->way->feed->sights, p, eye.cls, cls)) {
+    case POLICY_SIGHT_ALL:
+        return true;
+    case POLICY_SIGHT_SAME_USER:
+        return eye.user && eye.user == user;
+    case POLICY_SIGHT_NONE:
+        return false;
+    }
+    return false;
+}
 
-    return n && netmap_sees(p, eye, id) ? n : NULL;
+static bool saw(const struct judging *j, const struct netmap_subject *s)
+{
+    return s->old && sees(j, j->way->before, j->old, s->old_cls, s->old_user);
+}
+
+static bool sees_now(const struct judging *j, const struct netmap_subject *s)
+{
+    return s->now && sees(j, j->way->after, j->now, s->now_cls, s->now_user);
 }
 
 /* Whether something is to be told; `owner` is set to whose profile goes with it, or left. */
-static bool judge(const struct judging *j, node_id id, unsigned mask, struct verdict *v,
-                  const struct node **new_of)
+static bool judge(const struct judging *j, const struct netmap_subject *s, unsigned mask,
+                  struct verdict *v, const struct node **new_of)
 {
-    const struct netmap_way *w = j->way;
-    const struct node *old = seen(w->before, w->old, j->old, id);
-    const struct node *now = seen(w->after, w->now, j->now, id);
+    bool held = saw(j, s), holds = sees_now(j, s);
 
-    *v = (struct verdict){.id = id, .node = now};
-    if (old && !now)
+    *v = (struct verdict){.id = s->id, .node = holds ? s->now : NULL};
+    if (held && !holds)
         v->act = DO_REMOVE;
-    else if (!old && now)
+    else if (!held && holds)
         v->act = DO_CARD;
-    else if (old && now)
-        judge_held(j, old, now, mask, v);
-    *new_of = (v->act & DO_CARD) && (!old || old->user != now->user) ? now : NULL;
+    else if (held && holds)
+        judge_held(j, s, mask, v);
+    *new_of = (v->act & DO_CARD) && (!held || s->old->user != s->now->user) ? s->now : NULL;
     return v->act != 0;
 }
 
-static void judge_one(struct judging *j, node_id id, unsigned mask)
+/* `in_span`: the subject is the way's own. */
+static void judge_subject(struct judging *j, struct netmap_subject *s, unsigned mask, bool in_span)
 {
     const struct node *new_of;
     struct verdict v;
 
-    if (judge(j, id, mask, &v, &new_of))
+    if (judge(j, s, mask, &v, &new_of)) {
+        v.subject = in_span ? s : NULL;
         add_verdict(j, &v);
+    }
     j->n_seen += v.node != NULL;
     if (new_of)
         add_profile(j, new_of->user);
+}
+
+static void judge_one(struct judging *j, node_id id)
+{
+    struct netmap_subject s = netmap_way_subject(j->way, id);
+
+    judge_subject(j, &s, 0, false);
 }
 
 /* ---- All of a class ---- */
@@ -188,8 +219,9 @@ static bool is_device(const struct judging *j, node_id id)
 static void judge_shift(struct judging *j, const struct netmap_shift *s)
 {
     const struct netmap_way *w = j->way;
-    bool was = policy_class_sight(w->before, j->old.cls, s->old) == POLICY_SIGHT_ALL;
-    bool is = policy_class_sight(w->after, j->now.cls, s->now) == POLICY_SIGHT_ALL;
+    struct netmap_sights *known = &w->feed->sights;
+    bool was = netmap_sight(known, w->before, j->old.cls, s->old) == POLICY_SIGHT_ALL;
+    bool is = netmap_sight(known, w->after, j->now.cls, s->now) == POLICY_SIGHT_ALL;
     struct verdict v = {.act = was ? DO_REMOVE : DO_CARD};
 
     if (is)
@@ -264,7 +296,7 @@ static void judge_by_class(struct judging *j)
     netmap_way_shifts(w);
     for (size_t i = 0; i < w->n_varying; i++)
         if (!is_device(j, w->varying[i]))
-            judge_one(j, w->varying[i], 0);
+            judge_one(j, w->varying[i]);
     for (size_t i = 0; i < w->n_shifts; i++)
         judge_shift(j, &w->shifts[i]);
 }
@@ -275,10 +307,10 @@ static void judge_all(struct judging *j)
 
     find_devices(j);
     for (size_t i = 0; i < w->span.n_nodes; i++)
-        judge_one(j, w->span.nodes[i].id, w->span.nodes[i].mask);
+        judge_subject(j, &w->subjects[i], w->span.nodes[i].mask, true);
     for (size_t i = 0; i < j->n_devices; i++)
         if (!netmap_span_find(&w->span, j->devices[i]))
-            judge_one(j, j->devices[i], 0);
+            judge_one(j, j->devices[i]);
     if (is_by_class(j))
         judge_by_class(j);
     else
@@ -286,7 +318,8 @@ static void judge_all(struct judging *j)
     if (j->n)
         qsort(j->all, j->n, sizeof *j->all, by_id);
     for (size_t i = 0; i < w->n_renamed; i++)
-        if (seen(w->after, w->now, j->now, w->renamed[i].node))
+        if (sees(j, w->after, j->now, policy_class_of(w->after, w->renamed[i].node),
+                 policy_sight_user(w->after, w->renamed[i].node)))
             add_profile(j, w->renamed[i].user);
 }
 
@@ -323,6 +356,41 @@ static const struct verdict *next_that(const struct judging *j, unsigned act, no
     return NULL;
 }
 
+/* Those that stay loose come first in the list: their place is kept, for netmap_body_whole. */
+static void keep_loose(struct json_writer *w, const struct judging *j)
+{
+    struct netmap_body *b = j->body;
+    const struct verdict *v;
+    size_t at = 0;
+
+    b->at = w->out->len;
+    b->loose = mem_alloc_array(j->n_cards, sizeof *b->loose);
+    while ((v = next_that(j, DO_CARD, 0, &at)))
+        if (v->subject)
+            b->loose[b->n_loose++] = netmap_loose_card(j->way, v->subject, j->now.cls);
+    w->comma = b->n_loose > 0;
+}
+
+static void put_cards(struct json_writer *w, const struct judging *j, node_id but)
+{
+    const struct verdict *v;
+    size_t at = 0;
+
+    if (!next_that(j, DO_CARD, but, &at))
+        return;
+    at = 0;
+    json_field_array(w, STR("PeersChanged"));
+    if (j->body)
+        keep_loose(w, j);
+    while ((v = next_that(j, DO_CARD, but, &at))) {
+        if (j->body && v->subject)
+            continue;
+        json_value_follows(w);
+        netmap_put_card_for(w->out, j->way->after, j->now.cls, v->node);
+    }
+    json_end_array(w);
+}
+
 static void put_peers(struct json_writer *w, const struct judging *j, node_id but)
 {
     const struct verdict *v;
@@ -334,15 +402,8 @@ static void put_peers(struct json_writer *w, const struct judging *j, node_id bu
             json_u64(w, v->id);
         json_end_array(w);
     }
-    at = 0;
-    if ((v = next_that(j, DO_CARD, but, &at))) {
-        json_field_array(w, STR("PeersChanged"));
-        for (; v; v = next_that(j, DO_CARD, but, &at)) {
-            json_value_follows(w);
-            netmap_put_card_for(w->out, j->way->after, j->now.cls, v->node);
-        }
-        json_end_array(w);
-    }
+    if (j->n_cards)
+        put_cards(w, j, but);
     at = 0;
     if ((v = next_that(j, DO_PATCH, but, &at))) {
         json_field_array(w, STR("PeersChangedPatch"));
@@ -377,6 +438,7 @@ static void body_free(struct netmap_body *b)
         blob_unref(b->whole[form]);
         blob_unref(b->rest[form]);
     }
+    mem_free(b->loose);
     mem_free(b->own);
     mem_free(b);
 }
@@ -398,8 +460,8 @@ void netmap_way_drop_bodies(struct netmap_way *w)
 static struct netmap_body *body_new(struct netmap_way *w, struct netmap_eye old,
                                     struct netmap_eye now)
 {
-    struct judging j = {.way = w, .old = old, .now = now};
     struct netmap_body *b = NEW(struct netmap_body);
+    struct judging j = {.way = w, .old = old, .now = now, .body = b};
     struct buf text = BUF(NETMAP_MESSAGE_MAX);
     struct json_writer out = MEMBERS_WRITER(&text);
 
@@ -414,6 +476,8 @@ static struct netmap_body *body_new(struct netmap_way *w, struct netmap_eye old,
     b->is_too_much |= buf_is_full(&text);
     if (text.len && !b->is_too_much)
         b->json = blob_new(buf_str(&text));
+    if (b->n_loose == 0)
+        b->at = text.len;
     w->bytes += text.len + b->n_own * sizeof *b->own;
     buf_fini(&text);
     judging_fini(&j);
@@ -463,13 +527,14 @@ static void slots_grow(struct netmap_way *w)
 /* Whether the node is news to viewers of that user other than to those of their class. */
 static bool device_matters(struct netmap_way *w, const struct netmap_walker *v, node_id id)
 {
+    const struct netmap_subject s = netmap_way_subject(w, id);
     struct judging with = {.way = w, .old = v->old, .now = v->now};
     struct judging without = {.way = w, .old = {.cls = v->old.cls}, .now = {.cls = v->now.cls}};
     const struct node *n;
     struct verdict a, b;
 
-    (void)judge(&with, id, 0, &a, &n);
-    (void)judge(&without, id, 0, &b, &n);
+    (void)judge(&with, &s, 0, &a, &n);
+    (void)judge(&without, &s, 0, &b, &n);
     return a.act != b.act || a.patch != b.patch || !str_eq(a.caps, b.caps);
 }
 

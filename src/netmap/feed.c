@@ -49,6 +49,7 @@ void netmap_feed_free(struct netmap_feed *f)
         return;
     ASSERT(list_is_empty(&f->moments));
     netmap_book_fini(&f->book);
+    netmap_sights_fini(&f->sights);
     view_unref(f->view);
     policy_unref(f->policy);
     mem_free(f->ring);
@@ -128,6 +129,7 @@ void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy)
     policy_ref(policy);
     policy_unref(f->policy);
     f->policy = policy;
+    netmap_sights_follow(&f->sights, policy);
 }
 
 /* ---- Journal ---- */

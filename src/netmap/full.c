@@ -65,15 +65,16 @@ static void put_devices(struct whole *m)
     while (m->eye.user && (id = policy_next_device(p, m->eye.user, id))) {
         const struct node *n = id == m->self->id ? NULL : view_node_find(m->f->view, id);
 
-        if (n &&
-            policy_class_sight(p, m->eye.cls, policy_class_of(p, id)) == POLICY_SIGHT_SAME_USER)
+        if (n && netmap_sight(&m->f->sights, p, m->eye.cls, policy_class_of(p, id)) ==
+                     POLICY_SIGHT_SAME_USER)
             put_card(m, n);
     }
 }
 
 static bool sees_group(const struct whole *m, const struct netmap_group *g)
 {
-    return g->n && policy_class_sight(m->f->policy, m->eye.cls, g->sight) == POLICY_SIGHT_ALL;
+    return g->n &&
+           netmap_sight(&m->f->sights, m->f->policy, m->eye.cls, g->sight) == POLICY_SIGHT_ALL;
 }
 
 static void add_block(struct whole *m, const struct netmap_group *g, struct netmap_block *x)

@@ -40,8 +40,19 @@ struct netmap_eye {
     user_id user; /* 0: the policy does not look at owners */
 };
 struct netmap_eye netmap_eye_of(const struct policy *p, node_id viewer);
-/* Whether such a viewer sees the node, which may be itself: then, as others of its kind do. */
-bool netmap_sees(const struct policy *p, struct netmap_eye eye, node_id id);
+
+/* What classes see of each other, as far as it was asked. */
+struct netmap_sights {
+    uint64_t of;    /* policy_sights */
+    size_t side;    /* classes below it are remembered */
+    uint8_t *known; /* two bits a pair: 0 unknown, else enum policy_sight and one */
+};
+void netmap_sights_fini(struct netmap_sights *s);
+/* Forgets what that policy would answer otherwise, makes room for its classes. */
+void netmap_sights_follow(struct netmap_sights *s, const struct policy *p);
+/* policy_class_sight; any policy may be asked about, the one followed is answered quickly. */
+enum policy_sight netmap_sight(struct netmap_sights *s, const struct policy *p, uint32_t a,
+                               uint32_t b);
 
 /* ---- Texts ---- */
 
@@ -99,10 +110,32 @@ struct netmap_shift {
     size_t from, len; /* in `shifted` */
 };
 
+/* The card of a node in the span as some classes see it, a frame of its own that their bodies
+ * share. */
+struct netmap_loose {
+    struct netmap_loose *next; /* as others see it */
+    const struct node *node;   /* borrowed from the way's view */
+    struct netmap_variant variant;
+    struct blob *frame[2]; /* the first of a list; behind a comma. Made when first wanted */
+};
+
+/* Both ends of a node, as judging it for any class wants them. */
+struct netmap_subject {
+    node_id id;
+    const struct node *old, *now; /* NULL: was not there, is not */
+    uint32_t old_cls, now_cls;
+    user_id old_user, now_user; /* of policy_sight_user */
+    bool routes_vary;           /* by viewer, at either end */
+    struct netmap_loose *loose;
+};
+
 /* Part of a delta: the same for all viewers of a class, but for those it is about. */
 struct netmap_body {
     struct netmap_body *next;
-    struct blob *json;                /* members without braces; NULL: nothing to tell */
+    struct blob *json; /* members without braces and without `loose`; NULL: nothing to tell */
+    size_t at;         /* in it: where the loose cards go, the first in their list */
+    struct netmap_loose **loose;
+    size_t n_loose;
     struct blob *whole[NETMAP_FORMS]; /* a message of its own; made when first wanted */
     struct blob *rest[NETMAP_FORMS];  /* behind other members, to the closing brace */
     node_id *own; /* sorted: who must not be sent it, because it is told of itself */
@@ -124,10 +157,11 @@ struct netmap_owned {
 };
 
 struct netmap_way {
-    const struct netmap_feed *feed;
+    struct netmap_feed *feed;
     const struct tailnet_view *old, *now; /* borrowed from the moment and the feed */
     const struct policy *before, *after;  /* likewise */
     struct netmap_span span;              /* with who serves routes, where that moved */
+    struct netmap_subject *subjects;      /* of the span's nodes, in their order */
     bool is_quiet;                        /* nobody who was not touched has news of its own */
     bool is_calm;               /* nor, if its rules stay, has anyone who was not touched */
     bool one_lineage;           /* of both policies: classes are the same */
@@ -147,8 +181,9 @@ struct netmap_way {
     struct netmap_slot *slots; /* of a hash table; `cap` is a power of two, or 0 */
     size_t n_slots, cap;
     struct netmap_body *bodies; /* all of them */
-    size_t bytes;               /* of their texts */
+    size_t bytes;               /* of their texts and frames */
 };
+struct netmap_subject netmap_way_subject(const struct netmap_way *w, node_id id);
 void netmap_way_drop_bodies(struct netmap_way *w);
 void netmap_way_free(struct netmap_way *w); /* NULL is fine */
 /* Whose nodes, in both views or by policy, changed between: a viewer of that user may hear of them.
@@ -175,6 +210,18 @@ bool netmap_rules_stay(const struct netmap_way *w, struct netmap_slot *slot,
 /* Whether the viewer must be sent a body of its own: this one without itself, with its profile. */
 bool netmap_body_is_cut(const struct netmap_way *w, const struct netmap_body *b,
                         const struct netmap_walker *v);
+/*
+ * The body's members behind `before` (a brace or a comma), to the closing brace: as a message of
+ * its own, or as what follows other members. NULL: too large.
+ */
+MUST_USE struct blob *netmap_body_whole(struct netmap_way *w, const struct netmap_body *b,
+                                        bool zstd);
+MUST_USE struct blob *netmap_body_rest(struct netmap_way *w, const struct netmap_body *b,
+                                       bool zstd);
+/* The subject's card as that class sees it; borrowed from the way. */
+struct netmap_loose *netmap_loose_card(struct netmap_way *w, struct netmap_subject *s,
+                                       uint32_t cls);
+void netmap_loose_free(struct netmap_loose *l); /* and those behind it */
 /* Writes that. */
 void netmap_put_cut_body(struct json_writer *out, struct netmap_way *w,
                          const struct netmap_walker *v);
@@ -282,6 +329,7 @@ struct netmap_feed {
     struct list moments;          /* the furthest behind first */
     struct netmap_moment *newest; /* of the present; NULL: no stream is there yet */
     struct netmap_book book;
+    struct netmap_sights sights; /* under the policy */
     uint64_t counts[NETMAP_COUNTS];
     struct buf json;                       /* scratch */
     struct blob *keep_alive[NETMAP_FORMS]; /* framed; made when first wanted */

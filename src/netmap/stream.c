@@ -106,35 +106,29 @@ static enum netmap_pull pull_full(struct netmap_stream *s, int64_t now_ms,
 
 /* ---- Deltas ---- */
 
-/* The body's members behind `before`, as one stands in a message; made when first wanted. */
-static struct blob *made(struct netmap_stream *s, const struct netmap_body *b, struct blob **kept,
-                         char before, struct blob *(*make)(struct str text, bool zstd))
+/* Made when first wanted. */
+static struct blob *
+made(struct netmap_stream *s, struct netmap_way *w, const struct netmap_body *b, struct blob **kept,
+     struct blob *(*make)(struct netmap_way *w, const struct netmap_body *b, bool zstd))
 {
-    struct buf text = BUF(NETMAP_MESSAGE_MAX);
-
     if (*kept) {
         netmap_count(s->feed, NETMAP_SHARED_BYTES, blob_str(*kept).len);
         return *kept;
     }
     netmap_count(s->feed, NETMAP_MADE, 1);
-    buf_put_char(&text, before);
-    buf_put(&text, blob_str(b->json));
-    buf_put_char(&text, '}');
-    if (!buf_is_full(&text))
-        *kept = make(buf_str(&text), s->zstd);
-    buf_fini(&text);
+    *kept = make(w, b, s->zstd);
     return *kept;
 }
 
 /* Nothing but the body: the same bytes for all. */
-static enum netmap_pull send_body(struct netmap_stream *s, struct netmap_body *b,
-                                  struct netmap_parcel *out)
+static enum netmap_pull send_body(struct netmap_stream *s, struct netmap_way *w,
+                                  struct netmap_body *b, struct netmap_parcel *out)
 {
     struct blob *whole;
 
     if (!b->json)
         return NETMAP_PULL_NONE;
-    whole = made(s, b, &b->whole[s->zstd], '{', netmap_whole);
+    whole = made(s, w, b, &b->whole[s->zstd], netmap_body_whole);
     if (!whole)
         return sent(s, false);
     netmap_count(s->feed, NETMAP_DELTA_SHARED, 1);
@@ -144,15 +138,15 @@ static enum netmap_pull send_body(struct netmap_stream *s, struct netmap_body *b
 
 /* Members of its own, already in the scratch behind an open brace, and the body unless it is NULL.
  */
-static enum netmap_pull send_own(struct netmap_stream *s, struct netmap_body *b,
-                                 struct netmap_parcel *out)
+static enum netmap_pull send_own(struct netmap_stream *s, struct netmap_way *w,
+                                 struct netmap_body *b, struct netmap_parcel *out)
 {
     struct buf *json = &s->feed->json;
     struct netmap_parcel rest = {0};
     bool fits = true;
 
     if (b) {
-        struct blob *part = made(s, b, &b->rest[s->zstd], ',', netmap_part);
+        struct blob *part = made(s, w, b, &b->rest[s->zstd], netmap_body_rest);
 
         fits = part != NULL;
         if (part)
@@ -184,8 +178,8 @@ static enum netmap_pull pull_way(struct netmap_stream *s, struct netmap_way *w,
     if (cut)
         netmap_put_cut_body(&own, w, v);
     if (!own.comma)
-        return cut ? NETMAP_PULL_NONE : send_body(s, b, out);
-    return send_own(s, cut || !b->json ? NULL : b, out);
+        return cut ? NETMAP_PULL_NONE : send_body(s, w, b, out);
+    return send_own(s, w, cut || !b->json ? NULL : b, out);
 }
 
 static enum netmap_pull pull_delta(struct netmap_stream *s, int64_t now_ms,
@@ -208,7 +202,7 @@ static enum netmap_pull pull_delta(struct netmap_stream *s, int64_t now_ms,
     if (slot->body->is_too_much)
         return pull_full(s, now_ms, out);
     if (!v.touched && (w->is_quiet || (w->is_calm && netmap_rules_stay(w, slot, &v))))
-        did = send_body(s, slot->body, out);
+        did = send_body(s, w, slot->body, out);
     else
         did = pull_way(s, w, &v, slot->body, out);
     advance(s, v.now);

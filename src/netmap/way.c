@@ -19,21 +19,6 @@ struct netmap_eye netmap_eye_of(const struct policy *p, node_id viewer)
     return (struct netmap_eye){policy_class_of(p, viewer), policy_sight_user(p, viewer)};
 }
 
-bool netmap_sees(const struct policy *p, struct netmap_eye eye, node_id id)
-{
-    if (policy_is_open(p))
-        return true;
-    switch (policy_class_sight(p, eye.cls, policy_class_of(p, id))) {
-    case POLICY_SIGHT_ALL:
-        return true;
-    case POLICY_SIGHT_SAME_USER:
-        return eye.user && eye.user == policy_sight_user(p, id);
-    case POLICY_SIGHT_NONE:
-        return false;
-    }
-    return false;
-}
-
 /* ---- Making one ---- */
 
 /* Who serves a route may move without anything else of either node moving. */
@@ -62,6 +47,28 @@ static void add_routers(struct netmap_way *w, const struct policy *p)
     s->nodes = all;
 }
 
+struct netmap_subject netmap_way_subject(const struct netmap_way *w, node_id id)
+{
+    struct netmap_subject s = {.id = id,
+                               .old = view_node_find(w->old, id),
+                               .now = view_node_find(w->now, id),
+                               .old_cls = policy_class_of(w->before, id),
+                               .now_cls = policy_class_of(w->after, id),
+                               .old_user = policy_sight_user(w->before, id),
+                               .now_user = policy_sight_user(w->after, id)};
+
+    s.routes_vary = (s.old && netmap_routes_vary(w->before, s.old)) ||
+                    (s.now && netmap_routes_vary(w->after, s.now));
+    return s;
+}
+
+static void find_subjects(struct netmap_way *w)
+{
+    w->subjects = mem_alloc_array(w->span.n_nodes, sizeof *w->subjects);
+    for (size_t i = 0; i < w->span.n_nodes; i++)
+        w->subjects[i] = netmap_way_subject(w, w->span.nodes[i].id);
+}
+
 static int by_owner(const void *a, const void *b)
 {
     const struct netmap_owned *x = a, *y = b;
@@ -73,13 +80,12 @@ static void find_owned(struct netmap_way *w)
 {
     w->owned = mem_alloc_array(w->span.n_nodes * 2, sizeof *w->owned);
     for (size_t i = 0; i < w->span.n_nodes; i++) {
-        node_id id = w->span.nodes[i].id;
-        user_id was = policy_sight_user(w->before, id), is = policy_sight_user(w->after, id);
+        const struct netmap_subject *x = &w->subjects[i];
 
-        if (was)
-            w->owned[w->n_owned++] = (struct netmap_owned){was, id};
-        if (is && is != was)
-            w->owned[w->n_owned++] = (struct netmap_owned){is, id};
+        if (x->old_user)
+            w->owned[w->n_owned++] = (struct netmap_owned){x->old_user, x->id};
+        if (x->now_user && x->now_user != x->old_user)
+            w->owned[w->n_owned++] = (struct netmap_owned){x->now_user, x->id};
     }
     if (w->n_owned)
         qsort(w->owned, w->n_owned, sizeof *w->owned, by_owner);
@@ -169,7 +175,7 @@ static void find_tailnet(struct netmap_way *w)
         json_field_str(&out, STR("Domain"), now->domain);
 }
 
-static struct netmap_way *way_new(const struct netmap_feed *f, const struct netmap_moment *m)
+static struct netmap_way *way_new(struct netmap_feed *f, const struct netmap_moment *m)
 {
     struct netmap_way *w = NEW(struct netmap_way);
 
@@ -186,6 +192,7 @@ static struct netmap_way *way_new(const struct netmap_feed *f, const struct netm
         add_routers(w, w->before);
         add_routers(w, w->after);
     }
+    find_subjects(w);
     if (!policy_is_open(w->before) || !policy_is_open(w->after))
         find_owned(w);
     find_renamed(w);
@@ -209,6 +216,9 @@ void netmap_way_free(struct netmap_way *w)
     if (!w)
         return;
     netmap_way_drop_bodies(w);
+    for (size_t i = 0; i < w->span.n_nodes; i++)
+        netmap_loose_free(w->subjects[i].loose);
+    mem_free(w->subjects);
     mem_free(w->slots);
     netmap_span_fini(&w->span);
     buf_fini(&w->tailnet);

@@ -318,6 +318,11 @@ bool policy_same_lineage(const struct policy *a, const struct policy *b)
     return a->shape->lineage == b->shape->lineage;
 }
 
+uint64_t policy_sights(const struct policy *p)
+{
+    return p->shape ? p->shape->sights : 0;
+}
+
 uint32_t policy_class_of(const struct policy *p, node_id node)
 {
     const struct member *m = member_find(p, node);

@@ -22,44 +22,62 @@ static bool link_eq(const struct policy_link *a, const struct policy_link *b)
 }
 
 /* as_dst is its links once more. */
-static bool class_eq(const struct policy_class *a, const struct policy_class *b)
+static bool class_sees_eq(const struct policy_class *a, const struct policy_class *b)
 {
-    return a->sight == b->sight && a->self_source == b->self_source && a->hides_v4 == b->hides_v4 &&
+    return a->sight == b->sight && a->self_source == b->self_source &&
            u32s_eq(a->links, a->n_links, b->links, b->n_links) &&
-           u32s_eq(a->ssh, a->n_ssh, b->ssh, b->n_ssh) &&
+           roaring_bitmap_equals(a->as_source, b->as_source);
+}
+
+static bool class_says_eq(const struct policy_class *a, const struct policy_class *b)
+{
+    return a->hides_v4 == b->hides_v4 && u32s_eq(a->ssh, a->n_ssh, b->ssh, b->n_ssh) &&
            u32s_eq(a->attr_apps, a->n_attr_apps, b->attr_apps, b->n_attr_apps) &&
            str_list_eq(&(struct str_list){a->attrs, a->n_attrs},
                        &(struct str_list){b->attrs, b->n_attrs}) &&
-           str_eq(a->peer_caps, b->peer_caps) && roaring_bitmap_equals(a->as_source, b->as_source);
+           str_eq(a->peer_caps, b->peer_caps);
 }
 
-static bool classes_stay(const struct shape *old, const struct shape *s)
+/* Old classes are the same nodes' and see the same of each other. */
+static bool sights_stay(const struct shape *old, const struct shape *s)
 {
     struct profile_scratch a = {0}, b = {0};
     bool same = true;
 
     for (size_t i = 0; i < old->n_classes && same; i++)
-        same = class_eq(&old->classes[i], &s->classes[i]) &&
+        same = class_sees_eq(&old->classes[i], &s->classes[i]) &&
                str_eq(profile_key(&old->classes[i].p, &a), profile_key(&s->classes[i].p, &b));
     profile_scratch_fini(&a);
     profile_scratch_fini(&b);
     return same;
 }
 
-static bool goes_on(const struct shape *old, const struct shape *s)
+static bool links_stay(const struct shape *old, const struct shape *s)
 {
-    if (old->doc != s->doc || old->n_classes > s->n_classes || old->n_links != s->n_links ||
-        old->n_ssh != s->n_ssh || !policy_mark_eq(old->logins, s->logins))
+    if (old->doc != s->doc || old->n_classes > s->n_classes || old->n_links != s->n_links)
         return false;
     for (size_t i = 0; i < s->n_links; i++)
         if (!link_eq(&old->links[i], &s->links[i]))
             return false;
-    return classes_stay(old, s);
+    return true;
+}
+
+static bool rest_stays(const struct shape *old, const struct shape *s)
+{
+    if (old->n_ssh != s->n_ssh || !policy_mark_eq(old->logins, s->logins))
+        return false;
+    for (size_t i = 0; i < old->n_classes; i++)
+        if (!class_says_eq(&old->classes[i], &s->classes[i]))
+            return false;
+    return true;
 }
 
 void shape_go_on(struct shape *s, const struct shape *old)
 {
-    if (!goes_on(old, s))
+    if (!links_stay(old, s) || !sights_stay(old, s))
+        return;
+    s->sights = old->sights;
+    if (!rest_stays(old, s))
         return;
     s->lineage = old->lineage;
     /* They differ by the lineage's number at most. */

@@ -76,6 +76,11 @@ enum policy_sight {
     POLICY_SIGHT_ALL,
 };
 enum policy_sight policy_class_sight(const struct policy *p, uint32_t a, uint32_t b);
+/*
+ * Policies with the same number, which is never used again, answer this the same for the classes
+ * they share. 0: open. It outlasts lineages where only what is said of classes changes.
+ */
+uint64_t policy_sights(const struct policy *p);
 /* Classes for which the above answers alike, whatever the other class, are one sight: the least of
  * their numbers. 0 for 0. */
 uint32_t policy_sight_class(const struct policy *p, uint32_t cls);

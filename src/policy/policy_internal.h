@@ -213,6 +213,7 @@ struct ssh_link {
 struct shape {
     struct ref ref;
     uint64_t lineage;
+    uint64_t sights; /* the lineage of what classes see of each other, which may be older */
     const struct policy_document *doc;
     struct arena *arena;
     struct matcher *matcher;

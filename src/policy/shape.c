@@ -471,7 +471,7 @@ struct shape *shape_new(const struct policy_document *d, const struct tailnet_vi
     size_t *counts;
 
     ref_init(&s->ref);
-    s->lineage = atomic_fetch_add(&next_lineage, 1);
+    s->lineage = s->sights = atomic_fetch_add(&next_lineage, 1);
     s->doc = policy_document_ref(d);
     s->arena = arena_new();
     s->class_ids = map_new();

@@ -22,8 +22,8 @@ static const struct {
     {"what costs nothing may come every ten milliseconds", 0, 0, 10},
     {"and is due then", 0, 10, 0},
     {"a little sooner is too soon", 0, 9, 1},
-    {"what takes long takes a third of the time", 40, 40, 80},
-    {"what takes very long is not put off for ever", 1000, 0, 400},
+    {"what takes long takes a fifth of the time", 40, 40, 160},
+    {"what takes very long is not put off for ever", 1000, 0, 1000},
     {"nor after it is over", 1000, 1000, 0},
     {"idle: now", 40, 3600000, 0},
 };
