@@ -85,21 +85,21 @@ bool yaml_is_null(const struct yaml_node *n);
     X(DERP_ACCEPT_RATE, "derp.server.accepts_per_second", USED)                    \
     X(DERP_ACCEPT_BURST, "derp.server.accept_burst", USED)                         \
     X(DERP_PATHS, "derp.paths", USED)                                              \
-    X(DERP_URLS, "derp.urls", LATER)                                               \
-    X(DERP_AUTO_UPDATE, "derp.auto_update_enabled", LATER)                         \
-    X(DERP_UPDATE_FREQUENCY, "derp.update_frequency", LATER)                       \
+    X(DERP_URLS, "derp.urls", USED)                                                \
+    X(DERP_AUTO_UPDATE, "derp.auto_update_enabled", USED)                          \
+    X(DERP_UPDATE_FREQUENCY, "derp.update_frequency", USED)                        \
     X(DERP_STUN_ENABLED, "derp.server.stun.enabled", QUIET)                        \
     X(NODE_EXPIRY, "node.expiry", USED)                                            \
     X(EPHEMERAL_TIMEOUT, "node.ephemeral.inactivity_timeout", USED)                \
     X(HA_INTERVAL, "node.routes.ha.probe_interval", LATER)                         \
     X(HA_TIMEOUT, "node.routes.ha.probe_timeout", LATER)                           \
-    X(KEYS_RETENTION, "preauth_keys.revoked_retention", LATER)                     \
+    X(KEYS_RETENTION, "preauth_keys.revoked_retention", USED)                      \
     X(DATABASE_TYPE, "database.type", USED)                                        \
-    X(DATABASE_DEBUG, "database.debug", LATER)                                     \
-    X(GORM_PREPARE, "database.gorm.prepare_stmt", LATER)                           \
-    X(GORM_PARAMETERS, "database.gorm.parameterized_queries", LATER)               \
-    X(GORM_SKIP, "database.gorm.skip_err_record_not_found", LATER)                 \
-    X(GORM_SLOW, "database.gorm.slow_threshold", LATER)                            \
+    X(DATABASE_DEBUG, "database.debug", QUIET)                                     \
+    X(GORM_PREPARE, "database.gorm.prepare_stmt", QUIET)                           \
+    X(GORM_PARAMETERS, "database.gorm.parameterized_queries", QUIET)               \
+    X(GORM_SKIP, "database.gorm.skip_err_record_not_found", QUIET)                 \
+    X(GORM_SLOW, "database.gorm.slow_threshold", QUIET)                            \
     X(SQLITE_PATH, "database.sqlite.path", USED)                                   \
     X(SQLITE_WAL, "database.sqlite.write_ahead_log", USED)                         \
     X(SQLITE_CHECKPOINT, "database.sqlite.wal_autocheckpoint", USED)               \
@@ -134,7 +134,7 @@ bool yaml_is_null(const struct yaml_node *n);
     X(SPLIT, "dns.nameservers.split", USED)                                        \
     X(SEARCH_DOMAINS, "dns.search_domains", USED)                                  \
     X(EXTRA_RECORDS, "dns.extra_records", USED)                                    \
-    X(EXTRA_RECORDS_PATH, "dns.extra_records_path", LATER)                         \
+    X(EXTRA_RECORDS_PATH, "dns.extra_records_path", USED)                          \
     X(OIDC_ONLY_START, "oidc.only_start_if_oidc_is_available", USED)               \
     X(OIDC_ISSUER, "oidc.issuer", USED)                                            \
     X(OIDC_CLIENT_ID, "oidc.client_id", USED)                                      \
@@ -160,15 +160,15 @@ bool yaml_is_null(const struct yaml_node *n);
     X(CLI_API_KEY, "cli.api_key", USED)                                            \
     X(CLI_TIMEOUT, "cli.timeout", USED)                                            \
     X(CLI_INSECURE, "cli.insecure", USED)                                          \
-    X(CHECK_UPDATES, "disable_check_updates", LATER)                               \
-    X(TUNING_1, "tuning.notifier_send_timeout", LATER)                             \
-    X(TUNING_2, "tuning.batch_change_delay", LATER)                                \
-    X(TUNING_3, "tuning.node_mapsession_buffered_chan_size", LATER)                \
-    X(TUNING_4, "tuning.batcher_workers", LATER)                                   \
+    X(CHECK_UPDATES, "disable_check_updates", QUIET)                               \
+    X(TUNING_1, "tuning.notifier_send_timeout", QUIET)                             \
+    X(TUNING_2, "tuning.batch_change_delay", QUIET)                                \
+    X(TUNING_3, "tuning.node_mapsession_buffered_chan_size", QUIET)                \
+    X(TUNING_4, "tuning.batcher_workers", QUIET)                                   \
     X(TUNING_5, "tuning.register_cache_expiration", LATER)                         \
     X(TUNING_6, "tuning.register_cache_max_entries", LATER)                        \
-    X(TUNING_7, "tuning.node_store_batch_size", LATER)                             \
-    X(TUNING_8, "tuning.node_store_batch_timeout", LATER)                          \
+    X(TUNING_7, "tuning.node_store_batch_size", QUIET)                             \
+    X(TUNING_8, "tuning.node_store_batch_timeout", QUIET)                          \
     X(GRPC_LISTEN, "grpc_listen_addr", LATER)                                      \
     X(GRPC_INSECURE, "grpc_allow_insecure", LATER)                                 \
     /* Names of older releases. */                                                 \
@@ -283,6 +283,8 @@ void section_derp(struct loader *l);
 void section_dns(struct loader *l);
 void section_database(struct loader *l);
 void section_oidc(struct loader *l);
+/* A file of records, whole, into l->c->dns. */
+void records_read(struct loader *l, const struct yaml_node *root);
 /* Reads a relay map file's text into the regions; those of the same id give way, null ones go. */
 void derp_map_merge(struct loader *l, struct str file, struct str text);
 MUST_USE bool domain_is_valid(struct str name); /* labels of letters, digits, '-', '_' */

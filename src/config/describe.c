@@ -55,6 +55,32 @@ static void copy_region(struct derp_region *to, const struct derp_region *from)
     }
 }
 
+void config_add_regions(struct tailnet_info *info, const struct config_regions *more)
+{
+    size_t had = info->n_regions;
+
+    info->regions =
+        mem_realloc_array(info->regions, MAX(had + more->len, (size_t)1), sizeof(*info->regions));
+    for (size_t i = 0; i < more->len; i++) {
+        bool is_there = false;
+
+        for (size_t k = 0; k < had; k++)
+            is_there |= info->regions[k].id == more->items[i].id;
+        if (!is_there)
+            copy_region(&info->regions[info->n_regions++], &more->items[i]);
+    }
+}
+
+void config_add_records(struct tailnet_info *info, const struct config_records *more)
+{
+    info->records = mem_realloc_array(info->records, MAX(info->n_records + more->len, (size_t)1),
+                                      sizeof(*info->records));
+    for (size_t i = 0; i < more->len; i++)
+        info->records[info->n_records++] =
+            (struct dns_record){str_copy(more->items[i].name), str_copy(more->items[i].type),
+                                str_copy(more->items[i].value)};
+}
+
 struct tailnet_info *config_tailnet_info(const struct config *c, struct str name)
 {
     struct tailnet_info *info = tailnet_info_new();
@@ -202,6 +228,10 @@ static void put_derp(struct buf *out, const struct config_derp *d)
     put_text(out, "derp.server.ipv4", d->ipv4);
     put_text(out, "derp.server.ipv6", d->ipv6);
     put_limits(out, &d->limits);
+    for (size_t i = 0; i < d->n_urls; i++)
+        put_text(out, "derp.urls", d->urls[i]);
+    put_bool(out, "derp.auto_update_enabled", d->auto_update);
+    put_ms(out, "derp.update_frequency", d->update_ms);
     for (size_t i = 0; i < d->n_regions; i++) {
         const struct derp_region *r = &d->regions[i];
 
@@ -226,6 +256,7 @@ static void put_dns(struct buf *out, const struct config_dns *dns)
     }
     for (size_t i = 0; i < dns->n_search_domains; i++)
         put_text(out, "dns.search_domains", dns->search_domains[i]);
+    put_text(out, "dns.extra_records_path", dns->records_path);
     for (size_t i = 0; i < dns->n_records; i++)
         buf_printf(out, "dns.extra_records: %.*s %.*s %.*s\n", STR_ARG(dns->records[i].name),
                    STR_ARG(dns->records[i].type), STR_ARG(dns->records[i].value));
@@ -269,6 +300,7 @@ void config_put(struct buf *out, const struct config *c)
              c->allocation == ADDRESS_RANDOM ? STR("random") : STR("sequential"));
     put_ms(out, "node.expiry", c->node_expiry_ms);
     put_ms(out, "node.ephemeral.inactivity_timeout", c->ephemeral_timeout_ms);
+    put_ms(out, "preauth_keys.revoked_retention", c->revoked_retention_ms);
     put_bool(out, "taildrop.enabled", c->taildrop);
     put_bool(out, "logtail.enabled", c->logtail);
     put_bool(out, "auto_update.enabled", c->auto_update);

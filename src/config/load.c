@@ -375,6 +375,7 @@ static void section_tailnet(struct loader *l)
 
     c->taildrop = true;
     c->ephemeral_timeout_ms = 120000;
+    c->revoked_retention_ms = REVOKED_RETENTION_MS;
     section_prefixes(l);
     value_duration(l, KEY_NODE_EXPIRY, &c->node_expiry_ms);
     if (value_duration(l, KEY_EPHEMERAL_TIMEOUT, &c->ephemeral_timeout_ms) &&
@@ -383,6 +384,7 @@ static void section_tailnet(struct loader *l)
                  "%.*s must be more than 65s, or machines vanish between two keep-alives: write 2m "
                  "or more",
                  STR_ARG(key_path(KEY_EPHEMERAL_TIMEOUT)));
+    value_duration(l, KEY_KEYS_RETENTION, &c->revoked_retention_ms);
     value_bool(l, KEY_TAILDROP, &c->taildrop);
     value_bool(l, KEY_LOGTAIL, &c->logtail);
     value_bool(l, KEY_AUTO_UPDATE, &c->auto_update);

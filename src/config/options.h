@@ -62,6 +62,11 @@ struct config_derp {
     /* From derp.paths, merged in order, by rising id; without the embedded one. */
     struct derp_region *regions;
     size_t n_regions;
+    /* More maps, in JSON; regions of derp.paths and the embedded one beat theirs. */
+    struct str *urls;
+    size_t n_urls;
+    bool auto_update;  /* asked for again */
+    int64_t update_ms; /* every so often; 3 h */
 };
 
 struct config_dns {
@@ -76,6 +81,7 @@ struct config_dns {
     size_t n_search_domains;
     struct dns_record *records;
     size_t n_records;
+    struct str records_path; /* a JSON file of them, watched; empty: none */
 };
 
 /* Certificates that come by themselves. */
@@ -148,6 +154,7 @@ struct config {
     enum address_allocation allocation;
     int64_t node_expiry_ms;       /* 0: never */
     int64_t ephemeral_timeout_ms; /* more than 65 s */
+    int64_t revoked_retention_ms; /* of revoked auth keys; 0: for ever */
     bool taildrop;
     bool logtail;
     bool auto_update;
@@ -234,6 +241,30 @@ struct config_store {
 };
 const struct store_options *config_store_options(const struct config *c, struct config_store *room);
 void config_store_fini(struct config_store *room);
+
+/*
+ * What is read while the server runs: dns.extra_records_path, and relay maps of derp.urls. JSON or
+ * YAML. ERR_INVALID: `err` says where and why. Finished with the _fini of its kind.
+ */
+struct config_records {
+    struct arena *arena;
+    struct dns_record *items;
+    size_t len;
+};
+MUST_USE int config_records_parse(struct str file, struct str text, struct config_records *out,
+                                  struct err *err);
+void config_records_fini(struct config_records *r);
+struct config_regions {
+    struct arena *arena;
+    struct derp_region *items; /* by rising id */
+    size_t len;
+};
+MUST_USE int config_regions_parse(struct str file, struct str text, struct config_regions *out,
+                                  struct err *err);
+void config_regions_fini(struct config_regions *r);
+/* Adds copies of those whose ids are not there yet. */
+void config_add_regions(struct tailnet_info *info, const struct config_regions *more);
+void config_add_records(struct tailnet_info *info, const struct config_records *more);
 
 /* The whole of it as "key: value" lines in headscale's words, secrets as "(set)". For comparing and
  * showing. */

@@ -169,6 +169,8 @@ static void recover(struct registrar *r)
     struct err err = {0};
     struct domain *fresh = domain_new();
 
+    domain_set_revoked_retention(fresh, domain_revoked_retention(r->domain));
+
     while (r->open->calls) {
         struct registrar_call *call = r->open->calls;
 

@@ -108,6 +108,7 @@ int server_load_domain(struct server *s, struct err *err)
         return err_wrap(err, "reading the database");
     if (apply_config(s, err) < 0)
         return err_wrap(err, "applying the configuration to the first tailnet");
+    domain_set_revoked_retention(s->domain, s->config->revoked_retention_ms);
     domain_load_done(s->domain, clock_unix_ms());
 
     tailnet_id ids[16];

@@ -57,10 +57,15 @@ static void index_legacy(struct domain *d, struct auth_key_state *s, bool add)
 
 static void schedule_reap(struct domain *d, struct auth_key_state *s)
 {
-    if (s->key->revoked_ms != 0)
+    if (s->key->revoked_ms != 0 && d->revoked_retention_ms > 0)
         schedule_set(&d->schedule, &s->reap, s->key->revoked_ms + d->revoked_retention_ms);
     else
         schedule_clear(&d->schedule, &s->reap);
+}
+
+int64_t domain_revoked_retention(const struct domain *d)
+{
+    return d->revoked_retention_ms;
 }
 
 void domain_set_revoked_retention(struct domain *d, int64_t ms)

@@ -49,8 +49,9 @@ struct pending_info {
 bool domain_pending_find(const struct domain *d, struct str auth_id, struct pending_info *out);
 /* Every API key of the server as it stands; counted. */
 const struct api_key_set *domain_api_keys(struct domain *d);
-/* How long revoked auth keys are kept, REVOKED_RETENTION_MS if nobody says; unix times follow. */
+/* How long revoked auth keys are kept; REVOKED_RETENTION_MS if nobody says, 0: for ever. */
 void domain_set_revoked_retention(struct domain *d, int64_t ms);
+int64_t domain_revoked_retention(const struct domain *d);
 /* The id of the next entry in the audit log, taken. */
 uint64_t domain_take_audit_id(struct domain *d);
 /* When the next COMMAND_TICK is due (unix ms), or INT64_MAX. */

@@ -231,10 +231,16 @@ static void the_retention_may_be_another(void **state)
     assert_true(domain_next_tick_ms(f.d) == f.now + HOUR_MS);
     fixture_tick(&f, HOUR_MS);
     assert_null(view_auth_key_find(fixture_view(&f), id));
+    assert_true(domain_revoked_retention(f.d) == HOUR_MS);
     /* Deleted before its time, nothing is left to be done. */
     id = fixture_key(&f, (struct key_options){.user = alice}, text);
     fixture_done(&f, (struct command){.type = COMMAND_AUTH_KEY_REVOKE, .id = id});
     fixture_done(&f, (struct command){.type = COMMAND_AUTH_KEY_DELETE, .id = id});
+    assert_true(domain_next_tick_ms(f.d) == INT64_MAX);
+    /* 0: for ever. */
+    domain_set_revoked_retention(f.d, 0);
+    id = fixture_key(&f, (struct key_options){.user = alice}, text);
+    fixture_done(&f, (struct command){.type = COMMAND_AUTH_KEY_REVOKE, .id = id});
     assert_true(domain_next_tick_ms(f.d) == INT64_MAX);
 }
 
