@@ -134,6 +134,12 @@ static bool find_source(struct import_run *run)
                        HEADSCALE_CONFIG);
         return false;
     }
+    if (database.len == 0 && cli->config->postgres.is_used) {
+        run->options.postgres = config_store_options(cli->config, &run->room)->postgres;
+        run->source = arena_printf(cli->arena, "PostgreSQL database %.*s",
+                                   STR_ARG(cli->config->postgres.name));
+        return true;
+    }
     run->options.sqlite_path = database.len > 0 ? database : cli->config->sqlite_path;
     run->source = run->options.sqlite_path;
     return true;
@@ -143,14 +149,23 @@ static bool find_source(struct import_run *run)
 static void find_target(struct import_run *run)
 {
     const struct config *config = run->cli->config;
-    struct str path = import_path_of(config->sqlite_path);
+    struct str path;
 
+    if (config->postgres.is_used) {
+        config_store_fini(&run->room);
+        run->target = *config_store_options(config, &run->room);
+        run->target_name = arena_printf(run->cli->arena, "PostgreSQL database %.*s",
+                                        STR_ARG(config->postgres.name));
+        return;
+    }
+    path = import_path_of(config->sqlite_path);
     if (import_is_headscale(path) || str_eq(path, run->options.sqlite_path)) {
         str_free(&path);
         path = import_path_beside(config->sqlite_path);
     }
     run->target = (struct store_options){.sqlite_path = arena_copy(run->cli->arena, path),
                                          .wal = config->sqlite_wal};
+    run->target_name = run->target.sqlite_path;
     str_free(&path);
 }
 
@@ -209,6 +224,7 @@ int cmd_import_headscale(struct cli *cli)
     struct import_run run = {.cli = cli};
     int status = run_import(&run);
 
+    config_store_fini(&run.room);
     policy_document_unref(run.document);
     tailnet_info_unref(run.options.info);
     return status;

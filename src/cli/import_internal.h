@@ -12,6 +12,8 @@ struct import_run {
     struct cli *cli;
     struct import_options options;
     struct store_options target;
+    struct str target_name;   /* for people */
+    struct config_store room; /* of the target, when it is PostgreSQL */
     struct import_report report;
     struct str source; /* for people */
     bool is_dry;

@@ -90,7 +90,7 @@ static void show_machine(struct import_run *run)
     json_begin_object(&w);
     json_field_str(&w, STR("source"), run->source);
     json_field_str(&w, STR("release"), r->release);
-    json_field_str(&w, STR("target"), run->target.sqlite_path);
+    json_field_str(&w, STR("target"), run->target_name);
     json_field_bool(&w, STR("dryRun"), run->is_dry);
     json_field_bool(&w, STR("written"), run->is_written);
     put_counts(&w, r);
@@ -187,14 +187,13 @@ static void show_end(struct import_run *run)
 
     if (run->is_written && config->file.len > 0)
         line = arena_printf(arena, "\nWritten to %.*s. Start it: hatsize serve --config %.*s\n",
-                            STR_ARG(run->target.sqlite_path), STR_ARG(config->file));
+                            STR_ARG(run->target_name), STR_ARG(config->file));
     else if (run->is_written)
         line = arena_printf(arena, "\nWritten to %.*s. Start it: hatsize serve\n",
-                            STR_ARG(run->target.sqlite_path));
+                            STR_ARG(run->target_name));
     else
         line = arena_printf(arena, "\nNothing was written%s. It would be %.*s\n",
-                            run->is_dry ? ": this was a dry run" : "",
-                            STR_ARG(run->target.sqlite_path));
+                            run->is_dry ? ": this was a dry run" : "", STR_ARG(run->target_name));
     cli_put_text(run->cli->out, line);
 }
 

@@ -317,8 +317,8 @@ static struct map **const *maps_of(struct import *im, struct map **list[MAPS])
 
 static int open_source(const struct import_options *o, struct foreign **from, struct err *err)
 {
-    if (o->postgres_url.len > 0)
-        return err_set(err, ERR_INVALID, "PostgreSQL is not built in");
+    if (o->postgres_url.len > 0 || o->postgres)
+        return foreign_postgres_open(o->postgres_url, o->postgres, from, err);
     return foreign_sqlite_open(o->sqlite_path, from, err);
 }
 

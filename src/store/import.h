@@ -59,8 +59,9 @@ struct import_report {
 };
 
 struct import_options {
-    struct str sqlite_path;  /* the source: this file, */
-    struct str postgres_url; /* or this database */
+    struct str sqlite_path;                /* the source: this file, */
+    struct str postgres_url;               /* or this database, */
+    const struct store_postgres *postgres; /* or this one; NULL: none. Borrowed */
 
     struct tailnet_info *info; /* the first tailnet as configured, should the target have none */
     bool take_policy;          /* the newest text of the database is the policy in force */

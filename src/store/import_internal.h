@@ -35,6 +35,22 @@ struct foreign {
 };
 /* Refuses a file that somebody has open; a file that is no database or damaged. */
 MUST_USE int foreign_sqlite_open(struct str path, struct foreign **out, struct err *err);
+/* By URL, or as a configuration says when that is empty. Refuses while others are connected. */
+MUST_USE int foreign_postgres_open(struct str url, const struct store_postgres *where,
+                                   struct foreign **out, struct err *err);
+
+/*
+ * In PostgreSQL our tables beside headscale's are in a schema of this name, which the engine takes
+ * wherever there is one.
+ *
+ *   has     there is one already
+ *   beside  the database's usual schema is headscale's; with `make` ours is made then
+ */
+#define IMPORT_POSTGRES_SCHEMA "hatsize"
+MUST_USE int import_postgres_schema(const struct store_postgres *where, bool make, bool *has,
+                                    bool *beside, struct err *err);
+/* With all that is in it. */
+MUST_USE int import_postgres_drop_schema(const struct store_postgres *where, struct err *err);
 
 /* ---- tables ---- */
 

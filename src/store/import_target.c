@@ -13,8 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/import.h"
-#include "store/store_internal.h"
+#include "store/import_internal.h"
 
 #define BESIDE STR("hatsize.sqlite")
 #define APPLICATION_ID_AT 68 /* in a SQLite file's header */
@@ -147,15 +146,40 @@ static int import_into_new(const struct import_options *options, const struct st
     return status;
 }
 
+/* In the same database as headscale's tables, and gone again when nothing came of it. */
+static int import_into_postgres(const struct import_options *options,
+                                const struct store_options *target, bool dry_run,
+                                struct arena *arena, struct import_report *report, struct err *err)
+{
+    bool has = false, beside = false;
+    struct store *store = NULL;
+    struct err ignored = {0};
+    int status = import_postgres_schema(target->postgres, !dry_run, &has, &beside, err);
+
+    if (status < 0)
+        return status;
+    if (dry_run && beside && !has)
+        return import_headscale(options, NULL, true, arena, report, err);
+    status = store_open(target, &store, err);
+    if (status == 0)
+        status = import_headscale(options, store, dry_run, arena, report, err);
+    store_close(store);
+    if (status < 0 && beside && !has)
+        IGNORE(import_postgres_drop_schema(target->postgres, &ignored));
+    return status;
+}
+
 int import_headscale_into(const struct import_options *options, const struct store_options *target,
                           bool dry_run, struct arena *arena, struct import_report *report,
                           struct err *err)
 {
-    bool is_new = !target->postgres && !is_there(target->sqlite_path);
+    bool is_new = !is_there(target->sqlite_path);
     struct store *store = NULL;
     int status;
 
     *report = (struct import_report){0};
+    if (target->postgres)
+        return import_into_postgres(options, target, dry_run, arena, report, err);
     if (is_new && dry_run)
         return import_headscale(options, NULL, true, arena, report, err);
     if (is_new)

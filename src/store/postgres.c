@@ -48,7 +48,8 @@ struct db_postgres {
     char *sql[SQL_STATEMENTS];
     bool is_prepared[SQL_STATEMENTS];
     struct buf scratch[DB_COLUMNS_MAX]; /* arguments that had to be escaped */
-    bool is_lost;                       /* the last failure was of the connection */
+    bool is_lost; /* the last failure was of the connection */
+    bool is_dead; /* the connection is of no use, whatever libpq thinks of it */
     bool is_stale;
     bool in_transaction;
     bool has_token;
@@ -112,6 +113,7 @@ static int pg_fail_lost(struct db_postgres *db, struct err *err)
     struct str why = first_line(PQerrorMessage(db->conn));
 
     db->is_lost = true;
+    db->is_dead = true;
     return err_set(err, ERR_IO, "the database does not answer: %.*s",
                    (int)MIN(why.len, (size_t)150), why.ptr ? why.ptr : "");
 }
@@ -127,9 +129,11 @@ static int pg_fail(struct db_postgres *db, const PGresult *result, struct err *e
         if (state.len == 0 || !str_starts(state, str_from(failures[i].state)))
             continue;
         db->is_lost = failures[i].lost;
+        db->is_dead = db->is_dead || failures[i].lost;
         return err_set(err, failures[i].code, "%s", failures[i].why);
     }
-    if (PQstatus(db->conn) != CONNECTION_OK)
+    /* Without a state it is libpq itself that complains. */
+    if (PQstatus(db->conn) != CONNECTION_OK || state.len == 0)
         return pg_fail_lost(db, err);
     return err_set(err, ERR_INTERNAL, "the database refused: %.*s",
                    (int)MIN(words.len, (size_t)150), words.ptr ? words.ptr : "");
@@ -330,7 +334,10 @@ static int pg_set_up(struct db_postgres *db, struct err *err)
 {
     int status = pg_script_raw(db,
                                "SET client_min_messages = warning; SET synchronous_commit = on;"
-                               "SET lock_timeout = '10s'; SET DateStyle = ISO",
+                               "SET lock_timeout = '10s'; SET DateStyle = ISO;"
+                               /* Beside headscale's tables, ours are in a schema of their own. */
+                               "SELECT set_config('search_path', nspname::text, false)"
+                               " FROM pg_namespace WHERE nspname = 'hatsize'",
                                err);
 
     if (PQserverVersion(db->conn) < 120000)
@@ -406,7 +413,7 @@ static int pg_refused(struct db_postgres *db, struct err *err)
     struct str text = str_from(PQerrorMessage(db->conn));
 
     for (size_t i = 0; i < ARRAY_LEN(refusals); i++)
-        if (str_find(text, refusals[i].words) >= 0 && str_find(text, STR("socket")) < 0)
+        if (str_find(text, refusals[i].words) >= 0 && str_find(text, STR("FATAL")) >= 0)
             return err_set(err, refusals[i].code, "%s: see database.postgres in the configuration",
                            refusals[i].why);
     return pg_fail_lost(db, err);
@@ -418,6 +425,7 @@ static int pg_connect(struct db_postgres *db, struct err *err)
 
     PQfinish(db->conn);
     memset(db->is_prepared, 0, sizeof(db->is_prepared));
+    db->is_dead = false;
     db->conn = pg_dial(&db->where);
     if (PQstatus(db->conn) != CONNECTION_OK) {
         status = pg_refused(db, err);
@@ -441,7 +449,7 @@ static int pg_connect(struct db_postgres *db, struct err *err)
 
 static bool pg_is_up(const struct db_postgres *db)
 {
-    return db->conn && PQstatus(db->conn) == CONNECTION_OK;
+    return db->conn && !db->is_dead && PQstatus(db->conn) == CONNECTION_OK;
 }
 
 static int pg_ensure(struct db_postgres *db, struct err *err)
@@ -679,7 +687,8 @@ static int pg_version(struct db *base, int *version, struct err *err)
     if (!ours && tables > 0)
         return err_set(err, ERR_INVALID, "%s: give database.postgres.name another one",
                        headscale == 2
-                           ? "this is a headscale database, which Hatsize does not change"
+                           ? "this is a headscale database, which Hatsize does not change; "
+                             "`hatsize import headscale` puts ours beside it, in the same one"
                            : "the database belongs to another program");
     *version = (int)have;
     return 0;
