@@ -6,6 +6,7 @@
 A NAME picks the scenarios whose file name contains it. Needs root (network namespaces, TUN devices).
 """
 import argparse
+import glob
 import importlib.util
 import os
 import pathlib
@@ -15,7 +16,7 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from world import World  # noqa: E402
+from world import Skipped, World  # noqa: E402
 
 
 def reason_to_skip(args):
@@ -69,6 +70,8 @@ def run_one(args, module):
         return None
     except KeyboardInterrupt:
         raise
+    except Skipped as why:
+        return why
     except BaseException:
         return traceback.format_exc() + world.explain()
     finally:
@@ -94,7 +97,9 @@ def main():
         module = load(path)
         why = skip or (getattr(module, "NEEDS_PEBBLE", False) and not args.pebble and "no pebble was given") or (
             getattr(module, "NEEDS_OIDC", False) and not args.oidc and "no identity provider was given") or (
-            getattr(module, "NEEDS_HEADSCALE", False) and not args.headscale and "no headscale was given")
+            getattr(module, "NEEDS_HEADSCALE", False) and not args.headscale and "no headscale was given") or (
+            getattr(module, "NEEDS_POSTGRES", False) and not glob.glob("/usr/lib/postgresql/*/bin/initdb")
+            and "no PostgreSQL on this machine (Debian: postgresql)")
         if why:
             print(f"SKIP e2e: {name}: {why}")
             skipped += 1
@@ -102,7 +107,10 @@ def main():
         start = time.monotonic()
         trouble = run_one(args, module)
         took = time.monotonic() - start
-        if trouble:
+        if isinstance(trouble, Skipped):
+            print(f"SKIP e2e: {name}: {trouble}", flush=True)
+            skipped += 1
+        elif trouble:
             failed += 1
             print(f"FAIL e2e: {name} ({took:.1f} s)\n{trouble}", flush=True)
         else:

@@ -25,6 +25,10 @@ class Failure(Exception):
     """A scenario did not see what it must."""
 
 
+class Skipped(Exception):
+    """This machine cannot show what the scenario is about."""
+
+
 def sh(*argv, check=True, timeout=60, input=None):
     done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=timeout, input=input)
     if check and done.returncode != 0:
@@ -355,6 +359,40 @@ def relay_config(world, *regions):
     path = world.dir / "relays.yaml"
     path.write_text(text)
     return f"derp:\n  server:\n    enabled: false\n  paths:\n    - {path}\n"
+
+
+# Comes over and over, each time with a TLS handshake and a page; says how often, and what went wrong.
+VISITOR = """import socket,ssl,sys,time
+c=ssl.create_default_context();c.check_hostname=False;c.verify_mode=ssl.CERT_NONE
+good=0;end=time.time()+float(sys.argv[2])
+while time.time()<end:
+    try:
+        with c.wrap_socket(socket.create_connection((sys.argv[1],443),timeout=60)) as s:
+            s.sendall(b"GET /derp/probe HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n")
+            assert s.recv(4096).startswith(b"HTTP/1.1 200"), "no answer"
+            good+=1
+    except Exception as e: print("refused", repr(e), flush=True)
+    time.sleep(.005)
+print("good", good)
+"""
+
+
+class Visits:
+    """Somebody asks a relay for a page, over and over."""
+
+    _count = 0
+
+    def __init__(self, host, ip, seconds):
+        Visits._count += 1
+        self.log = host.world.dir / f"visits-{Visits._count}"
+        self.proc = host.spawn("python3", "-c", VISITOR, ip, seconds, log=self.log)
+
+    def check(self):
+        """Waits for the end: each visit had its answer."""
+        self.proc.wait(300)
+        said = self.log.read_text()
+        if "refused" in said or not re.search(r"good [1-9]", said):
+            raise Failure(f"visits: {said[-1000:]}")
 
 
 class Client:

@@ -1,10 +1,9 @@
 """Two processes on the same sockets: the old one sends its clients to the new one, and nobody who comes is ever refused."""
 import pathlib
-import re
 import signal
 import time
 
-from world import Failure, Host, relay_config, wait_for
+from world import Failure, Host, Visits, relay_config, wait_for
 
 # Holds the sockets, as systemd does, and starts a relay on them at the beginning and at each SIGUSR1.
 SUPERVISOR = """import os,signal,socket,sys
@@ -34,22 +33,6 @@ start()
 while True: signal.pause()
 """
 
-# Comes over and over, each time with a TLS handshake and a page; says how often, and what went wrong.
-VISITOR = """import socket,ssl,sys,time
-c=ssl.create_default_context();c.check_hostname=False;c.verify_mode=ssl.CERT_NONE
-good=0;end=time.time()+float(sys.argv[2])
-while time.time()<end:
-    try:
-        with c.wrap_socket(socket.create_connection((sys.argv[1],443),timeout=20)) as s:
-            s.sendall(b"GET /derp/probe HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n")
-            assert s.recv(4096).startswith(b"HTTP/1.1 200"), "no answer"
-            good+=1
-    except Exception as e: print("refused", repr(e), flush=True)
-    time.sleep(.005)
-print("good", good)
-"""
-
-
 def pids(relay):
     """Of the processes that are there, the oldest first."""
     return [pid for pid in (relay.dir / "pids").read_text().split() if pathlib.Path(f"/proc/{pid}").exists()]
@@ -73,12 +56,12 @@ def run(world):
     if anna.path_to(bert.ip4()) != "relay":
         raise Failure("anna to bert is not through the relay")
     first = pids(relay)
+    visitor = Host(world, "visitor")
     if len(first) != 1:
         raise Failure(f"{len(first)} relays")
 
     # A third of the visits meets the first process, a third both, a third the second.
-    visitor = Host(world, "visitor")
-    visits = visitor.spawn("python3", "-c", VISITOR, relay.host.ip, 12, log=relay.dir / "visits")
+    visits = Visits(visitor, relay.host.ip, 12)
     stun = relay.host.run("ss", "-lnupH", "sport", "=", "3478").stdout.count("hatsize-derp")
     if stun < 1:
         raise Failure("nobody answers STUN")
@@ -89,23 +72,17 @@ def run(world):
         raise Failure("the first process has ended by itself")
     relay.host.run("kill", first[0])
     wait_for("the first process has ended", lambda: first[0] not in pids(relay), timeout=30)
-    visits.wait(60)
-    said = (relay.dir / "visits").read_text()
-    if "refused" in said or int(re.search(r"good (\d+)", said).group(1)) < 50:
-        raise Failure(f"visitors: {said[-1000:]}")
+    visits.check()
     anna.wait_ping(bert.ip4())
     wait_for("both are at the second process", lambda: relay.metric("derp_current_connections") == 2)
 
     # One after the other, as a service manager restarts: who comes in between waits.
-    visits = visitor.spawn("python3", "-c", VISITOR, relay.host.ip, 6, log=relay.dir / "visits2")
+    visits = Visits(visitor, relay.host.ip, 6)
     relay.host.run("kill", pids(relay)[0])
     wait_for("no process is left", lambda: not pids(relay), timeout=30)
     supervisor.send_signal(signal.SIGUSR1)
     wait_for("the third process relays", lambda: relay.text().count(" relaying ") == before + 3)
-    visits.wait(60)
-    said = (relay.dir / "visits2").read_text()
-    if "refused" in said:
-        raise Failure(f"visitors: {said[-1000:]}")
+    visits.check()
     anna.wait_ping(bert.ip4())
     relay.host.run("kill", pids(relay)[0])
     wait_for("no process is left", lambda: not pids(relay), timeout=30)
