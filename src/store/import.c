@@ -335,11 +335,10 @@ static void import_fini(struct import *im)
     domain_free(im->domain);
 }
 
-int import_headscale(const struct import_options *options, struct store *target, bool dry_run,
-                     struct arena *arena, struct import_report *report, struct err *err)
+int import_from(const struct import_options *options, struct foreign *from, struct store *target,
+                bool dry_run, struct arena *arena, struct import_report *report, struct err *err)
 {
     struct import im = {.options = options, .arena = arena, .report = report};
-    struct foreign *from = NULL;
     struct map **list[MAPS];
     int status;
 
@@ -347,19 +346,29 @@ int import_headscale(const struct import_options *options, struct store *target,
     for (struct map **const *m = maps_of(&im, list); *m; m++)
         **m = map_new();
     im.domain = domain_new();
-    status = open_source(options, &from, err);
-    if (status == 0)
-        status = schema_read(&im.schema, from, err);
+    status = schema_read(&im.schema, from, err);
     if (status == 0)
         status = schema_check(&im.schema, err);
     if (status == 0 && target)
         status = store_load(target, im.domain, err);
     if (status == 0)
         status = read_all(&im, err);
-    if (from)
-        from->ops->close(from);
     if (status == 0 && !dry_run)
         status = commit(&im, target, err);
     import_fini(&im);
+    return status;
+}
+
+int import_headscale(const struct import_options *options, struct store *target, bool dry_run,
+                     struct arena *arena, struct import_report *report, struct err *err)
+{
+    struct foreign *from = NULL;
+    int status = open_source(options, &from, err);
+
+    *report = (struct import_report){0};
+    if (status < 0)
+        return status;
+    status = import_from(options, from, target, dry_run, arena, report, err);
+    from->ops->close(from);
     return status;
 }

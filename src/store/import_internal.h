@@ -163,6 +163,11 @@ struct import_routes {
     struct ip_prefix prefix;
 };
 
+/* import_headscale from a source that is open, and stays so. */
+MUST_USE int import_from(const struct import_options *options, struct foreign *from,
+                         struct store *target, bool dry_run, struct arena *arena,
+                         struct import_report *report, struct err *err);
+
 PRINTF_LIKE(6, 7)
 void import_note(struct import *im, enum import_fate fate, enum import_what what, uint64_t id,
                  struct str name, const char *fmt, ...);
