@@ -333,7 +333,7 @@ static int commit_op(struct store *s, const struct store_batch *b, const struct 
     case STORE_PUT_INFO:
         return commit_info(s, op->object, revision_of(b, op->tailnet), arena, err);
     case STORE_PUT_USER:
-        return run(s, SQL_USER_PUT, args, row_from_user(op->object, args), err);
+        return run(s, SQL_USER_PUT, args, row_from_user(op->object, arena, args), err);
     case STORE_PUT_AUTH_KEY:
         return run(s, SQL_AUTH_KEY_PUT, args, row_from_auth_key(op->object, arena, args), err);
     case STORE_PUT_NODE:
@@ -435,6 +435,9 @@ int store_commit(struct store *s, const struct store_batch *b, struct err *err)
         case DB_NOT_APPLIED:
             continue;
         case DB_AWAY:
+            /* Whatever keeps it away may pass. */
+            why->code = ERR_IO;
+            return err_wrap(why, "committing");
         case DB_STALE:
             return err_wrap(why, "committing");
         }
