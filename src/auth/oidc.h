@@ -36,8 +36,9 @@ struct oidc_param {
 
 /* As configured; all borrowed for the life of whoever uses it. */
 struct oidc_provider {
-    struct str name;  /* [a-z0-9-], in URLs of the pick page; "" for the only one */
-    struct str title; /* what the pick page calls it; empty: the issuer's host */
+    struct str name;         /* [a-z0-9-], in URLs of the pick page; "" for the only one */
+    struct str group_prefix; /* before its groups in policies: "oidc:", "oidc-<name>:" */
+    struct str title;        /* what the pick page calls it; empty: the issuer's host */
     struct str issuer;
     struct str client_id;
     struct str client_secret;

@@ -302,6 +302,7 @@ static bool read_section(struct loader *l, struct oidc_provider *p)
         e.values[i] = fields[i].key < 0 ? NULL : l->values[fields[i].key];
     read_provider(&e, p);
     p->name = STR("oidc");
+    p->group_prefix = STR("oidc:");
     return true;
 }
 
@@ -337,6 +338,7 @@ static void read_item(struct loader *l, const struct yaml_node *item, struct oid
     }
     read_provider(&e, p);
     read_name(&e, p);
+    p->group_prefix = arena_printf(l->arena, "oidc-%.*s:", STR_ARG(p->name));
 }
 
 static struct str without_slash(struct str s)

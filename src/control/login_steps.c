@@ -14,6 +14,7 @@
 
 #define STATE_COOKIE_S 3600
 #define CONFIRM_COOKIE_S 900
+#define GROUP_MAX 512 /* bytes of a group's name */
 #define CALLBACK_PATH STR("/oidc/callback")
 
 /* ---- start ---- */
@@ -216,6 +217,20 @@ static struct str identity_of(struct login_request *r)
     return out;
 }
 
+/* As policies name them. Who is in more than that is in the first of them. */
+static struct str_list groups_of(struct login_request *r)
+{
+    const struct oidc_claims *c = &r->exchange.claims;
+    struct str prefix = source_back(r)->provider->group_prefix;
+    struct str_list list = {.items = arena_alloc(r->arena, USER_GROUPS_MAX * sizeof(struct str))};
+
+    for (size_t i = 0; i < c->n_groups && list.len < USER_GROUPS_MAX; i++)
+        if (c->groups[i].len <= GROUP_MAX && str_is_utf8(c->groups[i]))
+            list.items[list.len++] =
+                arena_printf(r->arena, "%.*s%.*s", STR_ARG(prefix), STR_ARG(c->groups[i]));
+    return list;
+}
+
 static void log_user_in(struct login_request *r)
 {
     const struct oidc_claims *c = &r->exchange.claims;
@@ -233,7 +248,8 @@ static void log_user_in(struct login_request *r)
         .name = c->preferred_username,
         .text = c->name,
         .email = c->email_verified || !rules->email_verified_required ? c->email : STR_NONE,
-        .picture_url = c->picture};
+        .picture_url = c->picture,
+        .groups = groups_of(r)};
     registrar_submit(r->desk->registrar, &r->call);
 }
 

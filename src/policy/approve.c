@@ -13,6 +13,8 @@
 static bool user_is(const void *context, struct str token, const struct user *u)
 {
     (void)context;
+    if (token_is_provider_group(token))
+        return str_list_has(&u->groups, token);
     return token.len &&
            (str_eq(u->provider_id, token) || str_eq(u->email, token) || str_eq(u->name, token));
 }

@@ -102,6 +102,8 @@ static bool token_means(const void *context, struct str token, const struct user
 
     if (token.len == 0)
         return false;
+    if (token_is_provider_group(token))
+        return str_list_has(&u->groups, token);
     if (str_eq(u->provider_id, token))
         return true;
     if (!str_eq(u->email, token) && !str_eq(u->name, token))

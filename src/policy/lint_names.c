@@ -103,7 +103,8 @@ static bool is_written(struct lint *l, struct str word, size_t times)
 
 static bool exists(const struct lint *l, const struct policy_selector *s)
 {
-    return matcher_user(l->p->shape->matcher, s) != 0;
+    /* Who is in a provider's group shows at their log-in. */
+    return token_is_provider_group(s->user) || matcher_user(l->p->shape->matcher, s) != 0;
 }
 
 static void lint_group(struct lint *l, const struct policy_group *g, struct map *by_name)

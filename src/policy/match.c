@@ -121,7 +121,7 @@ static void claim(struct matcher *m, struct str token, user_id user, bool *by_pr
 {
     uint32_t i = token.len ? index_find(m->users, token) : NONE;
 
-    if (i == NONE || (by_provider[i] && !is_provider))
+    if (i == NONE || (by_provider[i] && !is_provider) || token_is_provider_group(token))
         return;
     if (is_provider && !by_provider[i]) {
         by_provider[i] = true;
@@ -233,6 +233,14 @@ static void add_domain(const struct matcher *m, struct picks *p, size_t *cap, co
         picks_add(p, cap, i);
 }
 
+/* The selector, and the groups that name it. */
+static void add_user_selector(const struct matcher *m, struct picks *p, size_t *cap, uint32_t i)
+{
+    picks_add(p, cap, i);
+    for (size_t k = 0; k < m->groups_of[i].len; k++)
+        picks_add(p, cap, m->groups_of[i].items[k]);
+}
+
 static void add_token(const struct matcher *m, struct picks *p, size_t *cap, const struct user *u,
                       struct str token)
 {
@@ -240,9 +248,20 @@ static void add_token(const struct matcher *m, struct picks *p, size_t *cap, con
 
     if (i == NONE || m->meant[i] != u->id)
         return;
-    picks_add(p, cap, i);
-    for (size_t k = 0; k < m->groups_of[i].len; k++)
-        picks_add(p, cap, m->groups_of[i].items[k]);
+    add_user_selector(m, p, cap, i);
+}
+
+/* What a provider says of the user; a token of that form means nothing else. */
+static void add_provider_groups(const struct matcher *m, struct picks *p, size_t *cap,
+                                const struct user *u)
+{
+    for (size_t i = 0; i < u->groups.len; i++) {
+        struct str token = u->groups.items[i];
+        uint32_t at = token_is_provider_group(token) ? index_find(m->users, token) : NONE;
+
+        if (at != NONE)
+            add_user_selector(m, p, cap, at);
+    }
 }
 
 static void pick_user(struct matcher *m, const struct user *u, struct picks *scratch, size_t *cap)
@@ -253,6 +272,7 @@ static void pick_user(struct matcher *m, const struct user *u, struct picks *scr
     add_token(m, scratch, cap, u, u->provider_id);
     add_token(m, scratch, cap, u, u->email);
     add_token(m, scratch, cap, u, u->name);
+    add_provider_groups(m, scratch, cap, u);
     add_domain(m, scratch, cap, u);
     add_autogroup(m, scratch, cap, AUTOGROUP_MEMBER);
     add_role(m, scratch, cap, u->role);

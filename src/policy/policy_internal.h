@@ -77,6 +77,14 @@ struct picks {
 };
 bool picks_have(const struct picks *p, uint32_t index);
 
+/* ---- users.c ---- */
+
+/*
+ * Whether a user token ("oidc:engineering@", "oidc-work:engineering@", without its '@') means all
+ * whom a log-in provider has in a group, and so never a user of that name.
+ */
+bool token_is_provider_group(struct str token);
+
 /* ---- match.c: which selectors select whom ---- */
 
 /* users.c: whether an autogroup of roles has the user; whether the login is of the domain. */

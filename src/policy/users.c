@@ -5,6 +5,14 @@
 
 #include <stdio.h>
 
+bool token_is_provider_group(struct str token)
+{
+    struct str head, group;
+
+    return str_starts(token, STR("oidc")) && str_split(token, ':', &head, &group) &&
+           (head.len == 4 || head.ptr[4] == '-');
+}
+
 bool user_has_role(const struct user *u, enum policy_autogroup a)
 {
     static const int roles[AUTOGROUP_DANGER_ALL + 1] = {
@@ -63,6 +71,8 @@ static size_t count_fits(const struct user *const *users, size_t n, struct str n
 {
     size_t fits = 0;
 
+    if (token_is_provider_group(name))
+        return 0;
     for (size_t i = 0; i < n; i++)
         if (str_eq(users[i]->provider_id, name))
             return 1;

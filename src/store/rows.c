@@ -112,7 +112,8 @@ size_t row_from_policy(const struct tailnet_info *info, struct db_value args[DB_
     return w.n;
 }
 
-size_t row_from_user(const struct user *u, struct db_value args[DB_COLUMNS_MAX])
+size_t row_from_user(const struct user *u, struct arena *arena,
+                     struct db_value args[DB_COLUMNS_MAX])
 {
     struct row_writer w = {.args = args};
 
@@ -126,6 +127,7 @@ size_t row_from_user(const struct user *u, struct db_value args[DB_COLUMNS_MAX])
     put_text(&w, u->provider_id);
     put_u64(&w, u->role);
     put_i64(&w, u->created_ms);
+    put_text(&w, list_from_strings(arena, &u->groups));
     return w.n;
 }
 
@@ -416,6 +418,7 @@ int row_to_user(const struct db_value *columns, size_t n, struct user **out, str
     u->provider_id = get_text(&r, "provider_id");
     u->role = (enum user_role)get_range(&r, "role", ROLE_MEMBER, ROLE_AUDITOR);
     u->created_ms = get_i64(&r, "created_ms");
+    get_strings(&r, "provider_groups", &u->groups);
     if (finish(&r) < 0) {
         user_unref(u);
         return r.status;

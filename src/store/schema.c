@@ -170,10 +170,14 @@ static const char migration_3[] =
     "CREATE INDEX audit_by_tailnet ON audit (tailnet, id);"
     "CREATE INDEX audit_by_kind ON audit (is_client, id);";
 
+/* What log-in providers say of users. */
+static const char migration_4[] =
+    "ALTER TABLE users ADD COLUMN provider_groups TEXT NOT NULL DEFAULT '[]';";
+
 const char *db_migration(int version)
 {
     static const char *const all[DB_VERSION + 1] = {
-        [1] = migration_1, [2] = migration_2, [3] = migration_3};
+        [1] = migration_1, [2] = migration_2, [3] = migration_3, [4] = migration_4};
 
     ASSERT(version >= 1 && version <= DB_VERSION);
     return all[version];
@@ -184,7 +188,8 @@ const char *db_migration(int version)
     "node_expiry_ms, ephemeral_timeout_ms, taildrop, logtail, auto_update, "                  \
     "randomize_client_port, dns, regions"
 #define USER_COLUMNS \
-    "id, tailnet, name, display_name, email, picture_url, provider, provider_id, role, created_ms"
+    "id, tailnet, name, display_name, email, picture_url, provider, provider_id, role, " \
+    "created_ms, provider_groups"
 #define AUTH_KEY_COLUMNS                                                                        \
     "id, tailnet, user_id, tags, prefix, hash, legacy, reusable, ephemeral, used, created_ms, " \
     "expiry_ms, description, revoked_ms"
@@ -213,9 +218,10 @@ static const char *const statements[SQL_STATEMENTS] = {
                          "  ORDER BY created_ms DESC LIMIT 1 OFFSET $2)",
     [SQL_REVISION_PUT] = "UPDATE tailnets SET revision = $2 WHERE id = $1",
     [SQL_USER_PUT] =
-        "INSERT INTO users (" USER_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        "INSERT INTO users (" USER_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
         " ON CONFLICT (id) DO UPDATE SET tailnet = $2, name = $3, display_name = $4, email = $5,"
-        " picture_url = $6, provider = $7, provider_id = $8, role = $9, created_ms = $10",
+        " picture_url = $6, provider = $7, provider_id = $8, role = $9, created_ms = $10,"
+        " provider_groups = $11",
     [SQL_AUTH_KEY_PUT] =
         "INSERT INTO auth_keys (" AUTH_KEY_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
         " $10, $11, $12, $13, $14)"

@@ -70,7 +70,7 @@ const char *db_sql(enum db_statement id);
  * Migration n brings a database from version n - 1 to n; they are never edited once released. They
  * are written for SQLite; dialect.c says what becomes of them for PostgreSQL.
  */
-#define DB_VERSION 3
+#define DB_VERSION 4
 const char *db_migration(int version);
 /* So that our files are known from other programs' ("Hats"). */
 #define DB_APPLICATION_ID 0x48617473
@@ -248,7 +248,8 @@ size_t row_from_info(const struct tailnet_info *info, uint64_t revision, struct 
                      struct db_value args[DB_COLUMNS_MAX]);
 /* Of its policy; 0 columns when it never had one. */
 size_t row_from_policy(const struct tailnet_info *info, struct db_value args[DB_COLUMNS_MAX]);
-size_t row_from_user(const struct user *u, struct db_value args[DB_COLUMNS_MAX]);
+size_t row_from_user(const struct user *u, struct arena *arena,
+                     struct db_value args[DB_COLUMNS_MAX]);
 size_t row_from_auth_key(const struct auth_key *k, struct arena *arena,
                          struct db_value args[DB_COLUMNS_MAX]);
 size_t row_from_api_key(const struct api_key *k, struct arena *arena,

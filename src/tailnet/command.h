@@ -20,10 +20,11 @@ enum command_type {
     COMMAND_POLICY_SET, /* text, as the author wrote it; empty: none. What it means is judged before
                          */
     COMMAND_USER_CREATE,
-    COMMAND_USER_RENAME,
+    COMMAND_USER_RENAME, /* of id, or of user_name if id is 0; so the next ones */
     COMMAND_USER_UPDATE, /* `fields` of id: text is the display name */
     COMMAND_USER_LOGIN, /* somebody proved to be (provider, provider_id): found or made, and brought
-                           up to name, text, email, picture_url; empty ones leave what there is */
+                           up to name, text, email, picture_url; empty ones leave what there is;
+                           groups are replaced */
     COMMAND_USER_DELETE,
     COMMAND_AUTH_KEY_CREATE,
     COMMAND_AUTH_KEY_EXPIRE,
@@ -106,9 +107,10 @@ struct command {
     struct str picture_url;
     struct str provider; /* COMMAND_USER_LOGIN, _UPDATE: "oidc" */
     struct str provider_id;
-    enum user_role role; /* COMMAND_USER_UPDATE */
-    unsigned fields;     /* COMMAND_USER_UPDATE: enum user_field */
-    user_id user;        /* owner */
+    struct str_list groups; /* COMMAND_USER_LOGIN: all that the user is in now; borrowed */
+    enum user_role role;    /* COMMAND_USER_UPDATE */
+    unsigned fields;        /* COMMAND_USER_UPDATE: enum user_field */
+    user_id user;           /* owner */
     struct str
         user_name; /* alternative to `user` for COMMAND_REGISTER_APPROVE: "name", unique match */
 

@@ -169,6 +169,7 @@ struct user *user_clone(const struct user *u)
     c->picture_url = str_copy(u->picture_url);
     c->provider = str_copy(u->provider);
     c->provider_id = str_copy(u->provider_id);
+    str_list_copy(&c->groups, &u->groups);
     return c;
 }
 
@@ -192,6 +193,7 @@ void user_unref(const struct user *u)
     str_free(&m->picture_url);
     str_free(&m->provider);
     str_free(&m->provider_id);
+    str_list_free(&m->groups);
     mem_free(m);
 }
 

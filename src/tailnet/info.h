@@ -105,6 +105,9 @@ struct user {
     struct str picture_url;
     struct str provider;    /* "" local, "oidc" */
     struct str provider_id; /* issuer and subject; "" for local users */
+    /* What the provider said at the last log-in, each as policies name it: "oidc:engineering".
+     * Sorted. */
+    struct str_list groups;
     enum user_role role;
     int64_t created_ms;
 };

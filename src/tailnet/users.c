@@ -146,7 +146,7 @@ int user_rename(struct domain *d, const struct command *c, struct command_result
     struct user_state *s = NULL;
 
     if (domain_tailnet_get(d, c->tailnet, &t, err) < 0 ||
-        user_get(d, t, c->id, STR_NONE, &s, err) < 0 || check_name(t, s, c->name, err) < 0)
+        user_get(d, t, c->id, c->user_name, &s, err) < 0 || check_name(t, s, c->name, err) < 0)
         return -(int)err->code;
 
     d->of = t;
@@ -180,12 +180,22 @@ static int check_texts(const struct command *c, struct err *err)
     return 0;
 }
 
+static int check_groups(const struct command *c, struct err *err)
+{
+    if (c->groups.len > USER_GROUPS_MAX)
+        return err_set(err, ERR_INVALID, "a user is in at most %d groups", USER_GROUPS_MAX);
+    for (size_t i = 0; i < c->groups.len; i++)
+        if (c->groups.items[i].len > TEXT_MAX || !str_is_utf8(c->groups.items[i]))
+            return err_set(err, ERR_INVALID, "at most %d bytes of UTF-8", TEXT_MAX);
+    return 0;
+}
+
 static bool same_user(const struct user *a, const struct user *b)
 {
     return str_eq(a->name, b->name) && str_eq(a->display_name, b->display_name) &&
            str_eq(a->email, b->email) && str_eq(a->picture_url, b->picture_url) &&
            str_eq(a->provider, b->provider) && str_eq(a->provider_id, b->provider_id) &&
-           a->role == b->role;
+           str_list_eq(&a->groups, &b->groups) && a->role == b->role;
 }
 
 /* Takes `with`, which replaces the user if it says anything else. */
@@ -237,7 +247,7 @@ int user_update(struct domain *d, const struct command *c, struct command_result
     struct user_state *s = NULL;
 
     if (domain_tailnet_get(d, c->tailnet, &t, err) < 0 ||
-        user_get(d, t, c->id, STR_NONE, &s, err) < 0 || check_texts(c, err) < 0)
+        user_get(d, t, c->id, c->user_name, &s, err) < 0 || check_texts(c, err) < 0)
         return -(int)err->code;
     if ((c->fields & USER_FIELD_PROVIDER) && check_provider(d, t, s, c, err) < 0)
         return -(int)err->code;
@@ -306,7 +316,8 @@ int user_login(struct domain *d, const struct command *c, struct command_result 
 {
     struct tailnet *t = NULL;
 
-    if (domain_tailnet_get(d, c->tailnet, &t, err) < 0 || check_texts(c, err) < 0)
+    if (domain_tailnet_get(d, c->tailnet, &t, err) < 0 || check_texts(c, err) < 0 ||
+        check_groups(c, err) < 0)
         return -(int)err->code;
     if (c->provider.len == 0 || c->provider_id.len == 0)
         return err_set(err, ERR_INVALID, "a log-in has a provider and an identity");
@@ -324,6 +335,9 @@ int user_login(struct domain *d, const struct command *c, struct command_result 
         set_text(&u->email, c->email);
     if (c->picture_url.len > 0)
         set_text(&u->picture_url, c->picture_url);
+    str_list_free(&u->groups);
+    str_list_copy(&u->groups, &c->groups);
+    str_list_sort_unique(&u->groups);
     d->of = t;
     r->id = u->id;
     if (s) {
@@ -346,7 +360,7 @@ int user_delete(struct domain *d, const struct command *c, struct command_result
     size_t at = 0;
 
     if (domain_tailnet_get(d, c->tailnet, &t, err) < 0 ||
-        user_get(d, t, c->id, STR_NONE, &s, err) < 0)
+        user_get(d, t, c->id, c->user_name, &s, err) < 0)
         return -(int)err->code;
     if (s->n_nodes > 0)
         return err_set(err, ERR_CONFLICT, "user not empty: node(s) found");

@@ -309,6 +309,8 @@ const char *differ_users(const struct user *a, const struct user *b)
     SAME_STR("user", a->id, picture_url);
     SAME_STR("user", a->id, provider);
     SAME_STR("user", a->id, provider_id);
+    if (!str_list_eq(&a->groups, &b->groups))
+        return differ("user %llu: groups", (unsigned long long)a->id);
     SAME("user", a->id, role);
     SAME("user", a->id, created_ms);
     return NULL;

@@ -110,6 +110,7 @@ static struct user *user_of(size_t turn)
     u->picture_url = pick(&turn);
     u->provider = pick(&turn);
     u->provider_id = pick(&turn);
+    add_texts(&u->groups, turn % 3);
     u->role = (enum user_role)(turn % (ROLE_AUDITOR + 1));
     u->created_ms = T0 + (int64_t)turn;
     return u;

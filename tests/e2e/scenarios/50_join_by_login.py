@@ -7,7 +7,7 @@ from world import POLICY_IN_DATABASE, Failure, wait_for
 
 NEEDS_OIDC = True
 POLICY = {
-    "groups": {"group:eng": ["alice@", "carol@"]},
+    "groups": {"group:eng": ["oidc:eng@"]},  # what the provider says of people
     "acls": [{"action": "accept", "src": ["group:eng"], "dst": ["group:eng:*"]}],
 }
 
@@ -21,7 +21,8 @@ def run(world):
     idp.account("alice-sub", email="alice@example.com", email_verified=True, name="Alice A.",
                 preferred_username="alice", picture="https://example.com/a.png", groups=["eng"])
     idp.account("bob|sub", email="bob@example.com", email_verified=False, name="Bob", preferred_username="bob")
-    idp.account("carol-sub", email="carol@example.com", email_verified=True, preferred_username="carol")
+    idp.account("carol-sub", email="carol@example.com", email_verified=True, preferred_username="carol",
+                groups="eng")
     # The server's address is the next one: the provider must know where to send people before it is asked.
     server_url = f"http://{world.next_ip()}:8080"
     idp.start(server_url)
@@ -73,7 +74,8 @@ def run(world):
     alice.ts("set", "--advertise-routes=10.99.0.0/24")
     node = wait_for("the route is there", lambda: (lambda n: n["availableRoutes"] and n)(server.node("alice")))
     server.cli("nodes", "approve-routes", "-i", node["id"], "-r", "10.99.0.0/24")
-    idp.account("alice-sub", email="alice@example.com", email_verified=True, name="Alice B.", preferred_username="alice")
+    idp.account("alice-sub", email="alice@example.com", email_verified=True, name="Alice B.", preferred_username="alice",
+                groups=["ops", "eng"])
     before = server.node("alice")
     alice.ts("logout")
     login.join(world, alice, browser, "alice-sub", "--advertise-routes=10.99.0.0/24").must(
@@ -113,12 +115,17 @@ def run(world):
         raise Failure("two tabs made two of something")
 
     # A new node has the peers that the policy gives it, at once (#41).
-    server.policy({**POLICY, "groups": {"group:eng": ["alice@example.com", "carol@example.com"]}})
+    server.policy(POLICY)
     erin = world.client("erin", up=False)
     login.join(world, erin, login.Browser(idp.host, world.dir), "carol-sub")
     erin.wait_peer("alice")
     if "bob" in erin.peers():
         raise Failure("erin sees bob")
+    # Who is taken out of the group there, is out of it here from the next log-in on.
+    idp.account("carol-sub", email="carol@example.com", email_verified=True, preferred_username="carol")
+    frank = world.client("frank", up=False)
+    login.join(world, frank, login.Browser(idp.host, world.dir), "carol-sub")
+    wait_for("erin has no peers", lambda: not erin.peers())
 
 
 class OneTab:
