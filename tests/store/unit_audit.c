@@ -354,6 +354,40 @@ static void pages_are_cut_to_what_is_asked(void **state)
     test_dir_remove(&t);
 }
 
+static void damaged_entries_are_told_of(void **state)
+{
+    static const char *const damages[] = {"UPDATE audit SET object_id = -1",
+                                          "UPDATE audit SET origin = 99",
+                                          "UPDATE audit SET tailnet = -7"};
+    struct test_dir t;
+
+    (void)state;
+    test_dir_make(&t);
+    for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
+        struct world w;
+        struct seen s = {0};
+        struct err err = {0};
+
+        world_open(&w, t.path);
+        if (i == 0)
+            (void)world_tailnet(&w, "default");
+        char name[16];
+        snprintf(name, sizeof(name), "u%zu", i);
+        act_done(&w, (struct command){.type = COMMAND_USER_CREATE, .name = str_from(name)});
+        commit(&w);
+        world_close(&w);
+        outside(t.path, damages[i]);
+        /* The server starts all the same: only who reads the log is told. */
+        world_open(&w, t.path);
+        assert_true(store_audit_read(w.store, &(struct audit_page){0}, each, &s, &err) < 0);
+        assert_string_equal(err.text, "reading the audit log: a row of audit is damaged");
+        seen_fini(&s);
+        world_close(&w);
+        outside(t.path, "DELETE FROM audit");
+    }
+    test_dir_remove(&t);
+}
+
 /* Each kind has a ceiling of its own: machines do not push out what people did. */
 static void old_entries_go(void **state)
 {
@@ -415,6 +449,7 @@ int main(void)
         cmocka_unit_test(refused_and_idle_commands_leave_nothing),
         cmocka_unit_test(secrets_are_never_in_it),
         cmocka_unit_test(pages_are_cut_to_what_is_asked),
+        cmocka_unit_test(damaged_entries_are_told_of),
         cmocka_unit_test(old_entries_go),
         cmocka_unit_test(large_objects_say_only_so),
     };

@@ -325,9 +325,15 @@ static const struct {
     {"UPDATE tailnets SET name = 'NOT A NAME'", "tailnets row 1: tailnet 1", false},
     {"UPDATE users SET role = 7", "users row 1: role is out of range", false},
     {"UPDATE users SET id = -4, tailnet = 1 WHERE id = 1; UPDATE nodes SET user_id = -4;"
-     "UPDATE auth_keys SET user_id = -4",
+     "UPDATE auth_keys SET user_id = -4;"
+     "UPDATE api_keys SET user_id = -4",
      "users row -4: id is out of range", false},
     {"UPDATE auth_keys SET hash = x''", "auth_keys row 1: hash has the wrong length", false},
+    {"UPDATE api_keys SET hash = x'00'", "api_keys row 1: hash has the wrong length", false},
+    {"UPDATE api_keys SET scopes = '[1]'", "api_keys row 1: scopes is no list of texts", false},
+    {"UPDATE api_keys SET prefix = ''", "api_keys row 1: API key 1 has no prefix", false},
+    {"UPDATE api_keys SET tailnet = NULL", "api_keys row 1: API key 1 is of no tailnet or user",
+     false},
     {"INSERT INTO counters VALUES ('node', -1) ON CONFLICT (name) DO UPDATE SET next = -1",
      "a row of counters is damaged", false},
     {"UPDATE nodes SET user_id = 99", "nodes row 1 names a row of users that is not there", true},
@@ -359,6 +365,8 @@ static void fill_one_of_each(struct world *w)
     command_result_fini(&r);
     node_facts_unref(reg.facts);
     str_free(&reg.auth_key);
+    (void)world_do(
+        w, (struct command){.type = COMMAND_API_KEY_CREATE, .tailnet = tailnet, .user = user});
     assert_true(w->durable);
     assert_int_equal(world_commit(w, NULL), 0);
 }
