@@ -3,7 +3,8 @@
  *
  * Random histories of commands, committed in random groups; now and then the file is read into a
  * fresh domain and compared with the living one, and sometimes the living one is thrown away and
- * the history goes on from the file. Seed: HATSIZE_TEST_SEED, else from the kernel; it is printed.
+ * the history goes on from the file. At its end it goes out as one JSON file and in again. Seed:
+ * HATSIZE_TEST_SEED, else from the kernel; it is printed.
  */
 
 #include "harness.h"
@@ -431,6 +432,36 @@ static void restart(struct history *h)
     h->w.now_ms = now;
 }
 
+static struct str export_of(const char *path)
+{
+    struct test_options room;
+    struct buf out = BUF(EXPORT_MAX);
+    struct err err = {0};
+
+    if (store_export(test_options(&room, path), &out, &err) < 0)
+        fail_msg("export: %s", err.text);
+    return buf_take(&out);
+}
+
+/* Law: what goes out as one file and in again goes out as the same file. */
+static void out_and_in(struct history *h)
+{
+    struct test_options room;
+    struct test_dir other;
+    struct err err = {0};
+
+    commit(h);
+    test_dir_make(&other);
+    struct str first = export_of(h->path);
+    if (store_restore_text(test_options(&room, other.path), first, &err) < 0)
+        fail_msg("import: %s", err.text);
+    struct str second = export_of(other.path);
+    assert_str(second, first);
+    str_free(&first);
+    str_free(&second);
+    test_dir_remove(&other);
+}
+
 /* How many nodes were compared. */
 static size_t live(uint64_t seed)
 {
@@ -453,6 +484,7 @@ static size_t live(uint64_t seed)
             restart(&h);
     }
     compare(&h);
+    out_and_in(&h);
     /* Histories of refusals would show nothing. */
     assert_true(h.done > STEPS / 3);
     world_close(&h.w);
