@@ -6,6 +6,8 @@
 #define NODES_OF_REGION_MAX 100
 #define DEFAULT_REGION 999
 #define STUN_PORT 3478
+#define UPDATE_MS ((int64_t)3 * 3600 * 1000)
+#define UPDATE_MIN_MS 1000
 #define COUNT_MAX ((int64_t)1 << 24)
 
 /* ---- relay map files ---- */
@@ -256,6 +258,34 @@ void derp_map_merge(struct loader *l, struct str file, struct str text)
     l->file = outer;
 }
 
+static void read_map_urls(struct loader *l)
+{
+    const struct yaml_node *list = value_list(l, KEY_DERP_URLS);
+    struct config_derp *derp = &l->c->derp;
+
+    derp->update_ms = UPDATE_MS;
+    value_bool(l, KEY_DERP_AUTO_UPDATE, &derp->auto_update);
+    if (value_duration(l, KEY_DERP_UPDATE_FREQUENCY, &derp->update_ms) && derp->update_ms > 0 &&
+        derp->update_ms < UPDATE_MIN_MS)
+        error_at(l, l->values[KEY_DERP_UPDATE_FREQUENCY],
+                 "derp.update_frequency is below a second: write 3h");
+    if (!list)
+        return;
+    derp->urls = arena_alloc(l->arena, list->len * sizeof(*derp->urls));
+    YAML_EACH(item, list)
+    {
+        struct str text;
+
+        if (yaml_is_null(item) || !node_text(l, item, key_path(KEY_DERP_URLS), &text))
+            continue;
+        if (str_starts(text, STR("https://")) || str_starts(text, STR("http://")))
+            derp->urls[derp->n_urls++] = text;
+        else
+            notice_at(l, item, "\"%.*s\" is no http:// or https:// URL and was left out",
+                      STR_ARG(shown(l, text)));
+    }
+}
+
 static void read_map_files(struct loader *l)
 {
     const struct yaml_node *list = value_list(l, KEY_DERP_PATHS);
@@ -307,11 +337,11 @@ static void check_regions(struct loader *l)
                   derp->region_id);
         region_remove(l, derp->region_id);
     }
-    if (derp->enabled && !derp->add_region && derp->n_regions == 0)
+    if (derp->enabled && !derp->add_region && derp->n_regions == 0 && derp->n_urls == 0)
         error_at(l, l->values[KEY_DERP_ADD_REGION],
                  "without the embedded region derp.paths must name one: add a relay map there, or "
                  "write true");
-    if (!derp->enabled && derp->n_regions == 0)
+    if (!derp->enabled && derp->n_regions == 0 && derp->n_urls == 0)
         notice_at(
             l, l->values[KEY_DERP_ENABLED],
             "there is no relay: machines without a direct path cannot reach each other; write "
@@ -379,6 +409,7 @@ void section_derp(struct loader *l)
     read_address(l, KEY_DERP_IPV4, IP_V4, &derp->ipv4);
     read_address(l, KEY_DERP_IPV6, IP_V6, &derp->ipv6);
     read_limits(l, &derp->limits);
+    read_map_urls(l);
     read_map_files(l);
     check_regions(l);
 }

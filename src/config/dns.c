@@ -173,24 +173,42 @@ static bool read_record(struct loader *l, const struct yaml_node *item, struct d
     return true;
 }
 
+static size_t read_record_list(struct loader *l, const struct yaml_node *list,
+                               struct dns_record **out)
+{
+    size_t n = 0;
+
+    *out = arena_alloc(l->arena, list->len * sizeof(**out));
+    YAML_EACH(item, list)
+    {
+        if (read_record(l, item, &(*out)[n]))
+            n++;
+        else
+            (*out)[n] = (struct dns_record){0};
+    }
+    return n;
+}
+
 static void read_records(struct loader *l)
 {
     const struct yaml_node *list = value_list(l, KEY_EXTRA_RECORDS);
     struct config_dns *dns = &l->c->dns;
 
-    if (!list)
-        return;
-    if (list->len > 0 && l->values[KEY_EXTRA_RECORDS_PATH])
+    if (value_path(l, KEY_EXTRA_RECORDS_PATH, &dns->records_path) && list && list->len > 0)
         error_at(l, l->values[KEY_EXTRA_RECORDS_PATH],
                  "dns.extra_records and dns.extra_records_path exclude each other: keep one");
-    dns->records = arena_alloc(l->arena, list->len * sizeof(*dns->records));
-    YAML_EACH(item, list)
-    {
-        if (read_record(l, item, &dns->records[dns->n_records]))
-            dns->n_records++;
-        else
-            dns->records[dns->n_records] = (struct dns_record){0};
-    }
+    if (list)
+        dns->n_records = read_record_list(l, list, &dns->records);
+}
+
+void records_read(struct loader *l, const struct yaml_node *root)
+{
+    struct config_dns *dns = &l->c->dns;
+
+    if (root && root->type == YAML_LIST)
+        dns->n_records = read_record_list(l, root, &dns->records);
+    else if (!yaml_is_null(root))
+        error_at(l, root, "a file of records is a list of {\"name\", \"type\", \"value\"}");
 }
 
 static void read_search_domains(struct loader *l)

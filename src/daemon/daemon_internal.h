@@ -12,11 +12,14 @@
 #define LOOPS_MAX 16
 
 struct policy_watch;
+struct settings;
 struct acme;
 
 struct server {
     struct policy_watch *policy_watch; /* NULL: the policy is the database's */
-    const struct config *config;
+    struct settings *settings;         /* what of the configuration changes meanwhile */
+    const struct config *config;       /* as it was at the start */
+    tailnet_id first_tailnet;
     struct loop *loops[LOOPS_MAX]; /* loops[0] runs on the main thread */
     size_t n_loops;
     struct store *store;   /* until control has it */
@@ -35,9 +38,9 @@ struct server {
     struct api *api;
     struct http_server *outer;
     struct http_route *outer_routes; /* its own and the API's */
-    struct http_server *local; /* on the Unix socket */
-    struct http_server *watch; /* of metrics_listen_addr; NULL: off */
-    struct door *door; /* of the main port */
+    struct http_server *local;       /* on the Unix socket */
+    struct http_server *watch;       /* of metrics_listen_addr; NULL: off */
+    struct door *door;               /* of the main port */
     struct listener *listeners[LOOPS_MAX];
     struct listener *socket;
     struct listener *watch_listener;
@@ -57,6 +60,19 @@ MUST_USE int server_start_acme(struct server *s, struct err *err);
 /* tailnet.c: opens the store, loads the domain, makes or updates the first tailnet from the
  * configuration. */
 MUST_USE int server_load_domain(struct server *s, struct err *err);
+/* The region of the relay in this process. */
+void server_add_region(const struct server *s, struct tailnet_info *info);
+/* settings.c: what of the configuration changes while the server runs. Reads what is there. */
+MUST_USE int server_read_settings(struct server *s, struct err *err);
+MUST_USE int server_start_settings(struct server *s, struct err *err);
+/* What the first tailnet is to be; the caller's. `name` may be empty for one that has its name. */
+MUST_USE struct tailnet_info *settings_info(const struct settings *st, struct str name);
+/* On the first loop. */
+void settings_reload(struct settings *st);
+/* When loops no longer run; nothing is begun any more. */
+void settings_stop(struct settings *st);
+/* After pool and loops have been freed. NULL is fine for the last two. */
+void settings_free(struct settings *st);
 /* policy.c: the policy file, read at the start and whenever SIGHUP comes. */
 MUST_USE int server_read_policy(struct server *s, struct err *err);
 const struct policy_file *policy_watch_file(const struct policy_watch *w);

@@ -114,8 +114,8 @@ static int open_relay(struct server *s, struct err *err)
     if (!s->config->derp.enabled)
         return 0;
     s->derp = derp_server_new(&options);
-    if (stun_responder_open_each(s->loops, s->n_loops, s->config->derp.stun_listen,
-                                 s->stun, err) < 0)
+    if (stun_responder_open_each(s->loops, s->n_loops, s->config->derp.stun_listen, s->stun, err) <
+        0)
         return err_wrap(err, "opening STUN");
     return 0;
 }
@@ -221,6 +221,7 @@ static void on_reload(void *user, int signo)
     struct server *s = user;
 
     (void)signo;
+    settings_reload(s->settings);
     server_reload_tls(s);
     if (s->policy_watch)
         policy_watch_reload(s->policy_watch);
@@ -249,10 +250,24 @@ static int start_threads(struct server *s, struct err *err)
 static int start(struct server *s, struct err *err)
 {
     int (*const steps[])(struct server *, struct err *) = {
-        load_keys,          open_store,    server_load_tls,   server_load_domain,
-        server_read_policy, make_loops,    make_pool,         server_find_providers, start_control,
-        open_relay,         open_socket,   server_open_watch, open_listeners,
-        server_start_acme,  watch_signals, start_threads,
+        load_keys,
+        open_store,
+        server_load_tls,
+        server_read_settings,
+        server_load_domain,
+        server_read_policy,
+        make_loops,
+        make_pool,
+        server_find_providers,
+        start_control,
+        open_relay,
+        open_socket,
+        server_open_watch,
+        open_listeners,
+        server_start_acme,
+        server_start_settings,
+        watch_signals,
+        start_threads,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -280,6 +295,7 @@ static void stop(struct server *s)
     listener_close(s->watch_listener);
     listener_close(s->plain_listener);
     acme_stop(s->acme);
+    settings_stop(s->settings);
     worker_pool_free(s->pool);
     api_stop(s->api);
     control_stop(s->control);
@@ -296,6 +312,7 @@ static void stop(struct server *s)
     control_free(s->control);
     server_forget_providers(s);
     policy_watch_free(s->policy_watch);
+    settings_free(s->settings);
     tls_server_unref(s->tls);
     acme_free(s->acme);
     store_close(s->store);

@@ -11,7 +11,7 @@
 #include "store/audit_note.h"
 
 /* The region of the relay in this process. */
-static void add_embedded_region(const struct server *s, struct tailnet_info *info)
+void server_add_region(const struct server *s, struct tailnet_info *info)
 {
     const struct config *c = s->config;
     struct buf pin = BUF(256);
@@ -84,10 +84,8 @@ static int apply_config(struct server *s, struct err *err)
 {
     AUTO(view_unref) const struct tailnet_view *first = domain_view(s->domain, 0);
     struct str name = first ? view_info(first)->name : STR("default");
-    struct tailnet_info *info = config_tailnet_info(s->config, name);
+    struct tailnet_info *info = settings_info(s->settings, name);
 
-    if (s->config->derp.enabled && s->config->derp.add_region)
-        add_embedded_region(s, info);
     const struct command c = {.type = first ? COMMAND_TAILNET_UPDATE : COMMAND_TAILNET_CREATE,
                               .origin = ORIGIN_SERVER,
                               .author = STR("configuration"),
@@ -98,6 +96,11 @@ static int apply_config(struct server *s, struct err *err)
     int status = apply_and_commit(s, &c, err);
 
     tailnet_info_unref(info);
+    if (status == 0) {
+        AUTO(view_unref) const struct tailnet_view *made = domain_view(s->domain, 0);
+
+        s->first_tailnet = view_info(made)->id;
+    }
     return status;
 }
 

@@ -2,7 +2,9 @@
 
 #include "../unit.h"
 
-#include "config/options.h"
+#include "config/config_internal.h"
+#include "config/example_path.h" /* made by meson.build beside this file */
+#include "core/file.h"
 
 #define VARIABLES_MAX 4
 
@@ -66,6 +68,29 @@ static const struct key_case tls_cases[] = {
     /* clang-format on */
 };
 
+static const struct key_case later_cases[] = {
+    /* clang-format off */
+    {"records in a file", STR_INIT("dns: {extra_records_path: r.json}\n"), {0}, "",
+     "dns.extra_records_path: /conf/r.json"},
+    {"relay maps from elsewhere", STR_INIT("derp: {urls: ['https://x/y']}\n"), {0}, "", "derp.urls: https://x/y"},
+    {"a relay map from nowhere", STR_INIT("derp: {urls: [x]}\n"), {0},
+     "notice f:1:15: \"x\" is no http:// or https:// URL", "derp.update_frequency: 10800000ms"},
+    {"how often", STR_INIT("derp: {auto_update_enabled: true, update_frequency: 1h}\n"), {0}, "",
+     "derp.update_frequency: 3600000ms"},
+    {"a variable with a duration", STR_INIT(""), {"HEADSCALE_DERP_UPDATE_FREQUENCY=2h45m"}, "",
+     "derp.update_frequency: 9900000ms"},
+    {"never", STR_INIT("derp: {update_frequency: 0}\n"), {0}, "", "derp.update_frequency: 0ms"},
+    {"all the time", STR_INIT("derp: {update_frequency: 10ms}\n"), {0},
+     "error f:1:26: derp.update_frequency is below", NULL},
+    {"only relays from elsewhere",
+     STR_INIT("derp: {urls: ['https://x/y'], server: {automatically_add_embedded_derp_region: false}}\n"), {0}, "",
+     "derp.server.automatically_add_embedded_derp_region: false"},
+    {"JSON", STR_INIT("{\n\t\"server_url\": \"http://b:1\",\n\t\"derp\": {\"server\": {\"region_id\": 7}}\n}\n"), {0}, "",
+     "derp.server.region_id: 7"},
+    {"headscale's tuning", STR_INIT("tuning: {batcher_workers: 4}\ndisable_check_updates: true\n"), {0}, "", "log.level: 2"},
+    /* clang-format on */
+};
+
 static bool starts_a_remark(const struct config_remarks *r, const char *want)
 {
     bool found = want[0] == '\0' && r->len == 0;
@@ -126,9 +151,179 @@ static void reads_tls_and_proxies(void **state)
         check(&tls_cases[i]);
 }
 
+static void reads_what_changes_later(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(later_cases); i++)
+        check(&later_cases[i]);
+}
+
+static void parses_records(void **state)
+{
+    struct config_records r = {0};
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(
+        config_records_parse(STR("r"),
+                             STR("[{\"name\":\"A.b\",\"type\":\"A\",\"value\":\"100.64.0.3\"},\n"
+                                 "{\"name\":\"c\",\"value\":\"::1\"}]"),
+                             &r, &err),
+        0);
+    assert_int_equal(r.len, 2);
+    assert_true(str_eq(r.items[0].name, STR("a.b")) && str_eq(r.items[1].type, STR("AAAA")));
+    config_records_fini(&r);
+    assert_int_equal(config_records_parse(STR("r"), STR(""), &r, &err), 0);
+    assert_int_equal(r.len, 0);
+    config_records_fini(&r);
+    assert_int_equal(config_records_parse(STR("r"), STR("[{\"name\":\"a\""), &r, &err),
+                     -(int)ERR_INVALID);
+    assert_int_equal(config_records_parse(STR("r"), STR("{\"name\":\"a\"}"), &r, &err),
+                     -(int)ERR_INVALID);
+    assert_int_equal(
+        config_records_parse(STR("r"), STR("[{\"name\":\"a\",\"value\":\"b\"}]"), &r, &err),
+        -(int)ERR_INVALID);
+    assert_true(str_starts(str_from(err.text), STR("r:1:")));
+}
+
+static void parses_relay_maps(void **state)
+{
+    static const struct str map =
+        STR_INIT("{\"Regions\":{\"2\":{\"RegionID\":2,\"RegionCode\":\"b\",\"RegionName\":\"B\","
+                 "\"Latitude\":1.5,"
+                 "\"Nodes\":[{\"Name\":\"2a\",\"RegionID\":2,\"HostName\":\"d.example\","
+                 "\"CanPort80\":true}]},"
+                 "\"1\":{\"RegionID\":1,\"Nodes\":[{\"HostName\":\"e.example\"}]}}}");
+    struct config_request req = {.data_dir = STR("/d")};
+    struct config_remarks remarks = {0};
+    AUTO(config_free) struct config *c = NULL;
+    struct config_regions r = {0};
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(config_regions_parse(STR("u"), map, &r, &err), 0);
+    assert_int_equal(r.len, 2);
+    assert_int_equal(r.items[0].id, 1);
+    assert_true(r.items[1].nodes[0].can_port80);
+    assert_int_equal(config_load_text(&req, STR("/conf/f"), STR(""), &c, &remarks, &err), 0);
+    struct tailnet_info *info = config_tailnet_info(c, STR("x"));
+
+    config_add_regions(info, &r);
+    config_add_regions(info, &r); /* what is there stays */
+    assert_int_equal(info->n_regions, 2);
+    tailnet_info_unref(info);
+    config_regions_fini(&r);
+    config_remarks_fini(&remarks);
+    assert_int_equal(config_regions_parse(STR("u"), STR("<html>"), &r, &err), -(int)ERR_INVALID);
+}
+
+/* ---- The long example ---- */
+
+/* Settings that are off, switched on: "  #key: value", the bare '#' taken away. */
+static void put_switched_on(struct buf *out, struct str text)
+{
+    struct str line;
+
+    while (str_next(&text, '\n', &line)) {
+        size_t at = 0;
+
+        while (at < line.len && line.ptr[at] == ' ')
+            at++;
+        bool is_off = at + 1 < line.len && line.ptr[at] == '#' && line.ptr[at + 1] != ' ';
+
+        buf_put(out, str_sub(line, 0, at));
+        buf_put(out, str_from_index(line, at + (is_off ? 1 : 0)));
+        buf_put_char(out, '\n');
+    }
+}
+
+/* Whether the text has the key at that path; one "key:" a line, indented by two. */
+static bool names_key(struct str text, struct str path)
+{
+    struct str parts[8], rest = path, part, line;
+    size_t n = 0, have = 0;
+
+    while (str_next(&rest, '.', &part))
+        parts[n++] = part;
+    while (str_next(&text, '\n', &line)) {
+        size_t at = 0;
+
+        while (at < line.len && line.ptr[at] == ' ')
+            at++;
+        if (at == line.len || line.ptr[at] == '#')
+            continue;
+        have = MIN(have, at / 2);
+        struct str key = str_from_index(line, at), value;
+
+        (void)str_split(key, ':', &key, &value);
+        if (at / 2 == have && str_eq(key, parts[have]) && ++have == n)
+            return true;
+    }
+    return false;
+}
+
+static void the_long_example_is_whole(void **state)
+{
+    static const struct {
+        struct str path;
+        const char *fate;
+    } keys[] = {
+#define X(name, path, fate) {STR_INIT(path), #fate},
+        CONFIG_KEYS(X)
+#undef X
+    };
+    AUTO_FINI(buf_fini) struct buf text = BUF(CONFIG_FILE_MAX), on = BUF(CONFIG_FILE_MAX);
+    struct config_request req = {.data_dir = STR("/d")};
+    struct config_remarks remarks = {0};
+    struct config *c = NULL, *none = NULL;
+    struct buf one = BUF(0), other = BUF(0);
+    struct err err = {0};
+    bool found = false, is_old = false;
+
+    (void)state;
+    assert_int_equal(file_read(STR(FULL_CONFIG), &text, &found, &err), 0);
+    assert_true(found);
+    /* As it is: no remark at all, and nothing but what holds without it. */
+    assert_int_equal(config_load_text(&req, STR("/conf/f"), buf_str(&text), &c, &remarks, &err), 0);
+    assert_true(starts_a_remark(&remarks, ""));
+    assert_int_equal(config_load_text(&req, STR("/conf/f"), STR(""), &none, &remarks, &err), 0);
+    config_put(&one, c);
+    config_put(&other, none);
+    for (struct str a = buf_str(&one), b = buf_str(&other), la, lb;
+         str_next(&a, '\n', &la) && str_next(&b, '\n', &lb);)
+        if (!str_eq(la, lb))
+            fail_msg("the example says \"%.*s\", without it: \"%.*s\"", STR_ARG(la), STR_ARG(lb));
+    config_free(c);
+    config_free(none);
+    buf_fini(&one);
+    buf_fini(&other);
+    /* With all that is off in it: every key is there, and none that is not. */
+    put_switched_on(&on, buf_str(&text));
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        is_old |=
+            str_eq(keys[i].path, STR("acl_policy_path")); /* from there on: of older releases */
+        if (!is_old && !names_key(buf_str(&on), keys[i].path))
+            fail_msg("the example does not name %.*s", STR_ARG(keys[i].path));
+        if (is_old && names_key(buf_str(&on), keys[i].path))
+            fail_msg("the example names the old %.*s", STR_ARG(keys[i].path));
+    }
+    c = NULL;
+    (void)!config_load_text(&req, STR("/conf/f"), buf_str(&on), &c, &remarks, &err);
+    for (size_t i = 0; i < remarks.len; i++)
+        assert_true(str_find(remarks.items[i].text, STR("is no key")) < 0);
+    config_free(c);
+    config_remarks_fini(&remarks);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_tls_and_proxies)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_tls_and_proxies),
+        cmocka_unit_test(reads_what_changes_later),
+        cmocka_unit_test(parses_records),
+        cmocka_unit_test(parses_relay_maps),
+        cmocka_unit_test(the_long_example_is_whole),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
