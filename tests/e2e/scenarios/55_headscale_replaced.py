@@ -1,6 +1,6 @@
 """A real headscale is stopped, imported and replaced by Hatsize with the same configuration file: clients come back
-with no new log-in, their keys, addresses and numbers as before; an auth key that was handed out
-still works. Shows headscale.md 11 #24, #39, #40 and #122 across the change of servers."""
+with no new log-in, their keys, addresses and numbers as before; an auth key and an API key that were
+handed out still work. Shows headscale.md 11 #24, #39, #40 and #122 across the change of servers."""
 import hashlib
 import json
 
@@ -68,6 +68,13 @@ def facts(client):
     return {"addresses": me["TailscaleIPs"], "node key": me["PublicKey"], "id": me["ID"], "name": me["DNSName"]}
 
 
+def api(client, server, key):
+    done = client.host.run("curl", "-s", "-m", "10", "-w", "\n%{http_code}", "-H", f"Authorization: Bearer {key}",
+                           f"{server.url}/api/v1/node")
+    body, status = done.stdout.rsplit("\n", 1)
+    return int(status), body
+
+
 def run(world):
     server = world.server(start=False)
     server.configure(CONFIG.format(dir=server.dir))
@@ -75,7 +82,7 @@ def run(world):
     old.start()
     alice_id = str(old.json("users", "create", "alice")["id"])
     auth_key = old.json("preauthkeys", "create", "--user", alice_id, "--reusable", "-e", "24h")["key"]
-    old.cli("apikeys", "create")
+    api_key = old.cli("apikeys", "create").stdout.strip().splitlines()[-1]
     (server.dir / "policy").write_text(POLICY)
     old.cli("policy", "set", "-f", server.dir / "policy")
     one, two = world.client("one", up=False), world.client("two", up=False)
@@ -120,5 +127,11 @@ def run(world):
           lambda: world.client("fourth", up=False).ts("up", f"--login-server={server.url}", "--timeout=10s",
                                                       f"--auth-key={auth_key[:-1]}_", check=False).returncode == 0)
 
+    status, body = api(one, server, api_key)
+    if status != 200 or len(json.loads(body)["nodes"]) != 3:
+        raise Failure(f"the old API key: {status} {body[:500]}")
+    status, body = api(one, server, api_key[:-1] + ("a" if api_key[-1] != "a" else "b"))
+    if status != 401:
+        raise Failure(f"a wrong API key: {status} {body[:200]}")
     if hashlib.sha256(database.read_bytes()).hexdigest() != was:
         raise Failure("the new server changed headscale's database")
