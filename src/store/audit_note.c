@@ -156,6 +156,7 @@ static void put_user(struct json_writer *w, const struct user *u)
     json_field_str(w, STR("provider"), u->provider);
     json_field_str(w, STR("providerId"), u->provider_id);
     json_field_str(w, STR("role"), str_from(roles[u->role]));
+    json_field_str_list(w, STR("groups"), &u->groups);
 }
 
 static void put_auth_key(struct json_writer *w, const struct auth_key *k)
