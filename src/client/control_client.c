@@ -5,6 +5,7 @@
 #include "client/noise_stream.h"
 #include "core/mem.h"
 #include "http/client.h"
+#include "net/tls.h"
 #include "wire/response.h"
 
 #define CONNECT_MS 30000
@@ -110,6 +111,12 @@ static void on_connected(void *user, struct stream *s, const struct err *err)
 
     if (!s) {
         fail(c, err);
+        return;
+    }
+    const struct tls_client_options tls = {.server_name = c->options.tls_name};
+
+    if (c->options.tls_name.len > 0 && tls_connect(&tls, s, &s, &why) < 0) {
+        fail(c, &why);
         return;
     }
     if (noise_client_start(&c->handshake, c->options.machine, &c->options.server,

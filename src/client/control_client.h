@@ -27,6 +27,7 @@ struct control_client_options {
     struct machine_key server;
     const struct machine_private *machine; /* borrowed for life */
     uint16_t version;                      /* capability version */
+    struct str tls_name; /* not empty: over TLS, checked for this name; borrowed for life */
     bool websocket;                        /* upgrade as clients in browsers do */
     uint32_t window; /* bytes the server may send ahead in an answer; 0: as official clients */
     /* Once: the channel is ready (err NULL) or could not be made; then on_close follows. */

@@ -18,6 +18,8 @@ struct http_fetch_options {
     const char *content_type;
     struct str bearer;     /* Authorization: Bearer …; empty for none */
     struct str basic;      /* Authorization: Basic …, in base64 already; empty for none */
+    const struct http_header *headers; /* more of them; names end with a NUL */
+    size_t n_headers;
     int64_t timeout_ms;    /* the whole request; 0: 10 s */
     bool insecure;         /* skip TLS verification */
     const char *ca_file;   /* PEM: trust these authorities instead of the system's; NULL: those */

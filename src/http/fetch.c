@@ -148,6 +148,9 @@ static void set_headers(struct fetch *f, const struct http_fetch_options *o)
         add_header(f, "Content-Type", str_from(o->content_type));
     else if (o->body.len > 0)
         add_header(f, "Content-Type", STR("application/octet-stream"));
+    for (size_t i = 0; i < o->n_headers; i++)
+        if (is_one_line(o->headers[i].value))
+            add_header(f, o->headers[i].name.ptr, o->headers[i].value);
     if (o->bearer.len > 0 || o->basic.len > 0) {
         struct str value = o->bearer.len > 0 ? str_printf("Bearer %.*s", STR_ARG(o->bearer))
                                              : str_printf("Basic %.*s", STR_ARG(o->basic));
