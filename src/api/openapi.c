@@ -414,8 +414,6 @@ void api_docs(struct api_call *c)
 
     buf_put(&page, STR("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
                        "<title>Hatsize REST API v1</title>\n"
-                       "<style>body{font-family:sans-serif;margin:2em}td{padding:.2em 1em .2em 0;"
-                       "vertical-align:top}</style>\n"
                        "<h1>REST API v1</h1>\n<p>Each call wants <code>Authorization: Bearer "
                        "KEY</code>; <code>hatsize apikeys create</code> makes a key. In full: "
                        "<a href=\"/api/v1/openapi.json\">openapi.json</a>.</p>\n<table>\n"));
