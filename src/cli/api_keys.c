@@ -6,7 +6,8 @@
 int cmd_api_keys_create(struct cli *cli)
 {
     struct str text = args_get(&cli->args, "expiration");
-    struct buf body = BUF(4096);
+    struct str_list scopes = args_list(&cli->args, "scope", cli->arena);
+    struct buf body = BUF(65536);
     struct json_writer w = JSON_WRITER(&body);
     const struct json_value *answer = NULL;
     int64_t ms = (int64_t)90 * 86400 * 1000;
@@ -16,6 +17,8 @@ int cmd_api_keys_create(struct cli *cli)
                         STR_ARG(text));
     json_begin_object(&w);
     json_field_time(&w, STR("expiration"), clock_unix_ms() + ms);
+    json_opt_str(&w, STR("description"), args_get(&cli->args, "description"));
+    json_opt_str_list(&w, STR("scopes"), &scopes);
     json_end_object(&w);
     bool ok = cli_call(cli, "creating API key", "POST", STR("/api/v1/apikey"), &body, &answer);
 
@@ -33,6 +36,22 @@ static const struct json_value *list_keys(struct cli *cli)
                : NULL;
 }
 
+/* With stars for the part that nobody sees, which not every server puts. */
+static struct str masked(struct cli *cli, const struct json_value *key)
+{
+    struct str prefix = json_get_str(key, "prefix");
+
+    if (str_ends(prefix, STR("*")))
+        return prefix;
+    return arena_printf(cli->arena, "%.*s-***", STR_ARG(prefix));
+}
+
+/* The last day that can be written stands for never. */
+static bool ends(const struct json_value *key)
+{
+    return !str_starts(json_get_str(key, "expiration"), STR("9999-"));
+}
+
 int cmd_api_keys_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID", "Prefix", "Expiration", "Created", NULL};
@@ -47,8 +66,8 @@ int cmd_api_keys_list(struct cli *cli)
     JSON_EACH(key, keys) {
         table_row(t);
         table_cell_id(t, key, "id");
-        table_cell(t, json_get_str(key, "prefix"));
-        table_cell_time(t, key, "expiration", "never");
+        table_cell(t, masked(cli, key));
+        table_cell_time(t, ends(key) ? key : NULL, "expiration", "never");
         table_cell_time(t, key, "createdAt", "");
     }
     table_print(t);

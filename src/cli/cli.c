@@ -95,16 +95,25 @@ static const struct flag_spec auth_register[] = {
 };
 static const struct flag_spec node_move[] = {
     {"identifier", 'i', true, true, "the node's id"},
-    {"user", 'u', true, true, "who would own it"},
+    {"user", 'u', true, true, "who is to own it: id or name"},
     {0},
 };
 static const struct flag_spec api_key_create[] = {
     {"expiration", 'e', true, false, "how long it is good: 24h, 90d (90d)"},
+    {"description", 'd', true, false, "what it is for"},
+    {"scope", 's', true, false, "what it may do (comma list): devices:core:read; everything"},
     {0},
 };
 static const struct flag_spec api_key_one[] = {
     {"id", 'i', true, false, "the key's id"},
     {"prefix", 'p', true, false, "the key's prefix, as the list shows it"},
+    {0},
+};
+static const struct flag_spec audit_list[] = {
+    {"limit", 'l', true, false, "how many entries, the newest (100)"},
+    {"since", 0, true, false, "not before: RFC 3339, or how long ago as in 24h"},
+    {"until", 0, true, false, "not after, likewise"},
+    {"before", 0, true, false, "only those before the one with this id"},
     {0},
 };
 static const struct flag_spec old_routes[] = {
@@ -161,6 +170,11 @@ static const struct flag_spec import_headscale[] = {
     {0},
 };
 
+static const struct flag_spec doctor[] = {
+    {"wait", 0, true, false, "seconds that a connection is left silent (5)"},
+    {0},
+};
+
 #define USERS "users", "user namespace namespaces ns"
 #define KEYS "preauthkeys", "preauthkey authkey pre"
 #define API_KEYS "apikeys", "apikey api"
@@ -169,6 +183,7 @@ static const struct flag_spec import_headscale[] = {
 #define AUTH "auth", ""
 #define SSH "ssh", ""
 #define TAILNETS "tailnets", "tailnet"
+#define AUDIT "audit", ""
 #define GENERATE "generate", "gen"
 #define DEBUG "debug", ""
 #define POLICY "policy", ""
@@ -212,7 +227,7 @@ const struct command_spec cli_commands[] = {
      false},
     {NODES, "register", "", "", "old form of auth register", node_register, cmd_nodes_register,
      true},
-    {NODES, "move", "mv", "", "says why a node keeps its user", node_move, cmd_nodes_move, true},
+    {NODES, "move", "mv", "", "give a node to another user", node_move, cmd_nodes_move, false},
     {ROUTES, "list", "ls show", "", "old form of nodes list-routes", old_routes, cmd_routes_list,
      true},
     {ROUTES, "enable", "", "", "old form of nodes approve-routes", old_route, cmd_routes_enable,
@@ -244,6 +259,7 @@ const struct command_spec cli_commands[] = {
      NULL, cmd_policy_eval, false},
     {TAILNETS, "list", "ls show", "", "list tailnets", NULL, cmd_tailnets_list, false},
     {TAILNETS, "create", "c new", "NAME", "make a tailnet", NULL, cmd_tailnets_create, false},
+    {AUDIT, "list", "ls show", "", "say who changed what", audit_list, cmd_audit_list, false},
     {GENERATE, "private-key", "", "", "print a new key", NULL, cmd_private_key, false},
     {GENERATE, "man", "", "", "print the manual page hatsize(1)", NULL, cmd_man, false},
     {DEBUG, "create-node", "", "", "invent a machine that waits to be let in", debug_node,
@@ -258,6 +274,8 @@ const struct command_spec cli_commands[] = {
      false},
     {ALONE, "restore", "", "FILE", "put a backup in the database's place; no server may run", NULL,
      cmd_restore, false},
+    {ALONE, "doctor", "", "", "ask the public URL as a client would, say what is wrong", doctor,
+     cmd_doctor, false},
     {ALONE, "configtest", "", "", "check the configuration", NULL, cmd_configtest, false},
     {ALONE, "dumpConfig", "", "", "print the configuration in force, without secrets", NULL,
      cmd_dump_config, true},

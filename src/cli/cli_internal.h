@@ -130,6 +130,7 @@ int cmd_routes_list(struct cli *), cmd_routes_enable(struct cli *),
 int cmd_api_keys_create(struct cli *), cmd_api_keys_list(struct cli *),
     cmd_api_keys_expire(struct cli *), cmd_api_keys_delete(struct cli *);
 int cmd_auth_register(struct cli *), cmd_auth_reject(struct cli *), cmd_auth_approve(struct cli *);
+int cmd_audit_list(struct cli *);
 int cmd_ssh_list(struct cli *), cmd_ssh_approve(struct cli *), cmd_ssh_reject(struct cli *);
 int cmd_tailnets_list(struct cli *), cmd_tailnets_create(struct cli *);
 int cmd_policy_get(struct cli *), cmd_policy_set(struct cli *), cmd_policy_check(struct cli *),
@@ -139,6 +140,7 @@ int cmd_backup(struct cli *), cmd_restore(struct cli *), cmd_export(struct cli *
     cmd_import(struct cli *);
 /* backup.c: JSON or an SQLite file over all that is there; says how it went, the exit status. */
 int cli_restore_file(struct cli *cli, struct str path, const char *doing);
+int cmd_doctor(struct cli *);
 int cmd_serve(struct cli *), cmd_configtest(struct cli *), cmd_health(struct cli *),
     cmd_version(struct cli *), cmd_private_key(struct cli *), cmd_quickstart(struct cli *),
     cmd_help(struct cli *), cmd_dump_config(struct cli *), cmd_mock_oidc(struct cli *);

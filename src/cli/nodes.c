@@ -265,11 +265,19 @@ int cmd_nodes_backfill(struct cli *cli)
     return cli_show(cli, answer, "Node IPs backfilled successfully");
 }
 
-/* Gone from headscale since 0.28, and why there is no such thing here either. */
+/* Of headscale up to 0.27. A node with tags belongs to nobody and stays so. */
 int cmd_nodes_move(struct cli *cli)
 {
-    return cli_fail(cli, "a node keeps its user: log it in again as the other one (`tailscale up "
-                         "--force-reauth`), or tag it with `hatsize nodes tag`");
+    struct buf body = BUF(65536);
+    struct json_writer w = JSON_WRITER(&body);
+
+    json_begin_object(&w);
+    json_field_str(&w, STR("user"), args_get(&cli->args, "user"));
+    json_end_object(&w);
+    int status = change_node(cli, "moving node", STR("user"), &body, "Node moved to another user");
+
+    buf_fini(&body);
+    return status;
 }
 
 int cmd_debug_node(struct cli *cli)
