@@ -276,6 +276,12 @@ static void check_upgrade(struct doctor *d, bool websocket, int64_t wait_ms)
 static void check_relay(struct doctor *d)
 {
     struct err err = {0};
+    /* The relay is spoken to over TLS, whatever the URL says. */
+    const char *words = d->target.tls_name.len > 0
+                            ? upgrade_words(d->proxy)
+                            : "clients speak TLS to the relay, also behind http://: let the proxy "
+                              "do https and write "
+                              "https:// in server_url, or pass TCP through as it is";
 
     if (doctor_try_relay(&d->target, false, &err) < 0)
         tell(d, "relay", false,
@@ -284,7 +290,7 @@ static void check_relay(struct doctor *d)
                           "reach each other",
                           err.text)
                  .ptr,
-             upgrade_words(d->proxy));
+             words);
     else
         tell(d, "relay", true, "the relay greets", NULL);
     if (doctor_try_relay(&d->target, true, &err) < 0)
@@ -292,7 +298,7 @@ static void check_relay(struct doctor *d)
              arena_printf(d->cli->arena,
                           "GET /derp as WebSocket: %s: clients in browsers have no relay", err.text)
                  .ptr,
-             upgrade_words(d->proxy));
+             words);
     else
         tell(d, "relay-ws", true, "the relay greets over WebSocket", NULL);
 }
@@ -351,6 +357,7 @@ static void set_target(struct doctor *d)
     d->host = c->server_host;
     d->port = c->server_port;
     d->target.authority = str_from_index(d->url, c->server_is_tls ? 8 : 7);
+    d->target.host = d->host;
     d->target.tls_name = c->server_is_tls ? d->host : STR_NONE;
 }
 

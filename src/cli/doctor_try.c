@@ -201,9 +201,10 @@ static void on_upgraded(void *user, struct stream *s, const struct err *err)
 static void on_connected(void *user, struct stream *s, const struct err *err)
 {
     struct relay_try *t = user;
-    const struct tls_client_options tls = {.server_name = t->target->tls_name};
+    const struct tls_client_options tls = {.server_name = t->target->host,
+                                           .insecure = t->target->tls_name.len == 0};
 
-    if (!s || (tls.server_name.len > 0 && tls_connect(&tls, s, &s, &t->err) < 0)) {
+    if (!s || tls_connect(&tls, s, &s, &t->err) < 0) {
         if (err)
             t->err = *err;
         t->over = true;

@@ -11,7 +11,8 @@
 
 struct doctor_target {
     struct str authority; /* "host[:port]" as in the URL */
-    struct str tls_name;  /* empty: http */
+    struct str host;
+    struct str tls_name; /* the host; empty: http */
     struct ip_addrport addr;
 };
 
@@ -29,7 +30,10 @@ struct doctor_channel {
  */
 void doctor_try_channel(const struct doctor_target *t, const struct machine_key *server,
                         bool websocket, int64_t wait_ms, struct doctor_channel *out);
-/* Upgrades to the relay's protocol and waits for its greeting. */
+/*
+ * Upgrades to the relay's protocol and waits for its greeting. Over TLS in any case, as clients do
+ * it; where the URL is http the relay map pins a certificate, which is not looked at here.
+ */
 MUST_USE int doctor_try_relay(const struct doctor_target *t, bool websocket, struct err *err);
 /* Asks over UDP from where it is seen. */
 MUST_USE int doctor_try_stun(struct ip_addrport to, struct ip_addrport *seen, struct err *err);
