@@ -206,7 +206,7 @@ def nodes(cli, world):
     cli.says("Node updated", "nodes", "tag", "-i", i, "-t", "tag:a")
     same("its user in the table", cli.table("nodes", "list")[1][0]["User"], ["tagged-devices"])
     same("its user in JSON", cli.server.json("nodes", "list")[0]["user"]["name"], "tagged-devices")
-    cli.fails("a node keeps its user", "nodes", "mv", "-i", i, "-u", "1")
+    cli.fails("a tagged node belongs to nobody", "nodes", "move", "-i", i, "-u", "alice")
     cli.says("Node expired", "nodes", "exp", "-i", i)
     same("deleted", json.loads(cli.run("nodes", "del", "-i", i, "--force", "-o", "json").stdout),
          {"Result": "Node deleted"})
@@ -215,13 +215,48 @@ def nodes(cli, world):
 
 
 def registrations(cli):
-    cli.fails("hskey-authreq-nonsense", "auth", "register", "-u", "alice", "--auth-id", "hskey-authreq-nonsense")
+    """Machines that `debug create-node` makes up wait like any."""
+    ids = [f"hskey-authreq-{n:024x}" for n in range(7)]
+    for n, waiting in enumerate(ids):
+        made = json.loads(cli.run("debug", "create-node", "--name", f"n{n}", "-u", "alice", "-k", waiting, "-r",
+                                  "10.9.0.0/24", "-o", "json").stdout)
+        same("a node that waits", (made["id"], made["name"]), ("0", f"n{n}"))
+    same("nobody was let in yet", cli.rest("node")["nodes"], [])
+    for n, waiting in enumerate(ids[:5]):
+        cli.says(f"Node n{n} registered", "auth", "register", "-u", "alice", "--auth-id", waiting)
+    done = cli.run("nodes", "register", "-u", "alice", "-k", ids[5])
+    same("the old form", (done.stdout, "deprecated" in done.stderr), ("Node n5 registered\n", True))
+    cli.says("Auth request rejected", "auth", "reject", "--auth-id", ids[6])
+    cli.fails("", "auth", "register", "-u", "alice", "--auth-id", ids[6])
+    for word in ("nonsense", ids[0], "hskey-authreq-" + "f" * 24):
+        cli.fails("auth", "auth", "register", "-u", "alice", "--auth-id", word)
+    cli.fails("user", "auth", "register", "-u", "nobody", "--auth-id", ids[0])
     cli.fails("auth", "auth", "reject", "--auth-id", "nonsense")
     cli.fails("auth", "auth", "approve", "--auth-id", "nonsense")
     cli.fails("required flag(s) \"auth-id\" not set", "auth", "register", "-u", "alice")
-    cli.fails("", "nodes", "register", "-u", "alice", "-k", "nonsense")
+    same("nodes", cli.forms("nodes", "list"), cli.rest("node")["nodes"])
+    same("in the table", [r["Name"] for r in cli.table("nodes", "list")[1]], [[f"n{n}"] for n in range(6)])
+    cli.run("users", "create", "carol")
+    first = cli.rest("node")["nodes"][0]["id"]
+    cli.says("Node moved", "nodes", "move", "-i", first, "-u", "carol")
+    same("carol's", [n["id"] for n in cli.forms("nodes", "list", "-u", "carol")], [first])
+    cli.fails("not found", "nodes", "mv", "-i", first, "-u", "nobody")
+    same("nothing to fill in", json.loads(cli.run("nodes", "backfillips", "--force", "-o", "json").stdout), {"changes": []})
+    cli.fails("Nobody is there to ask", "nodes", "backfillips")
+    for node in cli.rest("node")["nodes"]:
+        cli.says("Node deleted", "nodes", "delete", "-i", node["id"], "--force")
     same("SSH checks", cli.forms("ssh", "list"), [])
     cli.fails("SSH check", "ssh", "approve", "sshcheck-nonsense")
+
+
+def audit(cli):
+    """Who changed what, by the API's entries."""
+    same("the audit log", cli.forms("audit", "list", "--limit", "20"), cli.rest("audit?limit=20")["entries"])
+    heads, rows = cli.table("audit", "list", "-l", "3", "--since", "24h")
+    same("columns", heads, ["ID", "Time", "Author", "From", "Action", "Object", "Name"])
+    same("three entries by the socket", [r["Author"] for r in rows], [["socket"]] * 3)
+    same("none in the future", cli.forms("audit", "list", "--since", "2099-01-31T00:00:00Z"), [])
+    cli.fails("--since wants a time", "audit", "list", "--since", "yesterday")
 
 
 def policies(cli):
@@ -341,6 +376,7 @@ def run(world):
     auth_keys(cli)
     nodes(cli, world)
     registrations(cli)
+    audit(cli)
     policies(cli)
     alone(cli)
     typing_errors(cli)
