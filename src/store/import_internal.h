@@ -15,7 +15,7 @@
 #include "store/store_internal.h"
 #include "tailnet/api_key.h"
 
-#define IMPORT_VALUE_MAX ((size_t)4 << 20) /* bytes of one column; more is damage */
+#define IMPORT_VALUE_MAX ((size_t)8 << 20) /* bytes of one row or value; more is damage */
 #define IMPORT_NAME_MAX 255                /* bytes of names and the like */
 #define IMPORT_URL_MAX 2048
 

@@ -43,8 +43,7 @@ static int fail(sqlite3 *handle, struct err *err)
     case SQLITE_CORRUPT:
         return err_set(err, ERR_INVALID, "the database is damaged: %s", sqlite3_errmsg(handle));
     case SQLITE_TOOBIG:
-        return err_set(err, ERR_LIMIT, "a value in the database is over %zu bytes",
-                       IMPORT_VALUE_MAX);
+        return err_set(err, ERR_LIMIT, "a row of the database is over %zu bytes", IMPORT_VALUE_MAX);
     case SQLITE_FULL:
         return err_set(err, ERR_IO, "no space for a copy of the database ($TMPDIR)");
     default:
@@ -301,7 +300,7 @@ static int open_copy(const char *dir, struct foreign_sqlite *s, struct err *err)
         return fail(s->handle, err);
     (void)sqlite3_db_config(s->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     (void)sqlite3_db_config(s->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    (void)sqlite3_limit(s->handle, SQLITE_LIMIT_LENGTH, (int)IMPORT_VALUE_MAX * 2);
+    (void)sqlite3_limit(s->handle, SQLITE_LIMIT_LENGTH, (int)IMPORT_VALUE_MAX);
     /* One connection, one file: it need not be shared, so no -shm file is made. */
     if (sqlite3_exec(s->handle, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL) != SQLITE_OK)
         return fail(s->handle, err);

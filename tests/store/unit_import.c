@@ -781,6 +781,20 @@ static void a_truncated_database_is_refused(void **state)
     run_fini(&r);
 }
 
+static void a_value_beyond_all_bounds_is_refused(void **state)
+{
+    struct run r;
+
+    (void)state;
+    run_init(&r);
+    sqlite3 *db = hs_make(r.from, HS_0_29);
+    hs_fill(db, HS_0_29);
+    hs_sql(db, "UPDATE users SET email = hex(zeroblob(5000000)) WHERE id = 1");
+    sqlite3_close(db);
+    assert_refused(&r, "over 8388608 bytes");
+    run_fini(&r);
+}
+
 static void our_own_database_is_no_source(void **state)
 {
     struct run r;
@@ -928,6 +942,7 @@ int main(void)
         cmocka_unit_test(damage_stops_all_unless_it_may_be_left_out),
         cmocka_unit_test(what_is_no_headscale_database_is_refused),
         cmocka_unit_test(a_truncated_database_is_refused),
+        cmocka_unit_test(a_value_beyond_all_bounds_is_refused),
         cmocka_unit_test(our_own_database_is_no_source),
         cmocka_unit_test(a_policy_that_cannot_be_used_stops_all),
         cmocka_unit_test(a_headscale_file_in_the_configuration_means_ours_beside_it),
