@@ -35,7 +35,7 @@ static bool read_auth_id(struct api_call *c, struct str text, struct str *id)
         *id = last;
         return true;
     }
-    api_problem(c, 400, "invalid auth id", "an auth id is hskey-authreq- and 24 characters");
+    api_problem(c, 400, "invalid auth_id", "an auth id is hskey-authreq- and 24 characters");
     return false;
 }
 
