@@ -7,6 +7,7 @@
 #include "bench/bench.h"
 #include "core/buf.h"
 #include "crypto/keys.h"
+#include "net/raw.h"
 #include "noise/handshake.h"
 
 #define ANSWER_MS 5000
@@ -22,12 +23,6 @@ void verdict(struct hostile *h, const char *name, bool ok, struct str detail);
 
 /* A connected socket, or -1. Sending on it gives up after a while. */
 int raw_open(const struct hostile *h);
-/* False: the server closed, or it takes no more. */
-bool raw_send(int fd, struct str data);
-/*
- * Reads until the server closes (true), or `ms` have passed or `enough` bytes came (false).
- */
-bool raw_read(int fd, struct buf *got, size_t enough, int64_t ms);
 /* Sends once; the answer must begin with `want`, or, if that is NULL, the server must close. */
 void one_shot(struct hostile *h, const char *name, struct str data, const char *want);
 

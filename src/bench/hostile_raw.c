@@ -2,69 +2,22 @@
 
 #include "bench/hostile_internal.h"
 
-#include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
-
-#include <arpa/inet.h>
 
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/rand.h"
 #include "noise/handshake.h"
 
+#define PATIENCE_MS 2000
 #define SLOW_MS 15000 /* past the server's limit for headers */
 
 /* ---- Raw connections ---- */
 
 int raw_open(const struct hostile *h)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(h->o->addr.port)};
-    const struct timeval patience = {.tv_sec = 2};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    memcpy(&in.sin_addr, h->o->addr.addr.bytes, 4);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&in, sizeof(in)) < 0) {
-        (void)close(fd);
-        return -1;
-    }
-    if (fd >= 0)
-        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    return fd;
-}
-
-bool raw_send(int fd, struct str data)
-{
-    while (data.len > 0) {
-        ssize_t n = send(fd, data.ptr, data.len, MSG_NOSIGNAL);
-
-        if (n <= 0)
-            return false;
-        data = str_from_index(data, (size_t)n);
-    }
-    return true;
-}
-
-bool raw_read(int fd, struct buf *got, size_t enough, int64_t ms)
-{
-    int64_t end = clock_mono_ms() + ms;
-
-    while (got->len < enough) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        int64_t left = end - clock_mono_ms();
-
-        if (left <= 0 || poll(&p, 1, (int)left) <= 0)
-            return false;
-        char *at = buf_reserve(got, 4096);
-        ssize_t n = at ? read(fd, at, 4096) : 0;
-
-        if (n <= 0)
-            return true;
-        buf_added(got, (size_t)n);
-    }
-    return false;
+    return raw_connect(h->o->addr, PATIENCE_MS);
 }
 
 void verdict(struct hostile *h, const char *name, bool ok, struct str detail)

@@ -142,24 +142,10 @@ static struct hall *hall_of(const struct door *d, const struct stream *stream)
 
 /* ---- Coming in ---- */
 
-static void on_no_data(void *user, struct str data)
-{
-    (void)user;
-    (void)data;
-}
-
-static void on_gone(void *user, const struct err *why)
-{
-    (void)user;
-    (void)why;
-}
-
 static bool refuse(struct stream *stream)
 {
-    static const struct stream_events no_events = {.on_data = on_no_data, .on_close = on_gone};
-
     metric_add(&refused, 1);
-    stream_set_events(stream, &no_events, NULL);
+    stream_ignore(stream);
     stream_abort(stream);
     return false;
 }

@@ -22,6 +22,25 @@ void stream_set_events(struct stream *s, const struct stream_events *events, voi
         loop_defer(s->loop, &s->deliver_unread);
 }
 
+static void ignore_data(void *user, struct str data)
+{
+    (void)user;
+    (void)data;
+}
+
+static void ignore_end(void *user, const struct err *why)
+{
+    (void)user;
+    (void)why;
+}
+
+void stream_ignore(struct stream *s)
+{
+    static const struct stream_events nothing = {.on_data = ignore_data, .on_close = ignore_end};
+
+    stream_set_events(s, &nothing, NULL);
+}
+
 /* ---- Data in ---- */
 
 static void on_deliver_unread(struct deferred *d)

@@ -39,6 +39,8 @@ struct stream_events {
 };
 
 void stream_set_events(struct stream *s, const struct stream_events *events, void *user);
+/* Nothing of it is wanted any more, not even to know of its end. */
+void stream_ignore(struct stream *s);
 /* Copies; the empty write does nothing. Ignored once closing. */
 void stream_write(struct stream *s, struct str data);
 /* Bytes queued here and in the layers below, not yet taken by the kernel. */

@@ -37,24 +37,16 @@ static void on_plain(void *user, struct stream *s)
     http_serve(((struct rig *)user)->plain, s, NULL, NULL);
 }
 
-/* TLS and nothing above it, so that turned clocks end no connection. */
 static void on_data(void *user, struct str data)
 {
     (void)user;
     (void)data;
 }
 
-static void on_close(void *user, const struct err *why)
-{
-    (void)user;
-    (void)why;
-}
-
+/* TLS and nothing above it, so that turned clocks end no connection. */
 static void on_secure(void *user, struct stream *s)
 {
-    static const struct stream_events events = {.on_data = on_data, .on_close = on_close};
-
-    stream_set_events(tls_accept(acme_tls(((struct rig *)user)->acme), s), &events, NULL);
+    stream_ignore(tls_accept(acme_tls(((struct rig *)user)->acme), s));
 }
 
 static struct listener *listen_on(struct rig *rig, void (*accept)(void *user, struct stream *s))

@@ -5,9 +5,6 @@
  * connections, frames cut short, garbage, mesh frames without the key, clients that never read.
  */
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,11 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/clock.h"
 #include "core/mem.h"
 #include "core/rand.h"
 #include "derp/frame.h"
 #include "derp/handshake.h"
+#include "net/raw.h"
 
 /* Like assert, but from any thread. */
 #define must(condition)                                                                   \
@@ -42,49 +39,18 @@ struct vandals {
 
 static int vandal_dial(const struct vandals *v)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons(v->relay.port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const struct timeval patience = {.tv_sec = 1};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = raw_connect((struct ip_addrport){IP_ADDR_V4(127, 0, 0, 1), v->relay.port}, 1000);
 
     must(fd >= 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    must(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
     return fd;
 }
 
-static bool vandal_say(int fd, struct str data)
+/* Reads until the relay ends it, which it does in time. */
+static void must_end(int fd, int64_t ms)
 {
-    while (data.len > 0) {
-        ssize_t n = send(fd, data.ptr, data.len, MSG_NOSIGNAL);
+    AUTO_FINI(buf_fini) struct buf waste = BUF((size_t)256 << 20);
 
-        if (n <= 0)
-            return false;
-        data = str_from_index(data, (size_t)n);
-    }
-    return true;
-}
-
-/* Reads until the relay ends it; how many bytes came, or -1 when it does not end in time. */
-static ssize_t read_out(int fd, int64_t ms)
-{
-    int64_t until = clock_mono_ms() + ms;
-    ssize_t sum = 0;
-    char waste[65536];
-
-    for (;;) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        int64_t left = until - clock_mono_ms();
-
-        if (left <= 0 || poll(&p, 1, (int)left) <= 0)
-            return -1;
-        ssize_t n = read(fd, waste, sizeof(waste));
-
-        if (n <= 0)
-            return sum;
-        sum += n;
-    }
+    must(raw_read(fd, &waste, SIZE_MAX, ms));
 }
 
 /* A fast start and CLIENT_INFO of a new key. */
@@ -102,7 +68,7 @@ static void vandal_log_in(const struct vandals *v, int fd)
     buf_put(&out, STR("GET /derp HTTP/1.1\r\nHost: relay\r\nUpgrade: DERP\r\n"
                       "Connection: Upgrade\r\nDerp-Fast-Start: 1\r\n\r\n"));
     derp_put_client_info(&out, &box, &public_key, &info);
-    (void)vandal_say(fd, buf_str(&out));
+    (void)raw_send(fd, buf_str(&out));
     box_key_fini(&box);
     node_private_fini(&key);
 }
@@ -112,7 +78,7 @@ static void half_close(const struct vandals *v, int fd)
 {
     vandal_log_in(v, fd);
     (void)shutdown(fd, SHUT_WR);
-    must(read_out(fd, EXPECT_MS) >= 0);
+    must_end(fd, EXPECT_MS);
 }
 
 static void vandal_reset(const struct vandals *v, int fd)
@@ -120,7 +86,7 @@ static void vandal_reset(const struct vandals *v, int fd)
     const struct linger now = {.l_onoff = 1};
 
     vandal_log_in(v, fd);
-    (void)vandal_say(fd, STR("\x04\0\0\x05\0half a frame"));
+    (void)raw_send(fd, STR("\x04\0\0\x05\0half a frame"));
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
@@ -135,7 +101,7 @@ static void never_read(const struct vandals *v, int fd)
         buf_clear(&out);
         derp_put_frame(&out, DERP_PING, STR("12345678"));
         derp_put_packet(&out, DERP_SEND_PACKET, &nobody, STR("TS\xf0\x9f\x92\xac to nobody"));
-        if (!vandal_say(fd, buf_str(&out)))
+        if (!raw_send(fd, buf_str(&out)))
             return;
     }
 }
@@ -147,9 +113,9 @@ static void vandal_garbage(struct vandals *v, int fd)
     if (rand_seeded_below(&v->rand, 2))
         vandal_log_in(v, fd);
     rand_bytes(bytes, sizeof(bytes));
-    (void)vandal_say(fd, str_bytes(bytes, (size_t)rand_seeded_below(&v->rand, sizeof(bytes))));
+    (void)raw_send(fd, str_bytes(bytes, (size_t)rand_seeded_below(&v->rand, sizeof(bytes))));
     (void)shutdown(fd, SHUT_WR);
-    must(read_out(fd, EXPECT_MS) >= 0);
+    must_end(fd, EXPECT_MS);
 }
 
 static void mesh_frame(struct vandals *v, int fd)
@@ -163,8 +129,8 @@ static void mesh_frame(struct vandals *v, int fd)
         STR_INIT("\x04\0\x20\0\0"), STR_INIT("\xee\xff\xff\xff\xff")};
 
     vandal_log_in(v, fd);
-    (void)vandal_say(fd, frames[rand_seeded_below(&v->rand, ARRAY_LEN(frames))]);
-    must(read_out(fd, EXPECT_MS) >= 0);
+    (void)raw_send(fd, frames[rand_seeded_below(&v->rand, ARRAY_LEN(frames))]);
+    must_end(fd, EXPECT_MS);
 }
 
 static void dawdle(struct vandals *v, int fd)
@@ -172,9 +138,9 @@ static void dawdle(struct vandals *v, int fd)
     static const struct str beginnings[] = {STR_INIT("\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"),
                                             STR_INIT("GET /derp HTT"), STR_INIT("P")};
 
-    (void)vandal_say(fd, beginnings[rand_seeded_below(&v->rand, ARRAY_LEN(beginnings))]);
+    (void)raw_send(fd, beginnings[rand_seeded_below(&v->rand, ARRAY_LEN(beginnings))]);
     if (rand_seeded_below(&v->rand, 4) == 0)
-        must(read_out(fd, 2 * EXPECT_MS) >= 0); /* it is ended, in time */
+        must_end(fd, 2 * EXPECT_MS); /* it is ended, in time */
     else
         (void)usleep(20000);
 }

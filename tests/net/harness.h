@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/rand.h"
 #include "net/stream.h"
+#include "net/tls.h"
 
 /* One consumer of one stream. The hooks run inside the events and may be NULL. */
 struct end {
@@ -228,4 +229,30 @@ static inline struct str noise(uint64_t seed, size_t len)
         memcpy(bytes + i, &v, 8);
     }
     return (struct str){bytes, len};
+}
+
+/* A certificate of our own for these names, and its server. */
+struct site {
+    struct tls_server *server;
+    struct buf cert, key;
+    uint8_t pin[32];
+};
+
+static inline void site_init(struct site *site, const struct str *names, size_t n)
+{
+    struct err err;
+
+    *site = (struct site){.cert = BUF(1 << 16), .key = BUF(1 << 16)};
+    assert_int_equal(tls_self_signed(names, n, &site->cert, &site->key, site->pin, &err), 0);
+    const struct tls_server_options options = {.cert_pem = buf_str(&site->cert),
+                                               .key_pem = buf_str(&site->key)};
+
+    assert_int_equal(tls_server_new(&options, &site->server, &err), 0);
+}
+
+static inline void site_fini(struct site *site)
+{
+    tls_server_unref(site->server);
+    buf_fini(&site->cert);
+    buf_fini(&site->key);
 }

@@ -7,32 +7,10 @@
 #include <openssl/x509v3.h>
 
 #include "net/cert.h"
-#include "net/tls.h"
 
-/* A certificate for a name, and its server. */
-struct site {
-    struct buf cert, key;
-    struct tls_server *server;
-};
-
-static void site_init(struct site *site, struct str name)
+static void site_for(struct site *site, struct str name)
 {
-    uint8_t hash[32];
-    struct err err;
-
-    *site = (struct site){.cert = BUF(1 << 16), .key = BUF(1 << 16)};
-    assert_int_equal(tls_self_signed(&name, 1, &site->cert, &site->key, hash, &err), 0);
-    const struct tls_server_options options = {.cert_pem = buf_str(&site->cert),
-                                               .key_pem = buf_str(&site->key)};
-
-    assert_int_equal(tls_server_new(&options, &site->server, &err), 0);
-}
-
-static void site_fini(struct site *site)
-{
-    tls_server_unref(site->server);
-    buf_fini(&site->cert);
-    buf_fini(&site->key);
+    site_init(site, &name, 1);
 }
 
 /* ---- A client of another make, which can offer protocols ---- */
@@ -163,9 +141,9 @@ static void chooses_by_name_and_address(void **state)
     struct err err;
 
     (void)state;
-    site_init(&a, STR("a.test"));
-    site_init(&b, STR("b.test"));
-    site_init(&address, STR("127.0.0.1"));
+    site_for(&a, STR("a.test"));
+    site_for(&b, STR("b.test"));
+    site_for(&address, STR("127.0.0.1"));
     tls_certs_put(certs, STR("a.test"), a.server);
     tls_certs_put(certs, STR("b.test"), b.server);
     tls_certs_put(certs, STR("later.test"), NULL);
@@ -266,7 +244,7 @@ static void answers_challenges(void **state)
 
     (void)state;
     memset(hash, 0xc7, sizeof(hash));
-    site_init(&site, STR("a.test"));
+    site_for(&site, STR("a.test"));
     tls_certs_put(certs, STR("a.test"), site.server);
     assert_int_equal(tls_server_new(&(struct tls_server_options){.certs = certs}, &server, &err),
                      0);
@@ -382,7 +360,7 @@ static void tells_times_and_renewal_ids(void **state)
         "-----END CERTIFICATE-----\n";
 
     (void)state;
-    site_init(&site, STR("a.test"));
+    site_for(&site, STR("a.test"));
     assert_int_equal(cert_times(buf_str(&site.cert), &times, &err), 0);
     assert_in_range(now - times.not_before_unix_ms, day - 60000, day + 60000);
     assert_in_range(times.not_after_unix_ms - now, 3650 * day - 60000, 3650 * day + 60000);

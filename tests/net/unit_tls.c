@@ -6,36 +6,9 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "net/tls.h"
-
 #define BIG ((size_t)3 << 20)
 
-struct site {
-    struct tls_server *server;
-    struct buf cert, key;
-    uint8_t pin[32];
-};
-
-static void site_init(struct site *site)
-{
-    const struct str names[] = {STR("relay.test"), STR("127.0.0.1"), STR("::1")};
-    struct err err;
-
-    *site = (struct site){.cert = BUF(1 << 16), .key = BUF(1 << 16)};
-    assert_int_equal(
-        tls_self_signed(names, ARRAY_LEN(names), &site->cert, &site->key, site->pin, &err), 0);
-    struct tls_server_options options = {.cert_pem = buf_str(&site->cert),
-                                         .key_pem = buf_str(&site->key)};
-
-    assert_int_equal(tls_server_new(&options, &site->server, &err), 0);
-}
-
-static void site_fini(struct site *site)
-{
-    tls_server_unref(site->server);
-    buf_fini(&site->cert);
-    buf_fini(&site->key);
-}
+static const struct str names[] = {STR_INIT("relay.test"), STR_INIT("127.0.0.1"), STR_INIT("::1")};
 
 static void put_server(struct end *e, const struct site *site)
 {
@@ -83,7 +56,7 @@ static void carries_megabytes(void **state)
     struct site site;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
         struct rig *rig = rig_tls(joins[i].join, &site);
 
@@ -120,7 +93,7 @@ static void clients_may_share(void **state)
     struct err err;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     assert_int_equal(tls_client_new(&shared, &err), 0);
     for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
         struct rig *rigs[2];
@@ -166,7 +139,7 @@ static void waits_for_a_slow_reader(void **state)
     struct site site;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
         struct rig *rig = rig_tls(joins[i].join, &site);
 
@@ -210,7 +183,7 @@ static void loses_nothing_to_stops(void **state)
     struct site site;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
         struct rig *rig = rig_tls(joins[i].join, &site);
 
@@ -246,7 +219,7 @@ static void gives_back_before_the_end(void **state)
     struct site site;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
         struct rig *rig = rig_tls(joins[i].join, &site);
 
@@ -268,7 +241,7 @@ static void closes_after_what_is_early(void **state)
     struct site site;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
         struct rig *rig = rig_tls(joins[i].join, &site);
 
@@ -306,7 +279,7 @@ static void ends_from_inside(void **state)
     struct site site;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     for (int how = 0; how < 2; how++) {
         for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
             struct rig *rig = rig_tls(joins[i].join, &site);
@@ -334,7 +307,7 @@ static void takes_handshakes_by_turns(void **state)
     size_t most = 0;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     n_ready = 0;
     for (size_t i = 0; i < STORM; i++) {
         struct stream *pair[2];
@@ -373,8 +346,8 @@ static void knows_the_pinned_certificate(void **state)
     struct site site, other;
 
     (void)state;
-    site_init(&site);
-    site_init(&other);
+    site_init(&site, names, ARRAY_LEN(names));
+    site_init(&other, names, ARRAY_LEN(names));
     assert_memory_not_equal(site.pin, other.pin, 32);
     const uint8_t *wrong[] = {other.pin, NULL}; /* NULL: the chain is asked, and it is nobody's */
     const enum err_code want[] = {ERR_DENIED, ERR_IO};
@@ -408,13 +381,13 @@ static void replaces_the_certificate(void **state)
     struct rig *rig;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     rig = rig_tls(join_tcp, &site);
     RUN_UNTIL(rig->loop, n_ready == 1);
     /* The listener drops the old one: the connection keeps it. */
     tls_server_unref(site.server);
     site.server = NULL;
-    site_init(&next);
+    site_init(&next, names, ARRAY_LEN(names));
     end_write(&rig->a, STR("still here"));
     end_write(&rig->b, STR("still there"));
     RUN_UNTIL(rig->loop, rig->b.got.len == 10 && rig->a.got.len == 11);
@@ -433,8 +406,8 @@ static void refuses_what_does_not_fit(void **state)
     struct err err;
 
     (void)state;
-    site_init(&site);
-    site_init(&other);
+    site_init(&site, names, ARRAY_LEN(names));
+    site_init(&other, names, ARRAY_LEN(names));
     const struct tls_server_options bad[] = {
         {.cert_pem = buf_str(&site.cert), .key_pem = buf_str(&other.key)},
         {.cert_pem = buf_str(&site.cert), .key_pem = STR("no key")},
@@ -468,7 +441,7 @@ static void answers_garbage_with_an_alert(void **state)
     struct site site;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
         struct rig *rig = rig_stranger(joins[i].join, &site);
 
@@ -504,7 +477,7 @@ static void gives_up_on_an_endless_handshake(void **state)
     struct site site;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
         struct rig *rig = rig_stranger(joins[i].join, &site);
 
@@ -585,7 +558,7 @@ static void tells_a_cut_from_an_end(void **state)
     struct site site;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     for (size_t i = 0; i < ARRAY_LEN(rows) * ARRAY_LEN(joins); i++) {
         struct rig *rig = rig_stranger(joins[i % ARRAY_LEN(joins)].join, &site);
         SSL *ssl = client_new();
@@ -621,7 +594,7 @@ static void refuses_a_forged_record(void **state)
     SSL *ssl = client_new();
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     rig = rig_stranger(join_tcp, &site);
     client_shake(ssl, rig);
     assert_int_equal(SSL_write(ssl, "forged", 6), 6);
@@ -658,7 +631,7 @@ static void signs_for_its_names(void **state)
     uint8_t hash[32];
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     BIO *bio = BIO_new_mem_buf(site.cert.ptr, (int)site.cert.len);
     X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
 
@@ -692,7 +665,7 @@ static void makes_the_meta_certificate(void **state)
     struct err err;
 
     (void)state;
-    site_init(&site);
+    site_init(&site, names, ARRAY_LEN(names));
     for (size_t i = 0; i < sizeof(public); i++)
     public[i] = (uint8_t)(i * 9);
     assert_int_equal(tls_derp_meta_cert(public, &der, &err), 0);
