@@ -311,6 +311,8 @@ static void put_paths(struct writing *d)
     for (size_t i = 0; i < n; i++) {
         struct str pattern = str_from(ops[i].pattern);
 
+        if (ops[i].socket_only)
+            continue;
         if (i == 0 || !str_eq(pattern, str_from(ops[i - 1].pattern)))
             json_field_object(&d->w, pattern);
         put_operation(d, &ops[i]);
