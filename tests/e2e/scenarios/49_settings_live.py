@@ -2,7 +2,9 @@
 import json
 import os
 import signal
+import types
 
+from authority import Held
 from world import Failure, Host, never, wait_for
 
 RECORDS = "dns:\n  base_domain: example.test\n  extra_records_path: {records}\n"
@@ -92,3 +94,46 @@ def run(world):
     never("a broken file took settings away", lambda: alice.resolve("r0.example.test") != ["100.64.1.6"])
     if server.log.read_text(errors="replace").count("registered node") != channels:
         raise Failure("somebody had to come again")
+
+    certificate_files(world, server)
+
+
+def certificate_files(world, server):
+    """Read again at SIGHUP: new connections get the new one, those that are there go on."""
+    folder = world.dir / "tls"
+    folder.mkdir()
+
+    def make(name):
+        server.host.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt", "-days", "2", "-subj",
+                        f"/CN={name}", "-addext", "subjectAltName=DNS:vpn.test")
+
+    def use(name):
+        for kind in ("crt", "key"):
+            (folder / f"used.{kind}").write_bytes((folder / f"{name}.{kind}").read_bytes())
+
+    def served(name):
+        done = server.host.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", folder / f"{name}.crt",
+                               "--resolve", "vpn.test:8080:127.0.0.1", "https://vpn.test:8080/health", check=False)
+        return done.stdout == "200"
+
+    make("first")
+    make("second")
+    use("first")
+    server.stop()
+    server.configure(f"tls_cert_path: {folder}/used.crt\ntls_key_path: {folder}/used.key\n")
+    server.start()
+    if not served("first"):
+        raise Failure("the given certificate is not served")
+    who = types.SimpleNamespace(host=server.host, dir=folder, root=folder / "first.crt")
+    held = Held(who, "vpn.test", "127.0.0.1", "/health", port=8080)
+    use("second")
+    os.kill(server.pid(), signal.SIGHUP)
+    wait_for("the second certificate is served", lambda: served("second"))
+    held.check()
+    (folder / "used.key").write_text("no key")
+    os.kill(server.pid(), signal.SIGHUP)
+    wait_for("a bad key is told", lambda: "the certificate stays as it is" in server.log.read_text(errors="replace"))
+    if not served("second"):
+        raise Failure("a bad key took the certificate away")
+    held.check()
