@@ -23,7 +23,7 @@
 #include "tailnet/change.h"
 
 #define AUTH_HASHES_MAX 8
-#define AUTH_THREADS 2
+#define AUTH_THREADS 1 /* what strangers can keep busy is one thread, never the loops */
 
 struct auth_options {
     struct loop *const *loops;
