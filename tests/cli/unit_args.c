@@ -12,9 +12,11 @@ static const struct flag_spec globals[] = {
     {"config", 'c', true, false, ""}, {"force", 0, false, false, ""}, {0}};
 static const struct flag_spec rename_flags[] = {
     {"identifier", 'i', true, true, ""}, {"tags", 't', true, false, ""}, {0}};
+static const struct flag_spec list_flags[] = {
+    {"user", 'u', true, false, ""}, {"all", 'a', false, false, ""}, {0}};
 static const struct command_spec commands[] = {
     {"nodes", "node n", "rename", "mv", "NAME", "", rename_flags, nothing, false},
-    {"nodes", "node n", "list", "ls", "", "", NULL, nothing, false},
+    {"nodes", "node n", "list", "ls", "", "", list_flags, nothing, false},
     {"", "", "serve", "", "", "", NULL, nothing, false},
     {0},
 };
@@ -76,6 +78,51 @@ static const struct {
      NULL,
      NULL,
      NULL},
+    {"unknown command, a near one known",
+     {"nodse", "list"},
+     "did you mean nodes?",
+     NULL,
+     NULL,
+     NULL,
+     NULL},
+    {"unknown command of a group, a near one known",
+     {"node", "renmae"},
+     "did you mean rename?",
+     NULL,
+     NULL,
+     NULL,
+     NULL},
+    {"unknown flag, a near one known",
+     {"nodes", "rename", "--identifer", "3"},
+     "did you mean --identifier?",
+     NULL,
+     NULL,
+     NULL,
+     NULL},
+    {"a command's flag before the command",
+     {"--identifier", "3", "nodes"},
+     "behind it",
+     NULL,
+     NULL,
+     NULL,
+     NULL},
+    {"operand too many",
+     {"nodes", "rename", "-i", "3", "a", "b"},
+     "unexpected \"b\"",
+     NULL,
+     NULL,
+     NULL,
+     NULL},
+    {"operand where none may be", {"serve", "now"}, "unexpected \"now\"", NULL, NULL, NULL, NULL},
+    {"value -1 is no flag", {"nodes", "rename", "-i", "-1", "x"}, NULL, "rename", NULL, "-1", "x"},
+    {"empty value", {"serve", "--config="}, NULL, "serve", "", NULL, NULL},
+    {"a lone dash is an operand",
+     {"nodes", "rename", "-i", "3", "-"},
+     NULL,
+     "rename",
+     NULL,
+     "3",
+     "-"},
     {"help needs no required flag",
      {"nodes", "rename", "--help"},
      NULL,
@@ -136,9 +183,69 @@ static void lists_join_commas_and_repeats(void **state)
     mem_free(args);
 }
 
+/* Parses `words` behind "hatsize"; they may be up to eight. */
+static void parse(struct args *args, const char *const *words)
+{
+    char *argv[9] = {str_dup(STR("hatsize"))};
+    int argc = 1;
+    struct err err = {0};
+
+    for (; words[argc - 1]; argc++)
+        argv[argc] = str_dup(str_from(words[argc - 1]));
+    assert_int_equal(args_parse(argc, argv, commands, globals, args, &err), 0);
+    for (int k = 0; k < argc; k++)
+        mem_free(argv[k]);
+}
+
+static void switches_are_taken_back(void **state)
+{
+    static const struct {
+        const char *words[5];
+        bool on;
+    } given[] = {
+        {{"serve", NULL}, false},
+        {{"serve", "--force", NULL}, true},
+        {{"serve", "--force=true", NULL}, true},
+        {{"serve", "--force=1", NULL}, true},
+        {{"serve", "--force=FALSE", NULL}, false},
+        {{"serve", "--force", "--force=false", NULL}, false},
+        {{"serve", "--force=f", "--force", NULL}, true},
+    };
+    struct args *args = NEW(struct args);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(given); i++) {
+        parse(args, given[i].words);
+        assert_int_equal(args_has(args, "force"), given[i].on);
+    }
+    parse(args, (const char *const[]){"nodes", "list", "-a=false", NULL});
+    assert_false(args_has(args, "all"));
+    mem_free(args);
+}
+
+/* --namespace and -n are --user, for the commands that have that. */
+static void older_spellings_mean_todays(void **state)
+{
+    struct args *args = NEW(struct args);
+    struct err err = {0};
+    char *argv[] = {str_dup(STR("hatsize")), str_dup(STR("serve")), str_dup(STR("--namespace=x"))};
+
+    (void)state;
+    assert_non_null(args_find_flag(&commands[1], globals, STR("namespace"), 0));
+    assert_ptr_equal(args_find_flag(&commands[1], globals, STR_NONE, 'n'), &list_flags[0]);
+    assert_null(args_find_flag(&commands[0], globals, STR("namespace"), 0));
+    assert_null(args_find_flag(NULL, globals, STR_NONE, 'n'));
+    assert_true(args_parse(3, argv, commands, globals, args, &err) < 0);
+    for (size_t i = 0; i < ARRAY_LEN(argv); i++)
+        mem_free(argv[i]);
+    mem_free(args);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(switches_are_taken_back),
+        cmocka_unit_test(older_spellings_mean_todays),
         cmocka_unit_test(parses_each_case),
         cmocka_unit_test(lists_join_commas_and_repeats),
     };
