@@ -170,6 +170,7 @@ static void recover(struct registrar *r)
     struct domain *fresh = domain_new();
 
     domain_set_revoked_retention(fresh, domain_revoked_retention(r->domain));
+    domain_set_pending_limits(fresh, domain_pending_limits(r->domain));
 
     while (r->open->calls) {
         struct registrar_call *call = r->open->calls;

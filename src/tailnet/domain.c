@@ -62,6 +62,7 @@ struct domain *domain_new(void)
     d->key_by_legacy = map_new();
     api_keys_init(d);
     d->revoked_retention_ms = REVOKED_RETENTION_MS;
+    d->pending_limits = (struct pending_limits){PENDING_MS, PENDING_MAX};
     pending_set_init(&d->pending);
     d->next = (struct domain_counters){
         .tailnet = 1, .user = 1, .auth_key = 1, .node = 1, .api_key = 1, .audit = 1};

@@ -52,6 +52,14 @@ const struct api_key_set *domain_api_keys(struct domain *d);
 /* How long revoked auth keys are kept; REVOKED_RETENTION_MS if nobody says, 0: for ever. */
 void domain_set_revoked_retention(struct domain *d, int64_t ms);
 int64_t domain_revoked_retention(const struct domain *d);
+/* Of registrations to come: how long they wait, and how many may. PENDING_MS and PENDING_MAX at
+ * first. */
+struct pending_limits {
+    int64_t ms;
+    size_t max;
+};
+void domain_set_pending_limits(struct domain *d, struct pending_limits limits);
+struct pending_limits domain_pending_limits(const struct domain *d);
 /* The id of the next entry in the audit log, taken. */
 uint64_t domain_take_audit_id(struct domain *d);
 /* When the next COMMAND_TICK is due (unix ms), or INT64_MAX. */

@@ -137,6 +137,7 @@ struct domain {
     struct map *api_key_by_prefix;         /* const struct api_key, borrowed from the table */
     int64_t revoked_retention_ms;
     struct pending_set pending;
+    struct pending_limits pending_limits;
     struct schedule schedule;
     struct domain_counters next;
     uint64_t next_generation;

@@ -5,7 +5,7 @@
  *     |----rejected---> told once, then gone
  *     +----15 minutes, or pushed out by newer ones--> gone: asking again gives a new one
  *
- * Strangers make these, so there are at most PENDING_MAX of them, and few per machine key; the
+ * Strangers make these, so there are at most so many of them, and few per machine key; the
  * oldest goes. Asking again for the same machine and node key gives the same entry, so that a
  * client that repeats itself keeps one URL. Whenever one is decided or goes, CHANGE_PENDING wakes
  * who waits for it.
@@ -48,6 +48,17 @@ void pending_set_fini(struct domain *d)
     map_free(d->pending.by_id);
     map_free(d->pending.by_keys);
     map_free(d->pending.by_machine);
+}
+
+void domain_set_pending_limits(struct domain *d, struct pending_limits limits)
+{
+    ASSERT(limits.ms > 0 && limits.max > 0);
+    d->pending_limits = limits;
+}
+
+struct pending_limits domain_pending_limits(const struct domain *d)
+{
+    return d->pending_limits;
 }
 
 struct pending *pending_find(const struct domain *d, struct str auth_id)
@@ -98,7 +109,7 @@ static void make_room(struct domain *d, const struct machine_key *machine)
 
     if (oldest)
         push_out(d, CONTAINER_OF(oldest, struct pending, machine_link));
-    oldest = d->pending.len >= PENDING_MAX ? list_first(&d->pending.order) : NULL;
+    oldest = d->pending.len >= d->pending_limits.max ? list_first(&d->pending.order) : NULL;
     if (oldest)
         push_out(d, CONTAINER_OF(oldest, struct pending, order_link));
 }
@@ -173,7 +184,7 @@ struct pending *pending_ask(struct domain *d, const struct register_request *reg
     struct node_facts *old = p->facts;
     p->facts = reg->facts ? node_facts_ref(reg->facts) : node_facts_new();
     node_facts_unref(old);
-    schedule_set(&d->schedule, &p->deadline, d->now_ms + PENDING_MS);
+    schedule_set(&d->schedule, &p->deadline, d->now_ms + d->pending_limits.ms);
     return p;
 }
 

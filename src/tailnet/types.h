@@ -27,7 +27,8 @@ typedef uint64_t api_key_id;
 #define NODE_TAGS_MAX 128
 #define NODE_HOSTINFO_MAX ((size_t)128 << 10) /* bytes of JSON */
 #define USER_GROUPS_MAX 256 /* that a provider may say of a user */
-#define PENDING_MAX 1024 /* registrations waiting for approval, over the server */
+/* Registrations waiting for approval, over the server; how long they do. Unless told otherwise. */
+#define PENDING_MAX 1024
 #define PENDING_MS ((int64_t)15 * 60 * 1000)
 #define AUTH_KEY_NOTE_MAX 255 /* bytes of an auth key's description */
 #define REVOKED_RETENTION_MS                                             \

@@ -128,6 +128,24 @@ static void it_times_out(void **state)
     assert_string_not_equal(id, next);
 }
 
+/* headscale.md 11 #37, as far as the domain goes. */
+static void limits_can_be_others(void **state)
+{
+    char first[64], id[64], next[64];
+    struct pending_info info;
+
+    (void)state;
+    domain_set_pending_limits(f.d, (struct pending_limits){.ms = 2000, .max = 2});
+    ask((struct ask){.machine = 1, .key = 1}, first);
+    ask((struct ask){.machine = 2, .key = 2}, id);
+    ask((struct ask){.machine = 3, .key = 3}, id);
+    assert_false(domain_pending_find(f.d, str_from(first), &info));
+    fixture_tick(&f, 2000);
+    assert_false(domain_pending_find(f.d, str_from(id), &info));
+    ask((struct ask){.machine = 3, .key = 3, .followup = id}, next);
+    assert_string_not_equal(id, next);
+}
+
 static void the_oldest_is_pushed_out(void **state)
 {
     char first[64], id[64];
@@ -248,6 +266,7 @@ int main(void)
         TEST(approval_completes_it_once),
         TEST(rejection_is_told_once),
         TEST(it_times_out),
+        TEST(limits_can_be_others),
         TEST(the_oldest_is_pushed_out),
         TEST(requested_tags_are_the_policys_to_allow),
         TEST(a_token_says_when_the_key_expires),

@@ -74,6 +74,30 @@ static void log_ins_are_found_by_identity(void **state)
                     ERR_INVALID, "a log-in has a provider and an identity");
 }
 
+/* What the provider says at the last log-in is what there is. */
+static void groups_are_those_of_the_last_log_in(void **state)
+{
+    struct str items[USER_GROUPS_MAX + 1] = {STR("oidc:b"), STR("oidc:a"), STR("oidc:b")};
+    struct command login = login_of("https://idp.example/1", "alice");
+
+    (void)state;
+    login.groups = (struct str_list){items, 3};
+    fixture_done(&f, login);
+    assert_int_equal(f.result.user->groups.len, 2);
+    assert_str(f.result.user->groups.items[0], STR("oidc:a"));
+    fixture_done(&f, login);
+    assert_int_equal(f.changes.len, 0);
+    login.groups.len = 1;
+    fixture_done(&f, login);
+    assert_int_equal(fixture_count(&f, CHANGE_USER), 1);
+    assert_int_equal(f.result.user->groups.len, 1);
+    login.groups.len = 0;
+    fixture_done(&f, login);
+    assert_int_equal(f.result.user->groups.len, 0);
+    login.groups.len = USER_GROUPS_MAX + 1;
+    fixture_refused(&f, login, ERR_INVALID, "a user is in at most 256 groups");
+}
+
 /* headscale.md 5.1: names a provider gives are taken if they follow the rule. */
 static void names_of_providers_follow_the_rule(void **state)
 {
@@ -251,7 +275,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(log_ins_are_found_by_identity), TEST(names_of_providers_follow_the_rule),
+        TEST(log_ins_are_found_by_identity), TEST(groups_are_those_of_the_last_log_in),
+        TEST(names_of_providers_follow_the_rule),
         TEST(administrators_update_users),   TEST(nodes_move_between_users),
         TEST(addresses_are_filled_in),       TEST(registrations_are_made_up),
     };
