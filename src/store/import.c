@@ -143,7 +143,8 @@ static void note_node(struct import *im, const struct node *n, bool is_mine)
         label[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
     }
     if (is_mine)
-        (void)map_put(im->names, str_bytes(label, MIN(n->given_name.len, sizeof(label))), im);
+        (void)map_put(im->names, str_bytes(label, MIN(n->given_name.len, sizeof(label))),
+                      (void *)(uintptr_t)1);
 }
 
 static void note_view(struct import *im, const struct tailnet_view *view)

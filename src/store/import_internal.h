@@ -132,7 +132,7 @@ struct import {
 
     /* What the target has, and what has been added. */
     struct map *used;  /* "u7", "n7", "k7", "a7": ids; what came by this import is its own value */
-    struct map *names; /* labels, lower case, of the tailnet's nodes */
+    struct map *names; /* labels, lower case, of the tailnet's nodes to the next suffix */
     struct map *local; /* names of its local users to struct user * */
     struct map *providers;    /* provider ids of its users to struct user * */
     struct map *prefixes;     /* of auth keys to struct auth_key * */

@@ -391,11 +391,17 @@ static bool is_auto_name(struct str name, struct str label)
     return rest.len == 8 || (rest.len < 6 && str_parse_u64(rest, &number));
 }
 
+/* 0: nobody has that label; else the number to try behind it. */
+static uintptr_t next_suffix(const struct import *im, struct str label)
+{
+    return (uintptr_t)map_find(im->names, label);
+}
+
 static void take_name(struct import *im, const struct node_row *row, struct node *node,
                       bool *changed)
 {
     AUTO_FINI(buf_fini) struct buf label = BUF(256);
-    struct str want = row->given_name, name;
+    struct str want = row->given_name, name, taken;
 
     name_from_hostname(row->hostname, &label);
     node->name_is_auto = want.len == 0 || is_auto_name(want, buf_str(&label));
@@ -412,17 +418,23 @@ static void take_name(struct import *im, const struct node_row *row, struct node
         want = name;
     }
     name = want;
-    for (unsigned i = 1; map_find(im->names, lower(im->arena, name)); i++) {
+    taken = lower(im->arena, want);
+    for (uintptr_t i = next_suffix(im, taken); i > 0; i++) {
         struct str base = str_sub(want, 0, 52);
 
         while (str_ends(base, STR("-")))
             base = str_sub(base, 0, base.len - 1);
-        name = arena_printf(im->arena, "%.*s-%u", STR_ARG(base), i);
+        name = arena_printf(im->arena, "%.*s-%zu", STR_ARG(base), (size_t)i);
+        if (next_suffix(im, lower(im->arena, name)) > 0)
+            continue;
+        /* Where to go on for the next of that name. */
+        (void)map_put(im->names, taken, (void *)(i + 1));
+        break;
     }
     if (!str_eq(name, want))
         CHANGED(im, row, changed, "is called %.*s now: another node has the name %.*s",
                 STR_ARG(name), STR_ARG(want));
-    (void)map_put(im->names, lower(im->arena, name), im);
+    (void)map_put(im->names, lower(im->arena, name), (void *)(uintptr_t)1);
     node->given_name = str_copy(name);
 }
 
