@@ -114,6 +114,7 @@ bool yaml_is_null(const struct yaml_node *n);
     X(PG_IDLE_TIME, "database.postgres.conn_max_idle_time_secs", QUIET)            \
     X(TRUSTED_PROXIES, "trusted_proxies", USED)                                    \
     X(PROXY_PROTOCOL, "proxy_protocol", USED)                                      \
+    X(API_ORIGINS, "api.allowed_origins", USED)                                    \
     X(ACME_URL, "acme_url", USED)                                                  \
     X(ACME_EMAIL, "acme_email", USED)                                              \
     X(ACME_CA_FILE, "acme_ca_file", USED)                                          \
@@ -165,8 +166,8 @@ bool yaml_is_null(const struct yaml_node *n);
     X(TUNING_2, "tuning.batch_change_delay", QUIET)                                \
     X(TUNING_3, "tuning.node_mapsession_buffered_chan_size", QUIET)                \
     X(TUNING_4, "tuning.batcher_workers", QUIET)                                   \
-    X(TUNING_5, "tuning.register_cache_expiration", LATER)                         \
-    X(TUNING_6, "tuning.register_cache_max_entries", LATER)                        \
+    X(TUNING_5, "tuning.register_cache_expiration", USED)                          \
+    X(TUNING_6, "tuning.register_cache_max_entries", USED)                         \
     X(TUNING_7, "tuning.node_store_batch_size", QUIET)                             \
     X(TUNING_8, "tuning.node_store_batch_timeout", QUIET)                          \
     X(GRPC_LISTEN, "grpc_listen_addr", LATER)                                      \
@@ -276,9 +277,11 @@ struct str path_dir(struct arena *arena, struct str path);
 
 /* ---- sections ---- */
 
-/* After server_url and listen_addr. */
 void section_tls(struct loader *l);
+/* After server_url and listen_addr. */
+void section_acme(struct loader *l);
 void section_proxies(struct loader *l);
+void section_api(struct loader *l);
 void section_derp(struct loader *l);
 void section_dns(struct loader *l);
 void section_database(struct loader *l);

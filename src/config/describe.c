@@ -173,6 +173,8 @@ static void put_server(struct buf *out, const struct config *c)
     for (size_t i = 0; i < c->n_trusted_proxies; i++)
         put_prefix(out, "trusted_proxies", c->trusted_proxies[i]);
     put_bool(out, "proxy_protocol", c->proxy_protocol);
+    for (size_t i = 0; i < c->api_origins.len; i++)
+        put_text(out, "api.allowed_origins", c->api_origins.items[i]);
     put_text(out, "database.sqlite.path", c->sqlite_path);
     put_bool(out, "database.sqlite.write_ahead_log", c->sqlite_wal);
     put_number(out, "database.sqlite.wal_autocheckpoint", c->sqlite_wal_autocheckpoint);
@@ -300,6 +302,8 @@ void config_put(struct buf *out, const struct config *c)
              c->allocation == ADDRESS_RANDOM ? STR("random") : STR("sequential"));
     put_ms(out, "node.expiry", c->node_expiry_ms);
     put_ms(out, "node.ephemeral.inactivity_timeout", c->ephemeral_timeout_ms);
+    put_ms(out, "tuning.register_cache_expiration", c->pending.ms);
+    put_number(out, "tuning.register_cache_max_entries", (int64_t)c->pending.max);
     put_ms(out, "preauth_keys.revoked_retention", c->revoked_retention_ms);
     put_bool(out, "taildrop.enabled", c->taildrop);
     put_bool(out, "logtail.enabled", c->logtail);

@@ -47,6 +47,7 @@ static const enum config_key lists[] = {
     KEY_DERP_PATHS,     KEY_DERP_URLS,    KEY_TRUSTED_PROXIES, KEY_NAMESERVERS,
     KEY_SEARCH_DOMAINS, KEY_OIDC_SCOPE,   KEY_OIDC_USERS,      KEY_OIDC_DOMAINS,
     KEY_OIDC_GROUPS,    KEY_OLD_PREFIXES, KEY_OLD_DOMAINS,     KEY_OLD_NAMESERVERS,
+    KEY_API_ORIGINS,
 };
 
 struct str key_path(enum config_key key)

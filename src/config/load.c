@@ -10,6 +10,8 @@
 #define DEFAULT_PORT 8080
 #define SOCKET_PATH_MAX 107 /* bytes the kernel takes */
 #define EPHEMERAL_MIN_MS ((int64_t)65000)
+#define HA_INTERVAL_MS 10000
+#define HA_TIMEOUT_MS 5000
 
 struct config_request config_request_here(void)
 {
@@ -226,6 +228,20 @@ static void section_socket(struct loader *l)
                  STR_ARG(shown(l, text)));
 }
 
+/* Who orders a certificate for a name means clients to use it. */
+static void server_url_of_certificate(struct loader *l)
+{
+    struct str host;
+    unsigned port = l->c->listen.port;
+
+    if (!value_text(l, KEY_ACME_HOST, &host) || !domain_is_valid(host))
+        return;
+    l->c->server_url_is_derived =
+        !parse_url(l, port == 443 || port == 0
+                          ? arena_printf(l->arena, "https://%.*s", STR_ARG(host))
+                          : arena_printf(l->arena, "https://%.*s:%u", STR_ARG(host), port));
+}
+
 static void section_server(struct loader *l)
 {
     struct config *c = l->c;
@@ -234,8 +250,10 @@ static void section_server(struct loader *l)
     c->listen = (struct ip_addrport){.addr = {.family = IP_V6}, .port = DEFAULT_PORT};
     value_listen(l, KEY_LISTEN_ADDR, &c->listen);
     value_listen(l, KEY_METRICS_LISTEN_ADDR, &c->metrics_listen);
+    section_tls(l); /* a derived URL is https if there is a certificate */
     if (!value_text(l, KEY_SERVER_URL, &text)) {
         server_url_derive(c, c->listen.port);
+        server_url_of_certificate(l);
     } else if (!parse_url(l, text)) {
         error_at(l, l->values[KEY_SERVER_URL],
                  "server_url is \"%.*s\": write what clients use, like https://vpn.example.com or "
@@ -243,8 +261,9 @@ static void section_server(struct loader *l)
                  STR_ARG(shown(l, text)));
         server_url_derive(c, c->listen.port);
     }
-    section_tls(l);
+    section_acme(l);
     section_proxies(l);
+    section_api(l);
     section_socket(l);
     c->noise_key_path = in_data_dir(l, STR("noise_private.key"));
     value_path(l, KEY_NOISE_KEY, &c->noise_key_path);
@@ -369,6 +388,35 @@ static void section_prefixes(struct loader *l)
                  STR_ARG(shown(l, text)));
 }
 
+static void section_pending(struct loader *l)
+{
+    struct pending_limits *p = &l->c->pending;
+    int64_t max = PENDING_MAX;
+
+    *p = (struct pending_limits){PENDING_MS, PENDING_MAX};
+    if (value_duration(l, KEY_TUNING_5, &p->ms) && p->ms < 1000)
+        error_at(l, l->values[KEY_TUNING_5], "%.*s must be 1s or more",
+                 STR_ARG(key_path(KEY_TUNING_5)));
+    if (value_int(l, KEY_TUNING_6, 1, 1000000, &max))
+        p->max = (size_t)max;
+}
+
+/* Checked as headscale does it, though nothing follows yet. */
+static void check_probes(struct loader *l)
+{
+    int64_t interval = HA_INTERVAL_MS, timeout = HA_TIMEOUT_MS;
+
+    if (value_duration(l, KEY_HA_INTERVAL, &interval) && interval > 0 && interval < 2000)
+        error_at(l, l->values[KEY_HA_INTERVAL],
+                 "node.routes.ha.probe_interval is below 2s: write 10s, or 0 for never");
+    if (value_duration(l, KEY_HA_TIMEOUT, &timeout) && timeout < 1000)
+        error_at(l, l->values[KEY_HA_TIMEOUT],
+                 "node.routes.ha.probe_timeout is below 1s: write 5s");
+    else if (interval > 0 && timeout >= interval)
+        error_at(l, l->values[l->values[KEY_HA_TIMEOUT] ? KEY_HA_TIMEOUT : KEY_HA_INTERVAL],
+                 "node.routes.ha.probe_timeout must be below probe_interval");
+}
+
 static void section_tailnet(struct loader *l)
 {
     struct config *c = l->c;
@@ -376,7 +424,9 @@ static void section_tailnet(struct loader *l)
     c->taildrop = true;
     c->ephemeral_timeout_ms = 120000;
     c->revoked_retention_ms = REVOKED_RETENTION_MS;
+    section_pending(l);
     section_prefixes(l);
+    check_probes(l);
     value_duration(l, KEY_NODE_EXPIRY, &c->node_expiry_ms);
     if (value_duration(l, KEY_EPHEMERAL_TIMEOUT, &c->ephemeral_timeout_ms) &&
         c->ephemeral_timeout_ms <= EPHEMERAL_MIN_MS)

@@ -28,6 +28,7 @@
 #include "core/log.h"
 #include "ip/addrport.h"
 #include "store/store.h"
+#include "tailnet/domain.h"
 #include "tailnet/info.h"
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20) /* bytes; also of each DERP map file */
@@ -143,6 +144,7 @@ struct config {
     struct ip_prefix *trusted_proxies; /* masked, none of length 0 */
     size_t n_trusted_proxies;
     bool proxy_protocol; /* those begin each connection with a PROXY header */
+    struct str_list api_origins; /* whose pages may call the API from a browser; "*": all */
 
     struct str sqlite_path;
     bool sqlite_wal;
@@ -154,6 +156,7 @@ struct config {
     enum address_allocation allocation;
     int64_t node_expiry_ms;       /* 0: never */
     int64_t ephemeral_timeout_ms; /* more than 65 s */
+    struct pending_limits pending; /* of registrations that wait for approval */
     int64_t revoked_retention_ms; /* of revoked auth keys; 0: for ever */
     bool taildrop;
     bool logtail;

@@ -56,12 +56,7 @@ static void check_acme_host(struct loader *l)
     }
     if (c->tls_cert_path.len > 0 || c->tls_key_path.len > 0)
         error_at(l, at, "tls_letsencrypt_hostname and tls_cert_path exclude each other: keep one");
-    if (c->server_url_is_derived)
-        notice_at(l, at,
-                  "server_url is not set: write https://%.*s there, or clients are told "
-                  "another address",
-                  STR_ARG(c->acme.host));
-    else if (!c->server_is_tls)
+    if (!c->server_is_tls)
         notice_at(l, at, "server_url begins with http://: clients will not use the certificate");
     else if (!str_eq_nocase(c->server_host, c->acme.host))
         notice_at(l, at,
@@ -70,7 +65,7 @@ static void check_acme_host(struct loader *l)
                   STR_ARG(shown(l, c->server_host)));
 }
 
-static void section_acme(struct loader *l)
+void section_acme(struct loader *l)
 {
     struct config_acme *acme = &l->c->acme;
 
@@ -97,7 +92,6 @@ void section_tls(struct loader *l)
     if (cert != key)
         error_at(l, l->values[cert ? KEY_TLS_CERT : KEY_TLS_KEY],
                  "tls_cert_path and tls_key_path go together: set both or none");
-    section_acme(l);
 }
 
 /* ---- proxies ---- */

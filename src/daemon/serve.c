@@ -191,7 +191,8 @@ static int start_control(struct server *s, struct err *err)
                                             .on_key_gone = on_key_gone,
                                             .user = s};
     const struct api_options api_options = {.version = HATSIZE_VERSION,
-                                            .policy_from_file = !s->config->policy_in_database};
+                                            .policy_from_file = !s->config->policy_in_database,
+                                            .origins = s->config->api_origins};
     size_t n = 0;
 
     if (control_new(&options, &s->control, err) < 0)

@@ -112,6 +112,7 @@ int server_load_domain(struct server *s, struct err *err)
     if (apply_config(s, err) < 0)
         return err_wrap(err, "applying the configuration to the first tailnet");
     domain_set_revoked_retention(s->domain, s->config->revoked_retention_ms);
+    domain_set_pending_limits(s->domain, s->config->pending);
     domain_load_done(s->domain, clock_unix_ms());
 
     tailnet_id ids[16];

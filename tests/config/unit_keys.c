@@ -46,6 +46,12 @@ static const struct key_case tls_cases[] = {
      "notice f:2:27: server_url begins with http://", "tls_letsencrypt_hostname: vpn.example.com"},
     {"a certificate for somebody else", STR_INIT(HTTPS "tls_letsencrypt_hostname: b.example\n"), {0},
      "notice f:2:27: the certificate will be for another name", "tls_letsencrypt_hostname: b.example"},
+    {"files make the URL https", STR_INIT("listen_addr: 192.0.2.7:443\ntls_cert_path: /c\ntls_key_path: /k\n"), {0}, "",
+     "server_url: https://192.0.2.7:443"},
+    {"a certificate makes the URL", STR_INIT("tls_letsencrypt_hostname: vpn.example.com\nlisten_addr: :443\n"), {0},
+     "", "server_url: https://vpn.example.com"},
+    {"a certificate makes the URL, with its port", STR_INIT("tls_letsencrypt_hostname: vpn.example.com\n"), {0}, "",
+     "server_url: https://vpn.example.com:8080"},
     {"an authority", STR_INIT("acme_url: https://ca.example/dir\n"), {0}, "",
      "acme_url: https://ca.example/dir"},
     {"an authority without https", STR_INIT("acme_url: ca.example\n"), {0},
@@ -64,6 +70,13 @@ static const struct key_case tls_cases[] = {
      "proxy_protocol: true"},
     {"PROXY headers of nobody", STR_INIT("proxy_protocol: true\n"), {0},
      "error f:1:17: proxy_protocol without trusted_proxies", NULL},
+    {"pages that may call", STR_INIT("api:\n  allowed_origins: [https://ui.example, 'http://x:8080']\n"),
+     {0}, "", "api.allowed_origins: http://x:8080"},
+    {"any page", STR_INIT("api:\n  allowed_origins: ['*']\n"), {0}, "", "api.allowed_origins: *"},
+    {"an origin with a path", STR_INIT("api:\n  allowed_origins: [https://ui.example/web]\n"), {0},
+     "error f:2:21: api.allowed_origins: \"https://ui.example/web\" is no origin", NULL},
+    {"an origin without scheme", STR_INIT("api:\n  allowed_origins:\n    - ui.example\n"), {0},
+     "error f:3:7: api.allowed_origins: \"ui.example\" is no origin", NULL},
     {"no PROXY headers", STR_INIT(""), {0}, "", "proxy_protocol: false"},
     /* clang-format on */
 };
@@ -87,6 +100,10 @@ static const struct key_case later_cases[] = {
      "derp.server.automatically_add_embedded_derp_region: false"},
     {"JSON", STR_INIT("{\n\t\"server_url\": \"http://b:1\",\n\t\"derp\": {\"server\": {\"region_id\": 7}}\n}\n"), {0}, "",
      "derp.server.region_id: 7"},
+    {"probes too often", STR_INIT("node: {routes: {ha: {probe_interval: 1s, probe_timeout: 500ms}}}\n"), {0},
+     "error f:1:38: node.routes.ha.probe_interval is below 2s", NULL},
+    {"probes that wait too long", STR_INIT("node: {routes: {ha: {probe_interval: 3s}}}\n"), {0},
+     "error f:1:38: node.routes.ha.probe_timeout must be below", NULL},
     {"headscale's tuning", STR_INIT("tuning: {batcher_workers: 4}\ndisable_check_updates: true\n"), {0}, "", "log.level: 2"},
     /* clang-format on */
 };
