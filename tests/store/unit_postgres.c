@@ -169,6 +169,14 @@ static int64_t users_in(const char *name)
     return cluster_sql(name, "SELECT count(*) FROM users");
 }
 
+static void add_user(struct world *w, int number)
+{
+    char name[32];
+
+    snprintf(name, sizeof(name), "try-%d", number);
+    world_user(w, 0, name);
+}
+
 static void a_restart_is_not_noticed(void **state)
 {
     struct test_dir t;
@@ -296,7 +304,7 @@ static void what_was_given_up_and_applied_makes_it_stale(void **state)
     for (int i = 0; i < 1000 && !store_is_stale(w.store); i++) {
         status = world_commit(&w, &err);
         assert_true(status < 0);
-        world_user(&w, 0, (char[]){'l', (char)('a' + i / 26 % 26), (char)('a' + i % 26), 0});
+        add_user(&w, i);
         usleep(10000);
     }
     assert_true(store_is_stale(w.store));
@@ -344,7 +352,7 @@ static void another_server_in_between_is_noticed(void **state)
     assert_int_equal(users_in(t.path), 1);
     world_close(&other);
     for (int i = 0; i < 1000 && !store_is_stale(w.store); i++) {
-        world_user(&w, 0, (char[]){'m', (char)('a' + i / 26 % 26), (char)('a' + i % 26), 0});
+        add_user(&w, i);
         assert_true(world_commit(&w, &err) < 0);
         usleep(10000);
     }
