@@ -8,7 +8,8 @@
  *
  * Input, all other members are ignored:
  *
- *   users    {id, name, email?, role?}; role as "member" (when absent), "owner", "admin",
+ *   users    {id, name, email?, role?, groups?}; groups as a log-in provider has them, each as
+ *            policies name it ("oidc:eng"); role as "member" (when absent), "owner", "admin",
  *            "network-admin", "it-admin", "billing-admin", "auditor"
  *   nodes    {name, user | tags, ipv4?, ipv6?, created?, routable_ips?, approved_routes?}; user is
  *            a user's name. Approved is what the case says and what the policy's autoApprovers say.

@@ -70,6 +70,10 @@ static int read_user(const struct json_value *v, size_t at, const struct user **
     u->name = str_copy(json_get_str(v, "name"));
     u->email = str_copy(json_get_str(v, "email"));
     u->role = role;
+    JSON_EACH(group, json_get_array(v, "groups")) {
+        if (json_is(group, JSON_STRING) && u->groups.len < USER_GROUPS_MAX)
+            str_list_add(&u->groups, group->str);
+    }
     *out = u;
     return 0;
 }

@@ -79,6 +79,17 @@ static void no_case_is_refused(void **state)
 #define ROUTE "\"routable_ips\":[\"10.0.0.0/8\"],\"approved_routes\":[\"10.0.0.0/8\"]"
 #define CREATED(text) "\"created\":\"2026-01-01T00:00:00" text "Z\""
 
+#define GROUPS(member)                                                                           \
+    "{\"users\":[{\"id\":1,\"name\":\"a\",\"groups\":[\"oidc:eng\"]},"                           \
+    "{\"id\":2,\"name\":\"b\",\"groups\":[\"oidc-work:eng\",\"eng\"]},"                          \
+    "{\"id\":3,\"name\":\"oidc:eng\"},{\"id\":4,\"name\":\"oidc:ops\",\"email\":\"oidc:ops\"}]," \
+    "\"policy\":{\"groups\":{\"group:e\":[" member "]},"                                         \
+    "\"acls\":[{\"action\":\"accept\",\"src\":[\"group:e\"],\"dst\":[\"*:*\"]}]},\"nodes\":["    \
+    "{\"name\":\"n\",\"user\":\"a\",\"ipv4\":\"100.64.0.1\"},"                                   \
+    "{\"name\":\"m\",\"user\":\"b\",\"ipv4\":\"100.64.0.2\"},"                                   \
+    "{\"name\":\"o\",\"user\":\"oidc:eng\",\"ipv4\":\"100.64.0.3\"},"                            \
+    "{\"name\":\"p\",\"user\":\"oidc:ops\",\"ipv4\":\"100.64.0.4\"}]}"
+
 /* What has to be in the answer. */
 static const struct {
     const char *name;
@@ -118,6 +129,13 @@ static const struct {
      "{" USERS ",\"tailnet\":{\"domains\":[\"x.net\",\"example.com\"]},\"nodes\":[],\"policy\":"
      "{\"acls\":[{\"action\":\"accept\",\"src\":[\"user:*@example.com\"],\"dst\":[\"*:*\"]}]}}",
      "\"status\":200"},
+    /* A user of the group's name is not it; a group of another provider neither. */
+    {"who a provider has in a group", GROUPS("\"oidc:eng@\""),
+     "\"name\":\"m\",\"filter\":[{\"SrcIPs\":[\"100.64.0.1\"]"},
+    {"who one of several providers has in a group", GROUPS("\"oidc-work:eng@\""),
+     "\"name\":\"m\",\"filter\":[{\"SrcIPs\":[\"100.64.0.2\"]"},
+    {"a provider's group that nobody is in", GROUPS("\"oidc:ops@\""),
+     "\"name\":\"m\",\"filter\":[],"},
     {"MagicDNS",
      "{" USERS ",\"tailnet\":{\"magic_dns\":true,\"dns_name\":\"x.ts.net\"},\"policy\":\"\","
      "\"nodes\":[{\"name\":\"n\",\"user\":\"a\"}]}",
