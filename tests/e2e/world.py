@@ -644,6 +644,20 @@ class World:
             client.up(self.the_server.auth_key(user, *key_flags), *flags)
         return client
 
+    def relayed_pair(self):
+        """Two clients that reach each other through a relay, and answer on TCP."""
+        pair = [self.client(name, up=False) for name in ("anna", "bert")]
+        for client in pair:
+            client.host.block_direct()
+            client.up(self.the_server.auth_key())
+            client.serve_tcp()
+        a, b = pair
+        a.wait_ping(b.ip4())
+        a.check_tcp(b.ip4())
+        if a.path_to(b.ip4()) != "relay":
+            raise Failure("anna to bert is not through the relay")
+        return pair
+
     def network(self, name):
         """A further switch, for what lies behind a router."""
         return Bridge(self, name)

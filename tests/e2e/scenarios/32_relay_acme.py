@@ -37,16 +37,8 @@ def run(world):
             "        ipv6: none\n        stunport: 3478\n        derpport: 443\n")
     relay.node = lambda region: node
     world.client_env = {"SSL_CERT_FILE": str(ca.root), "SSL_CERT_DIR": "/nonexistent"}
-    server = world.server(relay_config(world, (910, [relay])))
-    a, b = (world.client(name, up=False) for name in ("anna", "bert"))
-    for client in (a, b):
-        client.host.block_direct()
-        client.up(server.auth_key())
-        client.serve_tcp()
-    a.wait_ping(b.ip4())
-    a.check_tcp(b.ip4())
-    if a.path_to(b.ip4()) != "relay":
-        raise Failure("anna to bert is not through the relay")
+    world.server(relay_config(world, (910, [relay])))
+    a, b = world.relayed_pair()
 
     # Renewed in time, by itself, again and again; nobody had to connect anew.
     held = Held(ca, "relay.test", relay.host.ip, "/derp/probe")

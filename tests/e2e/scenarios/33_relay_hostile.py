@@ -35,13 +35,9 @@ def run(world):
     env = world.sanitizer_env
     world.sanitizer_env = lambda log: {**env(log), "ASAN_OPTIONS": env(log)["ASAN_OPTIONS"] + ":quarantine_size_mb=16"}
     relay = world.relay("relay1")
-    server = world.server(relay_config(world, (910, [relay])))
+    world.server(relay_config(world, (910, [relay])))
     relay.start()
-    anna, bert = (world.client(name, up=False) for name in ("anna", "bert"))
-    for client in (anna, bert):
-        client.host.block_direct()
-        client.up(server.auth_key())
-    anna.wait_ping(bert.ip4())
+    anna, bert = world.relayed_pair()
     pings = anna.host.spawn("ping", "-n", "-i", "0.1", "-c", "200", bert.ip4(), log=anna.dir / "pings")
     enemy = Host(world, "enemy")
 

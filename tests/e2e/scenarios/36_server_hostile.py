@@ -71,13 +71,7 @@ def run(world):
     env = world.sanitizer_env
     world.sanitizer_env = lambda log: {**env(log), "ASAN_OPTIONS": env(log)["ASAN_OPTIONS"] + ":quarantine_size_mb=16"}
     server = world.server(config())
-    anna, bert = (world.client(name, up=False) for name in ("anna", "bert"))
-    for client in (anna, bert):
-        client.host.block_direct()
-        client.up(server.auth_key())
-    anna.wait_ping(bert.ip4())
-    if anna.path_to(bert.ip4()) != "relay":
-        raise Failure("anna to bert is not through the relay")
+    anna, bert = world.relayed_pair()
     enemy = Host(world, "enemy")
 
     # Over TLS, on the port that control has too.

@@ -40,7 +40,7 @@ def pids(relay):
 
 def run(world):
     relay = world.relay("relay1")
-    server = world.server(relay_config(world, (910, [relay])))
+    world.server(relay_config(world, (910, [relay])))
     env = world.sanitizer_env(relay.dir / "sanitizer")
     before = relay.text().count(" relaying ")
     supervisor = relay.host.spawn(
@@ -48,13 +48,7 @@ def run(world):
         "-certdir", relay.dir / "certs", "-hostname", relay.host.ip, "-http-port", "-1", "-drain-time", "3s", log=relay.log, env=env)
     relay.proc = supervisor
     wait_for("the first process relays", lambda: relay.text().count(" relaying ") == before + 1)
-    anna, bert = (world.client(name, up=False) for name in ("anna", "bert"))
-    for client in (anna, bert):
-        client.host.block_direct()
-        client.up(server.auth_key())
-    anna.wait_ping(bert.ip4())
-    if anna.path_to(bert.ip4()) != "relay":
-        raise Failure("anna to bert is not through the relay")
+    anna, bert = world.relayed_pair()
     first = pids(relay)
     visitor = Host(world, "visitor")
     if len(first) != 1:
