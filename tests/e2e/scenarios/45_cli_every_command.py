@@ -4,7 +4,9 @@ headscale.md 11 #26 to #29, #31, #108 to #112, #114, #116, #117.
 """
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 
@@ -352,10 +354,34 @@ def completion(cli):
         same("complaints about the manual page", sh("groff", "-man", "-Tascii", "-ww", "-z", input=page).stderr, "")
 
 
+def at_a_terminal(cli):
+    """Questions and colours are for people: asked and shown on a terminal, and there alone."""
+    def types(answer, *argv, stdout=subprocess.PIPE):
+        ours, theirs = os.openpty()
+        os.write(ours, answer)
+        try:
+            return subprocess.run([cli.server.world.hatsize, *argv, "--config", cli.server.config, "--data-dir",
+                                   cli.server.dir / "data"], stdin=theirs, stdout=stdout or theirs,
+                                  stderr=subprocess.PIPE, timeout=30), ours
+        finally:
+            os.close(theirs)
+
+    cli.run("users", "create", "asked")
+    for answer, said in ((b"n\n", "User not destroyed\n"), (b"y\n", "User destroyed\n")):
+        done, ours = types(answer, "users", "destroy", "-n", "asked")
+        os.close(ours)
+        same("asked at the terminal", (done.returncode, done.stdout.decode()), (0, said))
+        if '"asked"' not in done.stderr.decode() or not done.stderr.decode().endswith(" [y/n] "):
+            raise Failure(f"the question: {done.stderr!r}")
+    done, ours = types(b"", "users", "list", stdout=None)
+    shown = os.read(ours, 65536)
+    os.close(ours)
+    if b"\x1b[36mID" not in shown or "\x1b" in cli.run("users", "list").stdout:
+        raise Failure(f"colours: {shown!r}")
+
+
 def busy_server(cli):
     """A server that is stopped for a while: the command gives up in time and says why."""
-    import os
-    import signal
     server = cli.server
     os.kill(server.pid(), signal.SIGSTOP)
     try:
@@ -381,4 +407,5 @@ def run(world):
     alone(cli)
     typing_errors(cli)
     completion(cli)
+    at_a_terminal(cli)
     busy_server(cli)
