@@ -166,6 +166,7 @@ static const struct flag_spec quickstart[] = {
 static const struct flag_spec import_headscale[] = {
     {"database", 0, true, false, "headscale's database, if not where its configuration says"},
     {"dry-run", 0, false, false, "only say what would be taken; write nothing"},
+    {"identity", 0, true, false, "NAME=ISSUER/SUBJECT, for a user of 0.23 or older who logs in"},
     {"skip-damaged", 0, false, false, "leave out rows that cannot be read"},
     {0},
 };

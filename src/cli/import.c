@@ -201,6 +201,7 @@ static int run_import(struct import_run *run)
     run->options.info = config_tailnet_info(cli->config, STR("default"));
     run->options.take_policy = cli->config->policy_in_database;
     run->options.force = forced;
+    run->options.identities = args_list(&cli->args, "identity", cli->arena);
     run->options.skip_damaged = args_has(&cli->args, "skip-damaged");
     run->options.now_ms = clock_unix_ms();
     run->options.tag_may_be_requested = tag_may_be_requested;

@@ -67,6 +67,11 @@ struct import_options {
     bool take_policy;          /* the newest text of the database is the policy in force */
     bool force;                /* also into a database that has nodes */
     bool skip_damaged;         /* leave out what cannot be read */
+    /*
+     * "alice=https://idp.example.com/subject": users of 0.23 and older who logged in by a provider
+     * have no identity in the database, and are given one here.
+     */
+    struct str_list identities;
     int64_t now_ms;
 
     /*

@@ -129,6 +129,7 @@ struct import {
     struct map *routes;    /* node id in the source to struct import_routes * */
     struct map *nodes;     /* ids in the source seen so far */
     struct import_late *late;
+    size_t n_identified; /* users that were given an identity */
 
     /* What the target has, and what has been added. */
     struct map *used;  /* "u7", "n7", "k7", "a7": ids; what came by this import is its own value */

@@ -91,6 +91,20 @@ static int add_user(struct import *im, uint64_t id, struct user *u, struct err *
     return 0;
 }
 
+/* For one who has none: whom the operator says it is. */
+static void take_identity(struct import *im, struct user *u)
+{
+    for (size_t i = 0; i < im->options->identities.len && u->provider_id.len == 0; i++) {
+        struct str name, identity;
+
+        if (!str_split(im->options->identities.items[i], '=', &name, &identity) ||
+            !str_eq(name, u->name) || identity.len == 0 || identity.len > IMPORT_URL_MAX)
+            continue;
+        u->provider_id = str_copy(identity);
+        im->n_identified++;
+    }
+}
+
 static int user_row(void *user, const struct db_value *columns, size_t n, struct err *err)
 {
     struct import *im = user;
@@ -107,6 +121,7 @@ static int user_row(void *user, const struct db_value *columns, size_t n, struct
     u->picture_url = str_copy(values_text(&r, "profile_pic_url", IMPORT_URL_MAX));
     u->provider_id = str_copy(values_text(&r, "provider_identifier", IMPORT_URL_MAX));
     u->provider = str_copy(values_text(&r, "provider", IMPORT_NAME_MAX));
+    take_identity(im, u);
     if (u->provider.len == 0 && u->provider_id.len > 0)
         u->provider = str_copy(STR("oidc"));
     u->role = ROLE_MEMBER;
@@ -133,8 +148,15 @@ static int user_row(void *user, const struct db_value *columns, size_t n, struct
 
 int import_users(struct import *im, struct err *err)
 {
-    return schema_select(&im->schema, im->schema.has_namespaces ? "namespaces" : "users",
-                         user_columns, user_row, im, err);
+    int status = schema_select(&im->schema, im->schema.has_namespaces ? "namespaces" : "users",
+                               user_columns, user_row, im, err);
+
+    if (status == 0 && im->n_identified != im->options->identities.len)
+        return err_set(err, ERR_NOT_FOUND,
+                       "of %zu identities %zu are of no user: write NAME=ISSUER/SUBJECT, for users "
+                       "without an identity",
+                       im->options->identities.len, im->options->identities.len - im->n_identified);
+    return status;
 }
 
 /* ---- auth keys ---- */

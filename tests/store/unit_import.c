@@ -622,6 +622,32 @@ static void a_lost_owner_is_found_by_the_key(void **state)
     run_fini(&r);
 }
 
+/* headscale.md 8.6, rule 2. */
+static void old_users_by_log_in_are_given_their_identity(void **state)
+{
+    struct run r;
+
+    (void)state;
+    run_init(&r);
+    sqlite3 *db = hs_make(r.from, HS_0_23);
+    hs_fill(db, HS_0_23);
+    sqlite3_close(db);
+    str_list_add(&r.options.identities, STR("bob=https://idp.example.com/b=1"));
+    run_good(&r);
+    const struct tailnet_view *v = domain_view(r.domain, 0);
+
+    assert_str(view_user_find(v, 2)->provider_id, STR("https://idp.example.com/b=1"));
+    assert_str(view_user_find(v, 2)->provider, STR("oidc"));
+    assert_int_equal(view_user_find(v, 1)->provider_id.len, 0);
+    view_unref(v);
+    run_close(&r);
+    str_list_add(&r.options.identities, STR("nobody=https://idp.example.com/n"));
+    r.options.force = true;
+    assert_int_equal(run_import(&r, false), -ERR_NOT_FOUND);
+    str_list_free(&r.options.identities);
+    run_fini(&r);
+}
+
 /* ---- damage ---- */
 
 static const struct {
@@ -939,6 +965,7 @@ int main(void)
         cmocka_unit_test(nodes_are_only_added_to_nodes_by_force_and_never_overwritten),
         cmocka_unit_test(collisions_are_settled_and_told),
         cmocka_unit_test(a_lost_owner_is_found_by_the_key),
+        cmocka_unit_test(old_users_by_log_in_are_given_their_identity),
         cmocka_unit_test(damage_stops_all_unless_it_may_be_left_out),
         cmocka_unit_test(what_is_no_headscale_database_is_refused),
         cmocka_unit_test(a_truncated_database_is_refused),
