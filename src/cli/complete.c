@@ -14,7 +14,8 @@
 /* ---- Where the words before the cursor lead ---- */
 
 struct walk {
-    const char *group; /* NULL: none yet */
+    const char *group;                /* NULL: none yet */
+    const struct command_spec *alone; /* the command that the group's word is by itself; NULL */
     const struct command_spec *command;
     const struct flag_spec *pending; /* waits for its value */
     size_t n_operands;
@@ -52,27 +53,41 @@ static void step_flag(struct cli *cli, struct walk *w, struct str word)
         w->pending = f;
 }
 
+/* The command of a group ("": of none) that is called so; NULL. */
+static const struct command_spec *find_command(const char *group, struct str word)
+{
+    for (const struct command_spec *c = cli_commands; c->run; c++)
+        if (str_eq(str_from(c->group), str_from(group)) && args_is_command(c, word))
+            return c;
+    return NULL;
+}
+
+static const char *find_group(struct str word)
+{
+    for (const struct command_spec *c = cli_commands; c->run; c++)
+        if (args_is_group(c, word))
+            return c->group;
+    return NULL;
+}
+
 static void step_word(struct walk *w, struct str word)
 {
     if (w->command) {
         w->n_operands++;
         return;
     }
-    for (const struct command_spec *c = cli_commands; c->run; c++) {
-        bool here = w->group ? str_eq(str_from(c->group), str_from(w->group)) : !c->group[0];
+    const struct command_spec *c = find_command(w->group ? w->group : "", word);
 
-        if (!here || !args_is_command(c, word) || args_is_group_too(cli_commands, c))
-            continue;
-        if (c->run != cmd_help) /* whose operands are commands again */
-            w->command = c;
+    if (!w->group && find_group(word)) {
+        w->group = find_group(word);
+        w->alone = c;
         return;
     }
-    bool had_group = w->group != NULL;
-
-    for (const struct command_spec *c = cli_commands; c->run && !w->group; c++)
-        if (args_is_group(c, word))
-            w->group = c->group;
-    w->is_lost = had_group || !w->group;
+    w->command = c ? c : w->alone;
+    w->n_operands += !c && w->alone;
+    w->is_lost = !w->command;
+    if (c && c->run == cmd_help) /* whose operands are commands again */
+        w->command = NULL;
 }
 
 static void step(struct cli *cli, struct walk *w, struct str word)
@@ -215,6 +230,8 @@ static void offer_groups(struct cli *cli, struct str typed)
         if (c->hidden || !c->group[0] || str_eq(str_from(c->group), str_from(last)))
             continue;
         last = c->group;
+        if (find_command("", str_from(last)))
+            continue;
         struct str help = str_from(c->name);
 
         for (const struct command_spec *next = c + 1; next->run; next++)
@@ -231,7 +248,6 @@ static void offer_commands(struct cli *cli, const char *group, struct str typed)
             offer(cli, STR_NONE, typed, str_from(c->name), str_from(c->help));
     if (!group[0])
         offer_groups(cli, typed);
-    end(cli, "none");
 }
 
 /* The n-th word of a usage line's operands; the last one again when it goes on for ever. */
@@ -270,6 +286,7 @@ static void offer_next(struct cli *cli, const struct walk *w, struct str typed)
         offer_values(cli, group, operand_name(w->command, w->n_operands), STR_NONE, typed);
     } else {
         offer_commands(cli, group, typed);
+        offer_values(cli, group, w->alone ? operand_name(w->alone, 0) : STR_NONE, STR_NONE, typed);
     }
 }
 
