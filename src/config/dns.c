@@ -207,7 +207,10 @@ void records_read(struct loader *l, const struct yaml_node *root)
 
     if (root && root->type == YAML_LIST)
         dns->n_records = read_record_list(l, root, &dns->records);
-    else if (!yaml_is_null(root))
+    else if (!root)
+        remark(l, true, (struct place){.file = l->file},
+               "it is empty: write [] if there are to be no records");
+    else
         error_at(l, root, "a file of records is a list of {\"name\", \"type\", \"value\"}");
 }
 

@@ -152,8 +152,8 @@ def run(world):
     if not doctor(server)["websocket"]["ok"] or not doctor(server)["relay-ws"]["ok"]:
         raise Failure("no WebSocket through a proxy that lets it through")
     # Impatient.
-    proxy.nginx(to, NGINX_GOOD.replace("proxy_read_timeout 1h", "proxy_read_timeout 2s"))
-    ill(server, "stream", "was cut after", "proxy_read_timeout 1h")
+    proxy.nginx(to, NGINX_GOOD.replace("proxy_read_timeout 1h", "proxy_read_timeout 4s"))
+    ill(server, "stream", "was cut after", "proxy_read_timeout 1h", flags=("--wait", "6"))
 
     # Well: clients join through it, and talk through the relay behind it.
     proxy.nginx(to, NGINX_GOOD)
@@ -176,8 +176,8 @@ def run(world):
             }}""")
         client.up(server.auth_key())
         client.serve_tcp()
-    anna.wait_ping(bert.ip4())
-    bert.check_tcp(anna.ip4())
+    anna.wait_ping(bert.ip4(), timeout=90)
+    bert.check_tcp(anna.ip4(), timeout=60)
     # The server knows who they are, by the header of a trusted proxy; a forged one is not believed.
     proxy.host.run("curl", "-s", "-o", "/dev/null", "-H", "X-Real-IP: 198.51.100.1", "-X", "POST", "-H",
                    "Upgrade: tailscale-control-protocol", "-H", "Connection: upgrade", f"http://{to}:8080/ts2021")
@@ -192,10 +192,10 @@ def run(world):
     # haproxy in HTTP mode takes over: the same clients come back through it.
     proxy.haproxy(to, lines="option forwardfor")
     well(server)
-    anna.wait_ping(bert.ip4())
-    anna.check_tcp(bert.ip4())
-    proxy.haproxy(to, patience="2s", tunnel="")
-    ill(server, "stream", "was cut after", "timeout tunnel 1h")
+    anna.wait_ping(bert.ip4(), timeout=90)
+    anna.check_tcp(bert.ip4(), timeout=60)
+    proxy.haproxy(to, patience="4s", tunnel="")
+    ill(server, "stream", "was cut after", "timeout tunnel 1h", flags=("--wait", "6"))
     proxy.haproxy(to, lines="http-request del-header upgrade")
     ill(server, "upgrade", "no machine can log in", "Connection and Upgrade")
 
@@ -207,8 +207,8 @@ def run(world):
     for option in ("send-proxy", "send-proxy-v2"):
         proxy.haproxy(to, mode="tcp", options=option, patience="1h", tunnel="")
         well(server)
-        anna.wait_ping(bert.ip4())
-        anna.check_tcp(bert.ip4())
+        anna.wait_ping(bert.ip4(), timeout=90)
+        anna.check_tcp(bert.ip4(), timeout=60)
         asker = bert.host.ip
         bert.host.run("curl", "-sk", "-o", "/dev/null", "-X", "POST", "-H", "Upgrade: tailscale-control-protocol",
                       "-H", "Connection: upgrade", f"{url}/ts2021")
