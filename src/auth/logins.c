@@ -4,8 +4,8 @@
 #include "core/map.h"
 
 struct entry {
-    struct list_node order_link;
     int64_t ends_ms;
+    struct list_node order_link;
     struct str key; /* the state or the token, inside the below */
     const char *subject;
     union {
