@@ -38,5 +38,11 @@ enum api_door { API_DOOR_SOCKET, API_DOOR_NETWORK };
 const struct http_route *api_routes(const struct api *api, enum api_door door, size_t *n);
 /* Answers a request that came on one of the routes: http_handler_fn. */
 void api_serve(void *api, struct http_exchange *x, const struct http_request *req);
+/*
+ * How much of a body is taken of who sends these headers: all its call allows of a caller whose key
+ * is known by its prefix, API_STRANGER_BODY_MAX of anybody else.
+ */
+#define API_STRANGER_BODY_MAX ((size_t)64 << 10)
+size_t api_body_limit(const struct api *api, const struct http_request *req);
 /* The server's version as JSON, also for the outer door's /version. */
 void api_put_version(struct buf *out, const char *version);

@@ -274,6 +274,23 @@ static void ask_who(struct api_call *c)
     }
 }
 
+size_t api_body_limit(const struct api *api, const struct http_request *req)
+{
+    struct str header = http_header_get(req, STR("authorization")), prefix, secret;
+    const struct api_key_set *keys = auth_keys(control_auth(api->control), req->loop);
+    const struct api_key *k;
+
+    if (req->is_unix)
+        return SIZE_MAX;
+    if (!keys || !str_starts(header, STR("Bearer ")) ||
+        !api_key_split(str_from_index(header, STR("Bearer ").len), &prefix, &secret))
+        return API_STRANGER_BODY_MAX;
+    for (size_t at = 0; (k = api_key_set_next(keys, &at));)
+        if (str_eq(k->prefix, prefix))
+            return SIZE_MAX;
+    return API_STRANGER_BODY_MAX;
+}
+
 /* ---- Browsers ---- */
 
 static void allow_origin(const struct api *api, struct http_exchange *x,

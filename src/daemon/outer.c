@@ -2,6 +2,7 @@
 
 #include "auth/pages.h"
 #include "daemon/daemon_internal.h"
+#include "http/body_limit.h"
 
 #define STRANGER_BODY_MAX 4096
 
@@ -165,6 +166,11 @@ static const struct http_header headers[] = {
     {STR_INIT("referrer-policy"), STR_INIT("no-referrer")},
 };
 
+static size_t body_limit(void *user, const struct http_request *req, const struct http_route *route)
+{
+    return route->handler == on_api ? api_body_limit(((struct server *)user)->api, req) : SIZE_MAX;
+}
+
 /* The strangers' routes, and behind them the API's, which asks for keys itself. */
 static size_t make_routes(struct server *s)
 {
@@ -192,5 +198,7 @@ struct http_server *outer_server_new(struct server *s)
                                                 .headers = headers,
                                                 .n_headers = ARRAY_LEN(headers)};
 
-    return http_server_new(&options);
+    struct http_server *server = http_server_new(&options);
+    http_server_set_body_limit(server, body_limit);
+    return server;
 }

@@ -192,11 +192,21 @@ static void build_headers(struct http_exchange *x)
     join_cookies(x);
 }
 
+static size_t body_limit(const struct http_exchange *x)
+{
+    const struct http_server *server = x->conn->server;
+    size_t limit = x->route->max_body ? x->route->max_body : HTTP_BODY_DEFAULT;
+
+    if (!server->body_limit)
+        return limit;
+    return MIN(limit, server->body_limit(server->options.user, &x->req, x->route));
+}
+
 static void find_route(struct http_exchange *x)
 {
     switch (router_find(x->conn->server->router, x->req.method, x->req.path, &x->route)) {
     case ROUTER_FOUND:
-        x->body.limit = x->route->max_body ? x->route->max_body : HTTP_BODY_DEFAULT;
+        x->body.limit = body_limit(x);
         break;
     case ROUTER_NO_PATH:
         x->refusal = 404;

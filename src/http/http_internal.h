@@ -21,6 +21,7 @@
 #include "core/buf.h"
 #include "core/list.h"
 #include "core/mem.h"
+#include "http/body_limit.h"
 #include "http/server.h"
 
 #define HTTP_HEADERS_MAX 100
@@ -61,6 +62,7 @@ struct tls_holder;
 
 struct http_server {
     struct http_server_options options; /* with the defaults filled in */
+    http_body_limit_fn *body_limit;     /* may be NULL */
     struct router *router;
     struct slots *sessions;           /* of HTTP/2; http2_memory.h */
     _Atomic(struct tls_holder *) tls; /* newest first; older ones are kept until the end */

@@ -54,6 +54,11 @@ struct http_server *http_server_new(const struct http_server_options *options)
     return server;
 }
 
+void http_server_set_body_limit(struct http_server *server, http_body_limit_fn *fn)
+{
+    server->body_limit = fn;
+}
+
 void http_server_free(struct http_server *server)
 {
     if (!server)

@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/rand.h"
+#include "http/body_limit.h"
 
 struct harness {
     char path[64];
@@ -112,6 +113,13 @@ static inline void make_tailnet(struct harness *h)
     command_result_fini(&key.call.result);
 }
 
+static inline size_t harness_body_limit(void *user, const struct http_request *req,
+                                        const struct http_route *route)
+{
+    (void)route;
+    return api_body_limit(user, req);
+}
+
 static inline void harness_start(struct harness *h, const struct harness_options *options)
 {
     struct store *store = NULL;
@@ -140,6 +148,7 @@ static inline void harness_start(struct harness *h, const struct harness_options
     const struct http_route *routes = api_routes(h->api, API_DOOR_NETWORK, &n);
     h->server = http_server_new(
         &(struct http_server_options){.routes = routes, .n_routes = n, .user = h->api});
+    http_server_set_body_limit(h->server, harness_body_limit);
     make_tailnet(h);
 }
 

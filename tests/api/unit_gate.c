@@ -366,6 +366,29 @@ static void deep_and_large_bodies(void **state)
     buf_fini(&large);
 }
 
+/* Nor is a large body taken of somebody whose key cannot be one. */
+static void strangers_upload_little(void **state)
+{
+    struct buf body = BUF((size_t)1 << 20);
+
+    (void)state;
+    buf_put(&body, STR("{\"policy\":\""));
+    for (int i = 0; i < 100000; i++)
+        buf_put_char(&body, ' ');
+    buf_put(&body, STR("\"}"));
+    const struct question stranger = {.method = "PUT",
+                                      .path = "/api/v1/policy",
+                                      .body = buf_str(&body),
+                                      .key = "Bearer hskey-api-000000000000-"
+                                             "00000000000000000000000000000000"
+                                             "00000000000000000000000000000000",
+                                      .unchecked = true};
+    struct question known = {.method = "PUT", .path = "/api/v1/policy", .body = buf_str(&body)};
+    assert_int_equal(harness_ask(&h, &stranger), 413);
+    assert_int_equal(harness_ask(&h, &known), 200);
+    buf_fini(&body);
+}
+
 static void any_content_type_is_taken(void **state)
 {
     (void)state;
@@ -481,6 +504,7 @@ int main(void)
         cmocka_unit_test(browsers_of_allowed_origins_may_call),
         cmocka_unit_test(bodies_that_are_none),
         cmocka_unit_test(deep_and_large_bodies),
+        cmocka_unit_test(strangers_upload_little),
         cmocka_unit_test(any_content_type_is_taken),
         cmocka_unit_test(names_that_are_hostile),
         cmocka_unit_test(segments_are_names),
