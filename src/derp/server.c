@@ -190,6 +190,8 @@ static void begin_drain(struct draining *d)
     struct relay_loop *l = d->home;
 
     d->n_slots = l->n_slots;
+    while (d->n_slots > 0 && !l->slots[d->n_slots - 1].session)
+        d->n_slots--;
     d->began_ms = clock_mono_ms();
     timer_init(&d->timer, l->loop, on_drain, d);
     for (uint32_t i = 0; i < d->n_slots; i++) {

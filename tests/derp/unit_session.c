@@ -460,6 +460,31 @@ static void tells_of_a_restart(void **state)
     rig_free(rig);
 }
 
+/* Two minutes for each of three, in the order of their coming; keep-alives go on meanwhile. */
+static void drains_one_after_the_other(void **state)
+{
+    struct rig *rig = rig_new((struct derp_server_options){0});
+    struct party *party[3];
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        party[i] = rig_join(rig);
+    for (size_t i = 0; i < 3; i++)
+        buf_clear(&party[i]->log);
+    derp_server_drain(rig->server, 360000, 60000);
+    rig_run(rig);
+    for (size_t i = 0; i < 3; i++)
+        assert_str(party_log(party[i]), STR("frame:15 "));
+    for (size_t gone = 0; gone <= 3; gone++) {
+        for (int i = 0; i < (gone == 0 ? 2 : 4); i++)
+            rig_wait(rig, 30000); /* to the middle of somebody's two minutes */
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(party[i]->client == NULL, i < gone);
+    }
+    assert_int_equal(derp_server_clients(rig->server), 0);
+    rig_free(rig);
+}
+
 /* ---- Mesh peers ---- */
 
 static void mesh_peers_show_the_key(void **state)
@@ -521,6 +546,7 @@ int main(void)
         cmocka_unit_test(limits_by_reading_later),
         cmocka_unit_test(limits_are_replaced_live),
         cmocka_unit_test(tells_of_a_restart),
+        cmocka_unit_test(drains_one_after_the_other),
         cmocka_unit_test(mesh_peers_show_the_key),
     };
 
