@@ -1,8 +1,12 @@
-"""Two providers at once: a page to pick from; the same mail address and subject at both are two people. Pages for devices."""
+"""Two providers at once: a page to pick from; the same mail address and subject at both are two people. Pages for devices.
+A URL that waited too long gives way to a fresh one.
+
+headscale.md 11 #37
+"""
 import plistlib
 
 import login
-from world import Failure
+from world import Failure, wait_for
 
 NEEDS_OIDC = True
 
@@ -56,3 +60,23 @@ def run(world):
             raise Failure(f"{page.headers}")
         if (payload["PayloadType"], payload["ControlURL"]) != (f"io.tailscale.ipn.{kind}", server.url):
             raise Failure(f"{platform}: {profile}")
+
+    # URLs that are good for five seconds: the machine shows another one, and a fresh one is good (#37).
+    server.stop()
+    server.config.write_text(server.config.read_text() + "tuning:\n  register_cache_expiration: 5s\n")
+    server.start()
+    late = world.client("late", up=False)
+    up, url = login.begin(world, late)
+    shown = lambda: late.status().get("AuthURL")
+    wait_for("another URL is shown", lambda: shown() and shown() != url, timeout=60)
+    login.Browser(one.host, world.dir).get(f"{url}?provider=idp-one").must(410, "expired")
+
+    def in_time():
+        """Quick enough this time, however slow the machine is."""
+        browser = login.Browser(one.host, world.dir)
+        if browser.get(f"{shown()}?provider=idp-one").status != 302:
+            return False
+        page = browser.to_question(f"{shown()}?provider=idp-one", "alice")
+        return page.status == 200 and browser.yes(page).status == 200
+    wait_for("a log-in in time", in_time, timeout=120)
+    login.finish(late, up)
