@@ -1,8 +1,12 @@
 /* What is not about users, nodes or keys: serve, configtest, health, version, private-key. */
 
 #include "cli/cli_internal.h"
+#include "core/mem.h"
 #include "crypto/keys.h"
+#include "net/tls.h"
 #include "policy/document.h"
+
+#define PEM_MAX ((size_t)1 << 20)
 
 #ifdef __clang__
 #define BUILD_COMPILER "clang"
@@ -30,6 +34,47 @@ int cmd_serve(struct cli *cli)
     return cli->serve(cli->config);
 }
 
+/* Certificate and key as the server will read them; 0, or the exit status. */
+static int check_certificate(struct cli *cli)
+{
+    const struct config *c = cli->config;
+    struct str cert = STR_NONE, key = STR_NONE;
+    struct tls_server *tls = NULL;
+    struct err err = {0};
+    int status = 0;
+
+    if (c->tls_cert_path.len == 0)
+        return 0;
+    if (cli_read_file(cli, c->tls_cert_path, PEM_MAX, &cert, &err) < 0)
+        return cli_fail(cli, "tls_cert_path: %.*s: %s", STR_ARG(c->tls_cert_path), err.text);
+    if (cli_read_file(cli, c->tls_key_path, PEM_MAX, &key, &err) < 0)
+        return cli_fail(cli, "tls_key_path: %.*s: %s", STR_ARG(c->tls_key_path), err.text);
+    const struct tls_server_options options = {.cert_pem = cert, .key_pem = key};
+
+    if (tls_server_new(&options, &tls, &err) < 0)
+        status = cli_fail(cli, "tls_cert_path, tls_key_path: %s", err.text);
+    tls_server_unref(tls);
+    mem_wipe((void *)(uintptr_t)key.ptr, key.len); /* the arena's memory is ours */
+    return status;
+}
+
+/* The server would start without, and say in its log what is said here. */
+static int check_records(struct cli *cli)
+{
+    struct str path = cli->config->dns.records_path, text = STR_NONE;
+    struct config_records records = {0};
+    struct err err = {0};
+
+    if (path.len == 0)
+        return 0;
+    if (cli_read_file(cli, path, CONFIG_FILE_MAX, &text, &err) < 0)
+        return cli_fail(cli, "dns.extra_records_path: %.*s: %s", STR_ARG(path), err.text);
+    if (config_records_parse(path, text, &records, &err) < 0)
+        return cli_fail(cli, "dns.extra_records_path: %s", err.text);
+    config_records_fini(&records);
+    return 0;
+}
+
 /* The policy too, as far as it can be told without the database who its users are. */
 int cmd_configtest(struct cli *cli)
 {
@@ -38,7 +83,7 @@ int cmd_configtest(struct cli *cli)
     struct str text = STR_NONE;
     struct err err = {0};
 
-    if (!cli_load_config(cli, true))
+    if (!cli_load_config(cli, true) || check_certificate(cli) != 0 || check_records(cli) != 0)
         return 1;
     struct str file = cli->config->policy_path;
     if (cli->config->policy_in_database || file.len == 0)

@@ -137,3 +137,8 @@ def certificate_files(world, server):
     if not served("second"):
         raise Failure("a bad key took the certificate away")
     held.check()
+    done = server.cli("configtest", check=False)
+    if done.returncode != 1 or "tls_cert_path, tls_key_path: " not in done.stderr:
+        raise Failure(f"configtest takes a bad key: {done.returncode} {done.stderr}")
+    use("first")
+    server.cli("configtest")
