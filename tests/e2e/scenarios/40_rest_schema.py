@@ -1,6 +1,6 @@
 """The REST API against its own document: schemathesis asks every call, and no answer is a 5xx or another than described.
 
-It comes from PyPI, pinned with all it needs in schemathesis.txt, into a virtual environment of its own; without it the
+It is a Python package, pinned with all it needs in schemathesis.txt, in a virtual environment of its own; without it the
 scenario is skipped. Seed and number of requests are fixed, so that two runs ask the same.
 """
 import hashlib
