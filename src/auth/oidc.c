@@ -304,9 +304,9 @@ static enum oidc_outcome read_tokens(struct oidc_exchange *x, int status, struct
 {
     const struct json_options options = {.max_nodes = 20000, .max_bytes = DOCUMENT_MAX};
     struct json_value *root = NULL;
-    struct str text = arena_copy(x->arena, answer);
 
-    if (!json_parse(x->arena, text, &options, &root, NULL))
+    x->answer = arena_copy(x->arena, answer);
+    if (!json_parse(x->arena, x->answer, &options, &root, NULL))
         root = NULL;
     if (status >= 500) {
         (void)!err_set(&x->err, ERR_IO, "the token endpoint answered %d", status);
@@ -402,6 +402,13 @@ static void ask_userinfo(struct oidc_exchange *x)
         json_parse(x->arena, arena_copy(x->arena, buf_str(&answer)), &json, &root, NULL))
         (void)oidc_claims_overlay(x->arena, root, &x->claims);
     mem_free(url);
+}
+
+void oidc_exchange_fini(struct oidc_exchange *x)
+{
+    if (x->answer.len > 0)
+        mem_wipe((void *)(uintptr_t)x->answer.ptr, x->answer.len); /* the arena's, and so ours */
+    x->answer = x->id_token = x->access_token = STR_NONE;
 }
 
 enum oidc_outcome oidc_exchange_run(struct oidc_exchange *x, int64_t now_ms)

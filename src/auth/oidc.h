@@ -110,6 +110,7 @@ struct oidc_exchange {
 
     /* Set here; all in `arena`. */
     struct arena *arena;
+    struct str answer; /* the token endpoint's, in which the tokens are */
     struct str id_token;
     struct str access_token;
     struct oidc_claims claims;
@@ -117,5 +118,7 @@ struct oidc_exchange {
 };
 /* Blocks. */
 MUST_USE enum oidc_outcome oidc_exchange_run(struct oidc_exchange *x, int64_t now_ms);
+/* Wipes the tokens; before the arena goes. */
+void oidc_exchange_fini(struct oidc_exchange *x);
 /* The part without I/O: signature and claims of x->id_token. */
 MUST_USE enum oidc_outcome oidc_exchange_verify(struct oidc_exchange *x, int64_t now_ms);

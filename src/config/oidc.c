@@ -250,6 +250,12 @@ static bool is_issuer(struct str url)
     return true;
 }
 
+static bool is_loopback(struct str url)
+{
+    return str_starts(url, STR("http://127.")) || str_starts(url, STR("http://localhost")) ||
+           str_starts(url, STR("http://[::1]"));
+}
+
 static void read_name(const struct entry *e, struct oidc_provider *p)
 {
     bool good = read_text(e, F_NAME, &p->name) && p->name.len <= NAME_MAX_LEN;
@@ -274,6 +280,10 @@ static void read_provider(const struct entry *e, struct oidc_provider *p)
     if (!read_text(e, F_ISSUER, &p->issuer) || !is_issuer(p->issuer))
         error_at(e->l, e->values[F_ISSUER] ? e->values[F_ISSUER] : e->at,
                  "\"%s\" wants an \"issuer\" like https://idp.example.com", e->where);
+    if (str_starts(p->issuer, STR("http://")) && !is_loopback(p->issuer))
+        notice_at(e->l, e->values[F_ISSUER],
+                  "the issuer is asked in the open: whoever is on the way can log in as anybody; "
+                  "write https://");
     if (!read_text(e, F_CLIENT_ID, &p->client_id))
         error_at(e->l, e->at, "\"%s\" has an issuer and no client_id: write it", e->where);
     read_secret(e, p);

@@ -14,6 +14,7 @@ static void request_free(struct login_request *r)
 {
     login_fini(&r->login);
     mem_wipe(&r->question, sizeof(r->question));
+    oidc_exchange_fini(&r->exchange);
     oidc_meta_unref(r->exchange.meta);
     command_result_fini(&r->call.result);
     for (size_t i = 0; i < r->n_cookies; i++)
