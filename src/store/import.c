@@ -259,14 +259,93 @@ static int set_policy(struct import *im, struct err *err)
     return status;
 }
 
+/* ---- ids that were used once ---- */
+
+static const char *const sequence_columns[] = {"name", "seq", NULL};
+static const char *const id_columns[] = {"id", NULL};
+
+/* By the source's names of tables. */
+static uint64_t *next_of(struct import *im, struct str table)
+{
+    const struct {
+        struct str table;
+        uint64_t *next;
+    } all[] = {{STR("users"), &im->next.user},
+               {STR("namespaces"), &im->next.user},
+               {STR("nodes"), &im->next.node},
+               {STR("machines"), &im->next.node},
+               {STR("pre_auth_keys"), &im->next.auth_key},
+               {STR("api_keys"), &im->next.api_key}};
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (str_eq(table, all[i].table))
+            return all[i].next;
+    return NULL;
+}
+
+static int sequence_row(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct import *im = user;
+    struct values r = {.names = sequence_columns, .v = columns, .n = n};
+    uint64_t *next = next_of(im, values_text(&r, "name", IMPORT_NAME_MAX));
+    uint64_t last = values_id(&r, "seq");
+
+    (void)err;
+    if (next)
+        *next = MAX(*next, last + 1);
+    return 0;
+}
+
+struct reserving {
+    struct import *im;
+    struct str table;
+};
+
+static int reserve_row(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct reserving *reserving = user;
+    struct values r = {.names = id_columns, .v = columns, .n = n};
+    uint64_t *next = next_of(reserving->im, reserving->table);
+
+    (void)err;
+    *next = MAX(*next, values_id(&r, "id") + 1);
+    return 0;
+}
+
+/*
+ * Who has to get another number must not get that of a row still to come, and nobody that of what
+ * was deleted before the import.
+ */
+static int reserve_ids(struct import *im, struct err *err)
+{
+    const char *const tables[] = {im->schema.has_namespaces ? "namespaces" : "users",
+                                  im->schema.has_machines ? "machines" : "nodes", "pre_auth_keys",
+                                  "api_keys"};
+    int status = 0;
+
+    if (schema_has_column(&im->schema, "sqlite_sequence", "seq"))
+        status =
+            schema_select(&im->schema, "sqlite_sequence", sequence_columns, sequence_row, im, err);
+    for (size_t i = 0; i < ARRAY_LEN(tables) && status == 0; i++) {
+        struct reserving reserving = {.im = im, .table = str_from(tables[i])};
+
+        if (schema_has_column(&im->schema, tables[i], "id"))
+            status =
+                schema_select(&im->schema, tables[i], id_columns, reserve_row, &reserving, err);
+    }
+    if (status == 0)
+        domain_load_counters(im->domain, &im->next);
+    return status;
+}
+
 /* ---- all of it ---- */
 
 static int read_all(struct import *im, struct err *err)
 {
     static int (*const steps[])(struct import *, struct err *) = {
-        find_tailnet,    note_target,          import_policy,    import_users,
-        judge_policy,    import_named_keys,    import_auth_keys, import_nodes,
-        import_api_keys, import_oauth_clients, set_policy,
+        find_tailnet, note_target,     reserve_ids,          import_policy,
+        import_users, judge_policy,    import_named_keys,    import_auth_keys,
+        import_nodes, import_api_keys, import_oauth_clients, set_policy,
     };
 
     im->report->release = schema_release(&im->schema, im->arena);

@@ -483,7 +483,7 @@ static void nodes_are_only_added_to_nodes_by_force_and_never_overwritten(void **
     r.options.force = true;
     run_good(&r);
     const struct tailnet_view *v = domain_view(r.domain, 0);
-    const struct node *added = view_node_find(v, 6);
+    const struct node *added = view_node_find(v, 7);
 
     assert_int_equal(view_node_count(v), 5);
     check_laptop(view_node_find(v, 1), HS_0_28);
@@ -619,6 +619,27 @@ static void a_lost_owner_is_found_by_the_key(void **state)
 
     assert_int_equal(view_node_find(v, 1)->user, 1);
     view_unref(v);
+    run_fini(&r);
+}
+
+static void numbers_of_what_was_deleted_are_not_given_again(void **state)
+{
+    struct run r;
+
+    (void)state;
+    run_init(&r);
+    sqlite3 *db = hs_make(r.from, HS_0_29);
+    hs_fill(db, HS_0_29);
+    hs_sql(db, "INSERT INTO nodes (id) VALUES (500); DELETE FROM nodes WHERE id = 500;"
+               "INSERT INTO users (id) VALUES (70); DELETE FROM users WHERE id = 70;"
+               "UPDATE sqlite_sequence SET seq = -7 WHERE name = 'api_keys'");
+    sqlite3_close(db);
+    run_good(&r);
+    struct domain_counters next = domain_counters(r.domain);
+
+    assert_int_equal(next.node, 501);
+    assert_int_equal(next.user, 71);
+    assert_int_equal(next.api_key, 3);
     run_fini(&r);
 }
 
@@ -965,6 +986,7 @@ int main(void)
         cmocka_unit_test(nodes_are_only_added_to_nodes_by_force_and_never_overwritten),
         cmocka_unit_test(collisions_are_settled_and_told),
         cmocka_unit_test(a_lost_owner_is_found_by_the_key),
+        cmocka_unit_test(numbers_of_what_was_deleted_are_not_given_again),
         cmocka_unit_test(old_users_by_log_in_are_given_their_identity),
         cmocka_unit_test(damage_stops_all_unless_it_may_be_left_out),
         cmocka_unit_test(what_is_no_headscale_database_is_refused),
