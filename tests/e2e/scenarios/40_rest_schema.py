@@ -62,6 +62,7 @@ def run(world):
             raise Failure(f"{path} does not name the calls")
 
     done = laptop.run(
+        "env", f"HYPOTHESIS_STORAGE_DIRECTORY={server.dir / 'hypothesis'}", "sh", "-c", 'cd "$0" && exec "$@"', server.dir,
         program, "run", f"{server.url}/api/v1/openapi.json", "--checks", CHECKS, "--experimental=openapi-3.1",
         "--hypothesis-max-examples", "6", "--hypothesis-seed", "7", "--hypothesis-phases", "explicit,generate",
         "--hypothesis-suppress-health-check", "all", "--hypothesis-deadline", "60000", "--hypothesis-database", "none",
