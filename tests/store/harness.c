@@ -15,7 +15,8 @@ const struct store_options *test_options(struct test_options *room, const char *
     *room = (struct test_options){.options = {.sqlite_path = str_from(path), .wal = true}};
     if (TEST_ENGINE_IS_POSTGRES && !is_file) {
         room->postgres = cluster_where(path);
-        room->options = (struct store_options){.postgres = &room->postgres};
+        room->options =
+            (struct store_options){.postgres = &room->postgres, .backup_dir = room->postgres.host};
     }
     return &room->options;
 }
