@@ -16,19 +16,26 @@ for kind,port in ((socket.SOCK_STREAM,443),(socket.SOCK_STREAM,443),(socket.SOCK
     s.bind(("::",port))
     if kind==socket.SOCK_STREAM: s.listen(1024)
     fds.append(os.dup2(s.fileno(),100+len(fds)))
+pids=[]
 def start(*_):
     pid=os.fork()
     if pid:
+        pids.append(pid)
         open(sys.argv[1],"a").write(f"{pid}\\n")
         return
     for i,fd in enumerate(fds): os.dup2(fd,3+i)
     os.environ.update(LISTEN_FDS=str(len(fds)),LISTEN_PID=str(os.getpid()))
     os.closerange(6,200)
-    signal.signal(signal.SIGUSR1,signal.SIG_DFL)
+    for s in signal.SIGUSR1,signal.SIGTERM: signal.signal(s,signal.SIG_DFL)
     os.execv(sys.argv[2],sys.argv[2:])
 signal.signal(signal.SIGUSR1,start)
 signal.signal(signal.SIGCHLD,signal.SIG_IGN)
-signal.signal(signal.SIGTERM,lambda *_: sys.exit(0))
+def end(*_):
+    for pid in pids:
+        try: os.kill(pid,signal.SIGKILL)
+        except OSError: pass
+    sys.exit(0)
+signal.signal(signal.SIGTERM,end)
 start()
 while True: signal.pause()
 """
