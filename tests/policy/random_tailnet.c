@@ -294,7 +294,8 @@ void random_tailnet_init(struct random_tailnet *t, struct random_tailnet_options
     for (uint64_t n = 1 + below(t, o.max_nodes); n > 0; n--)
         if (domain_load_node(t->d, some_node(t), &err) < 0)
             ASSERT(false && "a node");
-    domain_load_counters(t->d, &(struct domain_counters){2, 100, 100, 200});
+    domain_load_counters(
+        t->d, &(struct domain_counters){.tailnet = 2, .user = 100, .auth_key = 100, .node = 200});
     domain_load_done(t->d, t->now_ms);
     look(t);
     for (node_id id = 1; id <= t->serial; id++)
