@@ -2,9 +2,12 @@
 
 #include <cjose/cjose.h>
 
+#include "json/writer.h"
+
 #define RSA_BYTES_MIN 256  /* 2048 bits */
 #define RSA_BYTES_MAX 1024 /* 8192 bits: verifying takes under a millisecond */
 #define RSA_E_BYTES_MAX 8
+#define EC_BYTES_MAX 66 /* P-521 */
 #define HEADER_MEMBERS_MAX 32
 
 static const struct {
@@ -33,8 +36,12 @@ static ptrdiff_t alg_find(struct str alg)
 
 /* ---- Tokens ---- */
 
+/* Without padding, of a length that some bytes have: what cjose may be given, which ends the
+ * program at others. */
 static bool is_base64url(struct str s)
 {
+    if (s.len % 4 == 1)
+        return false;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
 
@@ -138,6 +145,14 @@ static size_t number_bytes(const struct json_value *jwk, const char *name)
     return bytes.len - zeros;
 }
 
+/* For a coordinate: zeros count. */
+static bool is_bytes(struct str text)
+{
+    AUTO_FINI(buf_fini) struct buf bytes = BUF(EC_BYTES_MAX);
+
+    return is_base64url(text) && base64_decode(text, &bytes);
+}
+
 static bool is_for_us(const struct json_value *jwk)
 {
     struct str kty = json_get_str(jwk, "kty"), use = json_get_str(jwk, "use");
@@ -152,17 +167,34 @@ static bool is_for_us(const struct json_value *jwk)
 
         return n >= RSA_BYTES_MIN && n <= RSA_BYTES_MAX && e > 0 && e <= RSA_E_BYTES_MAX;
     }
-    return str_eq(kty, STR("EC"));
+    return str_eq(kty, STR("EC")) && is_bytes(json_get_str(jwk, "x")) &&
+           is_bytes(json_get_str(jwk, "y"));
+}
+
+/* The key's public numbers and nothing else of what the provider wrote. */
+static void put_public(const struct json_value *jwk, struct buf *out)
+{
+    static const char *const rsa[] = {"kty", "n", "e"}, *const ec[] = {"kty", "crv", "x", "y"};
+    bool is_rsa = str_eq(json_get_str(jwk, "kty"), STR("RSA"));
+    const char *const *names = is_rsa ? rsa : ec;
+    struct json_writer w = JSON_WRITER(out);
+
+    json_begin_object(&w);
+    for (size_t i = 0; i < (is_rsa ? ARRAY_LEN(rsa) : ARRAY_LEN(ec)); i++)
+        json_field_str(&w, str_from(names[i]), json_get_str(jwk, names[i]));
+    json_end_object(&w);
 }
 
 static bool key_read(const struct json_value *jwk, struct jwks_key *out)
 {
+    AUTO_FINI(buf_fini) struct buf text = BUF(JWKS_MAX);
     cjose_jwk_t *key = NULL;
     cjose_err err = {0};
 
     if (!json_is(jwk, JSON_OBJECT) || !is_for_us(jwk))
         return false;
-    key = cjose_jwk_import(jwk->raw.ptr, jwk->raw.len, &err);
+    put_public(jwk, &text);
+    key = buf_is_full(&text) ? NULL : cjose_jwk_import(text.ptr, text.len, &err);
     if (!key)
         return false;
     *out = (struct jwks_key){.key = key,

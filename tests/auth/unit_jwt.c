@@ -210,6 +210,16 @@ static void useless_keys_are_left_out(void **state)
          "\"x\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\","
          "\"y\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\"}]}",
          0},
+        {"padding amid a coordinate",
+         "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\","
+         "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8TussubHvRVEU\","
+         "\"y\":\"x_FEzRu9m36HL=_tue659LNpXW6pCyStikYjKIWI5a0\"}]}",
+         0},
+        {"a coordinate of a length that no bytes have",
+         "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\","
+         "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8TussubHvRVEUAA\","
+         "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}",
+         0},
     };
 
     (void)state;
