@@ -1,6 +1,7 @@
 /* Files of records and relay maps: what is taken is well-formed and in order, and the same bytes
  * are taken or refused alike each time. */
 
+#include "config/leaks.h"
 #include "config/options.h"
 #include "core/defs.h"
 #include "ip/addr.h"

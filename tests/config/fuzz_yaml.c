@@ -5,6 +5,7 @@
  *   - the same text gives the same configuration and the same remarks.
  */
 
+#include "config/leaks.h"
 #include "config/options.h"
 
 #define FILE_NAME "/fuzz.yaml"
