@@ -11,7 +11,8 @@
  *
  * Deltas. After a publication the sessions of the tailnet are flushed: at once if none was lately,
  * else after a while that grows with what a flush costs (pace.h). A storm of changes then costs
- * each of them a few messages, and a single change waits for nothing.
+ * each of them a few messages, and a single change waits for nothing but a few whole maps that are
+ * going out, and for those not long: a machine that joins is told at once what there is.
  *
  * Whole maps. A session's first message waits for no flush. So many are under way at once; who
  * comes later waits in line, tailnets by turns, and within one in the order they came:

@@ -48,6 +48,8 @@ struct hub {
     size_t n_waiting, n_sending, n_slow;
     uint64_t flushes, stalled;
     struct timer watch;
+    int64_t back_ms; /* since when flushes stand back for whole maps; 0: they did not yet */
+    struct timer stand_back;
     struct loop_message work;
     bool work_posted;
 };

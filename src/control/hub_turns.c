@@ -19,6 +19,10 @@
 #include "core/metric.h"
 
 #define FLUSH_STEP 16 /* sessions of a flush between two looks at the clock */
+/* Flushes stand back while a few whole maps go out, which somebody waits for: so long at most. A
+ * crowd of them they stand beside, or nobody would hear of anything. */
+#define STAND_BACK_MS 50
+#define STAND_BACK_FOR 4
 /* Whole maps go out a piece a round: while some do, slices are so many times shorter. */
 #define SLICE_PARTS 5
 /* How soon a place that is held too long goes to the next in line, and how soon it is noticed that
@@ -109,6 +113,26 @@ bool turn_ask(struct map_session *s)
     return false;
 }
 
+static bool stands_back(struct hub *h)
+{
+    int64_t now = loop_now_ms(h->loop);
+
+    if (h->n_sending == 0 || h->n_sending > STAND_BACK_FOR)
+        return false;
+    if (h->back_ms == 0)
+        h->back_ms = now;
+    if (now - h->back_ms >= STAND_BACK_MS)
+        return false;
+    if (!timer_is_started(&h->stand_back))
+        timer_start(&h->stand_back, h->back_ms + STAND_BACK_MS - now);
+    return true;
+}
+
+static bool has_work(struct hub *h)
+{
+    return (!list_is_empty(&h->flushing) && !stands_back(h)) || (h->n_waiting > 0 && has_place(h));
+}
+
 void turn_leave(struct map_session *s)
 {
     struct hub *h = s->hub;
@@ -133,7 +157,7 @@ void turn_leave(struct map_session *s)
         break;
     }
     s->turn = TURN_NONE;
-    if (h->n_waiting > 0 && has_place(h))
+    if (has_work(h))
         post_work(h);
 }
 
@@ -263,9 +287,15 @@ static void flush_step(struct hub_tailnet *t)
     pace_spend(&t->pace, (int64_t)(clock_mono_ns() - began));
 }
 
+static void on_stand_back(void *user)
+{
+    post_work(user);
+}
+
 static bool flush_some(struct hub *h)
 {
-    struct list_node *first = list_pop_front(&h->flushing);
+    bool waits = list_is_empty(&h->flushing) || stands_back(h);
+    struct list_node *first = waits ? NULL : list_pop_front(&h->flushing);
 
     if (!first)
         return false;
@@ -276,6 +306,7 @@ static bool flush_some(struct hub *h)
         list_push_back(&h->flushing, &t->flushing_link);
         return true;
     }
+    h->back_ms = 0;
     note_flush(clock_mono_ns() - t->flush_ns);
     if (t->flush_again)
         tailnet_schedule_flush(t);
@@ -283,11 +314,6 @@ static bool flush_some(struct hub *h)
 }
 
 /* ---- Work ---- */
-
-static bool has_work(const struct hub *h)
-{
-    return !list_is_empty(&h->flushing) || (h->n_waiting > 0 && has_place(h));
-}
 
 static void work_run(struct loop_message *msg)
 {
@@ -317,12 +343,14 @@ void hub_turns_init(struct hub *h)
     list_init(&h->sending);
     list_init(&h->slow);
     timer_init(&h->watch, h->loop, on_watch, h);
+    timer_init(&h->stand_back, h->loop, on_stand_back, h);
     h->work.run = work_run;
 }
 
 void hub_turns_fini(struct hub *h)
 {
     timer_stop(&h->watch);
+    timer_stop(&h->stand_back);
 }
 
 void tailnet_turns_init(struct hub_tailnet *t)

@@ -447,6 +447,68 @@ static void many_changes_are_one_message(void **state)
     rig_free(r);
 }
 
+static void deltas_stand_back_for_a_whole_map(void **state)
+{
+    struct rig *r = rig_new(HUB_LIMITS_DEFAULT);
+    struct seat *s = sit(r, 0, 1, 0, true);
+
+    (void)state;
+    pass(r, 1000);
+    struct seat *joins = sit_deaf(r, 1, 1, 1);
+
+    assert_int_equal(state_of(r).sending, 1);
+    rename_node(r, 1, 5, "meanwhile");
+    spin(r);
+    assert_int_equal(s->messages, 1);
+    /* Until it is taken. */
+    hear(joins);
+    assert_int_equal(joins->messages, 2);
+    assert_int_equal(s->messages, 2);
+    rig_free(r);
+}
+
+static void deltas_do_not_wait_long_for_a_whole_map(void **state)
+{
+    struct hub_limits limits = HUB_LIMITS_DEFAULT;
+
+    (void)state;
+    limits.slot_ms = 1000000;
+    struct rig *r = rig_new(limits);
+    struct seat *s = sit(r, 0, 1, 0, true);
+
+    pass(r, 1000);
+    (void)sit_deaf(r, 1, 1, 1);
+    for (size_t told = 2; told < 5; told++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "change-%zu", told);
+        rename_node(r, 1, 5, name);
+        spin(r);
+        assert_int_equal(s->messages, told - 1);
+        pass(r, 60);
+        assert_int_equal(s->messages, told);
+        pass(r, 1000);
+    }
+    assert_int_equal(state_of(r).sending, 1);
+    rig_free(r);
+}
+
+static void deltas_go_on_beside_a_crowd_of_whole_maps(void **state)
+{
+    struct rig *r = rig_new(HUB_LIMITS_DEFAULT);
+    struct seat *s = sit(r, 0, 1, 0, true);
+
+    (void)state;
+    pass(r, 1000);
+    for (size_t i = 1; i < 6; i++)
+        (void)sit_deaf(r, i, 1, i);
+    assert_int_equal(state_of(r).sending, 5);
+    rename_node(r, 1, 5, "meanwhile");
+    spin(r);
+    assert_int_equal(s->messages, 2);
+    rig_free(r);
+}
+
 static void a_change_amid_a_flush_is_told(void **state)
 {
     struct hub_limits limits = HUB_LIMITS_DEFAULT;
@@ -676,6 +738,9 @@ int main(void)
         cmocka_unit_test(who_takes_nothing_is_ended),
         cmocka_unit_test(tailnets_take_turns),
         cmocka_unit_test(many_changes_are_one_message),
+        cmocka_unit_test(deltas_stand_back_for_a_whole_map),
+        cmocka_unit_test(deltas_do_not_wait_long_for_a_whole_map),
+        cmocka_unit_test(deltas_go_on_beside_a_crowd_of_whole_maps),
         cmocka_unit_test(a_change_amid_a_flush_is_told),
         cmocka_unit_test(says_farewell),
         cmocka_unit_test(ends_the_stream_of_a_generation),
@@ -685,5 +750,6 @@ int main(void)
     };
 
     log_set_level(LOG_ERROR);
+    clock_test_stop(); /* places and paces are matters of time, and machines are busy */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
