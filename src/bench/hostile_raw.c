@@ -287,8 +287,9 @@ void hostile_strangers(struct hostile *h)
     wrong_key(h, "a handshake with a key of zeros", true);
     bad_http(h);
     bad_relay_client(h);
-    one_shot(h, "an unknown page", STR("GET /api/v1/node HTTP/1.1\r\nHost: a\r\n\r\n"),
-             "HTTP/1.1 404");
+    one_shot(h, "an unknown page", STR("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"), "HTTP/1.1 404");
+    one_shot(h, "the API without a key", STR("GET /api/v1/node HTTP/1.1\r\nHost: a\r\n\r\n"),
+             "HTTP/1.1 401");
     one_shot(h, "a relay frame without end", derp, NULL);
     behind_handshake(h, "records that are noise", str_bytes(frame, sizeof(frame) - 1), false);
     behind_handshake(h, "a record shorter than its tag", str_bytes(tiny, sizeof(tiny) - 1), false);
