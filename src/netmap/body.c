@@ -457,15 +457,25 @@ void netmap_way_drop_bodies(struct netmap_way *w)
     w->bytes = 0;
 }
 
+/* Compressed together many cards are a third of the bytes: better where many are sent the body. */
+static bool loose_pays(const struct judging *j)
+{
+    const struct netmap_way *w = j->way;
+
+    return j->n_cards <= 2 || policy_class_count(w->after) > w->feed->limits.loose_classes;
+}
+
 static struct netmap_body *body_new(struct netmap_way *w, struct netmap_eye old,
                                     struct netmap_eye now)
 {
     struct netmap_body *b = NEW(struct netmap_body);
-    struct judging j = {.way = w, .old = old, .now = now, .body = b};
+    struct judging j = {.way = w, .old = old, .now = now};
     struct buf text = BUF(NETMAP_MESSAGE_MAX);
     struct json_writer out = MEMBERS_WRITER(&text);
 
     judge_all(&j);
+    if (loose_pays(&j))
+        j.body = b;
     b->is_too_much = j.n_cards > w->feed->limits.delta_cards && j.n_cards * 2 > j.n_seen;
     b->own = mem_alloc_array(j.n, sizeof *b->own);
     for (size_t i = 0; i < j.n; i++)

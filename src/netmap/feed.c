@@ -40,6 +40,7 @@ void netmap_feed_set_limits(struct netmap_feed *f, const struct netmap_limits *l
     f->limits = (struct netmap_limits){
         .block_cards = limits->block_cards ? limits->block_cards : NETMAP_BLOCK_CARDS,
         .delta_cards = limits->delta_cards ? limits->delta_cards : NETMAP_DELTA_CARDS,
+        .loose_classes = limits->loose_classes ? limits->loose_classes : NETMAP_LOOSE_CLASSES,
     };
 }
 

@@ -28,6 +28,7 @@ enum { NETMAP_PLAIN, NETMAP_ZSTD, NETMAP_FORMS };
 /* Of struct netmap_limits. */
 #define NETMAP_BLOCK_CARDS 64
 #define NETMAP_DELTA_CARDS 128
+#define NETMAP_LOOSE_CLASSES 16
 
 static inline enum policy_form netmap_form(uint32_t capver)
 {

@@ -243,8 +243,9 @@ void lab_begin(struct lab *l, uint64_t seed)
     l->feed = netmap_feed_new(l->view);
     /* Few nodes make many blocks, and full maps of deltas. */
     if (seed % 4)
-        netmap_feed_set_limits(
-            l->feed, &(struct netmap_limits){.block_cards = seed % 4, .delta_cards = 1 + seed % 5});
+        netmap_feed_set_limits(l->feed, &(struct netmap_limits){.block_cards = seed % 4,
+                                                                .delta_cards = 1 + seed % 5,
+                                                                .loose_classes = seed % 3});
     lab_publish(l, false);
 }
 

@@ -200,9 +200,6 @@ static void run_once(uint64_t seed)
 
     r = (struct run){0};
     lab_begin(&r.lab, seed);
-    /* A block each: then a node's card may have to change though nothing of its block did. */
-    if (seed % 2)
-        netmap_feed_set_limits(r.lab.feed, &(struct netmap_limits){.block_cards = 1});
     shuffle(&r.lab, order, ARRAY_LEN(policies));
     for (size_t p = 0; p < ARRAY_LEN(policies); p++) {
         (void)snprintf(r.story, sizeof r.story, "PROPERTY_SEED=%llu, policy %s comes in force",

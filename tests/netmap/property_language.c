@@ -112,8 +112,9 @@ static void live(uint64_t seed, struct history *h)
     h->feed = netmap_feed_new(h->t.view);
     /* Few nodes make many blocks, and full maps of deltas. */
     if (seed % 4)
-        netmap_feed_set_limits(
-            h->feed, &(struct netmap_limits){.block_cards = seed % 4, .delta_cards = 1 + seed % 5});
+        netmap_feed_set_limits(h->feed, &(struct netmap_limits){.block_cards = seed % 4,
+                                                                .delta_cards = 1 + seed % 5,
+                                                                .loose_classes = seed % 3});
     change_policy(h);
     publish(h, false, false);
     for (size_t i = 0; i < STEPS; i++) {
