@@ -119,6 +119,13 @@ void buf_put_le32(struct buf *b, uint32_t v)
     buf_put(b, str_bytes(bytes, sizeof(bytes)));
 }
 
+void buf_set_le32(struct buf *b, size_t at, uint32_t v)
+{
+    ASSERT(at + 4 <= b->len);
+    for (size_t i = 0; i < 4; i++)
+        b->ptr[at + i] = (char)(v >> (8 * i) & 0xff);
+}
+
 void buf_put_u64(struct buf *b, uint64_t v)
 {
     char digits[20];

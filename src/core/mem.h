@@ -41,3 +41,10 @@ MUST_USE bool ref_drop(struct ref *ref);
  * its first member and not read: other owners may be changing it.
  */
 void ref_copy(void *to, const void *from, size_t size);
+/* Counting does not change what an object says, so it goes through const. */
+#define MUTABLE(type, p) \
+    (((union {           \
+         const type *in; \
+         type *out;      \
+     }){.in = (p)})      \
+         .out)

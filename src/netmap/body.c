@@ -402,8 +402,7 @@ static void put_peers(struct json_writer *w, const struct judging *j, node_id bu
             json_u64(w, v->id);
         json_end_array(w);
     }
-    if (j->n_cards)
-        put_cards(w, j, but);
+    put_cards(w, j, but);
     at = 0;
     if ((v = next_that(j, DO_PATCH, but, &at))) {
         json_field_array(w, STR("PeersChangedPatch"));

@@ -14,8 +14,6 @@
 #include "netmap/netmap_internal.h"
 #include "wire/response.h"
 
-#define LEVEL 1
-
 void netmap_loose_free(struct netmap_loose *l)
 {
     while (l) {
@@ -79,7 +77,7 @@ static bool put_frames(struct netmap_way *w, const struct netmap_body *b, char b
     buf_put_char(&text, before);
     buf_put(&text, str_sub(json, 0, b->at));
     fits = !buf_is_full(&text) && (before == '{' ? wire_compress : wire_compress_part)(
-                                      buf_str(&text), LEVEL, out, NULL) == 0;
+                                      buf_str(&text), NETMAP_PART_LEVEL, out, NULL) == 0;
     for (size_t i = 0; fits && i < b->n_loose; i++) {
         struct blob *frame = frame_of(w, b->loose[i], i == 0);
 
@@ -90,7 +88,8 @@ static bool put_frames(struct netmap_way *w, const struct netmap_body *b, char b
     buf_put(&text, str_from_index(json, b->at));
     buf_put_char(&text, '}');
     fits = fits && !buf_is_full(&text) &&
-           wire_compress_part(buf_str(&text), LEVEL, out, NULL) == 0 && !buf_is_full(out);
+           wire_compress_part(buf_str(&text), NETMAP_PART_LEVEL, out, NULL) == 0 &&
+           !buf_is_full(out);
     buf_fini(&text);
     return fits;
 }
@@ -124,8 +123,7 @@ struct blob *netmap_body_whole(struct netmap_way *w, const struct netmap_body *b
     } else {
         buf_put_le32(&out, 0);
         if (put_frames(w, b, '{', &out)) {
-            for (unsigned i = 0; i < 4; i++)
-                out.ptr[i] = (char)((out.len - 4) >> (8 * i) & 0xff);
+            buf_set_le32(&out, 0, (uint32_t)(out.len - 4));
             whole = blob_new(buf_str(&out));
         }
     }

@@ -60,6 +60,8 @@ enum policy_sight netmap_sight(struct netmap_sights *s, const struct policy *p, 
 /* A writer of members, without the braces around them. */
 #define MEMBERS_WRITER(buf_ptr) ((struct json_writer){.out = (buf_ptr), .depth = 1})
 void netmap_key(struct json_writer *w, struct str key); /* the value is put into w->out */
+/* Parts live for one message or for some hundreds: not worth more than the fastest level. */
+#define NETMAP_PART_LEVEL 1
 /* The text as it travels behind others in one message; counted. NULL: too large. */
 MUST_USE struct blob *netmap_part(struct str text, bool zstd);
 /* A message of one piece: the frame's length, then the text. NULL: too large. */

@@ -4,9 +4,6 @@
 #include "netmap/netmap_internal.h"
 #include "wire/response.h"
 
-/* Parts live for one message or for some hundreds: not worth more than the fastest level. */
-#define LEVEL 1
-
 void netmap_key(struct json_writer *w, struct str key)
 {
     json_key(w, key);
@@ -20,7 +17,7 @@ struct blob *netmap_part(struct str text, bool zstd)
 
     if (!zstd)
         return blob_new(text);
-    if (wire_compress_part(text, LEVEL, &out, NULL) == 0)
+    if (wire_compress_part(text, NETMAP_PART_LEVEL, &out, NULL) == 0)
         b = blob_new(buf_str(&out));
     buf_fini(&out);
     return b;
@@ -47,12 +44,12 @@ bool netmap_send(struct netmap_parcel *out, struct str head, bool zstd, struct n
     buf_put_le32(&first, 0);
     if (!zstd)
         buf_put(&first, head);
-    fits = (!zstd || wire_compress(head, LEVEL, &first, NULL) == 0) && !buf_is_full(&first);
+    fits = (!zstd || wire_compress(head, NETMAP_PART_LEVEL, &first, NULL) == 0) &&
+           !buf_is_full(&first);
     total = first.len - 4 + netmap_parcel_bytes(rest);
     fits = fits && total <= NETMAP_MESSAGE_MAX;
     if (fits) {
-        for (unsigned i = 0; i < 4; i++)
-            first.ptr[i] = (char)(total >> (8 * i) & 0xff);
+        buf_set_le32(&first, 0, (uint32_t)total);
         netmap_parcel_add_take(out, blob_new(buf_str(&first)), 0);
         netmap_parcel_join(out, rest);
     }

@@ -6,14 +6,6 @@
 #include "crypto/secret.h"
 #include "tailnet/api_key_internal.h"
 
-/* Counting does not change what an object says, so it goes through const. */
-#define MUTABLE(type, p) \
-    (((union {           \
-         const type *in; \
-         type *out;      \
-     }){.in = (p)})      \
-         .out)
-
 struct api_key *api_key_new(void)
 {
     struct api_key *k = NEW(struct api_key);

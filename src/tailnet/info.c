@@ -2,14 +2,6 @@
 
 #include "tailnet/info.h"
 
-/* Counting does not change what an object says, so it goes through const. */
-#define MUTABLE(type, p) \
-    (((union {           \
-         const type *in; \
-         type *out;      \
-     }){.in = (p)})      \
-         .out)
-
 /* ---- Tailnets ---- */
 
 struct tailnet_info *tailnet_info_new(void)

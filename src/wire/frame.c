@@ -171,8 +171,7 @@ void wire_frame_put(struct buf *out, struct str json, bool zstd)
     }
     len = out->len - start - HEADER;
     ASSERT(len <= UINT32_MAX);
-    for (unsigned i = 0; i < HEADER; i++)
-        out->ptr[start + i] = (char)(len >> (8 * i) & 0xff);
+    buf_set_le32(out, start, (uint32_t)len);
 }
 
 enum wire_frame wire_frame_decode(struct str in, size_t limit, struct str *payload, size_t *used)
