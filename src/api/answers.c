@@ -99,25 +99,12 @@ void api_problem(struct api_call *c, int status, const char *detail, const char 
     api_end(c);
 }
 
+/* A caller who may not is known here; elsewhere it is whoever asks. */
 static int status_of(const struct api_call *c, enum err_code code)
 {
-    switch (code) {
-    case ERR_INVALID:
+    if (code == ERR_CONFLICT && c->op->conflict_is_400)
         return 400;
-    case ERR_NOT_FOUND:
-        return 404;
-    case ERR_CONFLICT:
-        return c->op->conflict_is_400 ? 400 : 409;
-    case ERR_DENIED:
-        return 403;
-    case ERR_LIMIT:
-        return 429;
-    case ERR_IO:
-        return 503;
-    case ERR_INTERNAL:
-        break;
-    }
-    return 500;
+    return code == ERR_DENIED ? 403 : asked_status(code);
 }
 
 void api_respond_err(struct api_call *c, const struct err *err)
