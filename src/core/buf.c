@@ -153,6 +153,15 @@ void buf_put_i64(struct buf *b, int64_t v)
     buf_put(b, str_bytes(digits + at, sizeof(digits) - at));
 }
 
+void buf_put_lower(struct buf *b, struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+
+        buf_put_char(b, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+    }
+}
+
 void buf_put_hex(struct buf *b, struct str bytes)
 {
     static const char digits[] = "0123456789abcdef";

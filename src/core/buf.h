@@ -44,6 +44,7 @@ void buf_set_le32(struct buf *b, size_t at, uint32_t v); /* over four bytes that
 void buf_put_u64(struct buf *b, uint64_t v);             /* decimal text */
 void buf_put_i64(struct buf *b, int64_t v);
 void buf_put_hex(struct buf *b, struct str bytes);       /* lower case */
+void buf_put_lower(struct buf *b, struct str s);         /* ASCII letters in lower case */
 void buf_put_base64(struct buf *b, struct str bytes);    /* standard, padded */
 void buf_put_base64url(struct buf *b, struct str bytes); /* URL alphabet, not padded */
 PRINTF_LIKE(2, 3) void buf_printf(struct buf *b, const char *fmt, ...);

@@ -19,7 +19,7 @@
  */
 
 #define SMALL_KEY 8
-#define FIRST_CAP ((size_t)16)
+#define FIRST_CAP ((size_t)4)
 
 struct slot {
     uint64_t hash;

@@ -36,6 +36,14 @@ void *mem_realloc_array(void *p, size_t n, size_t size)
     return must_have(realloc(p, bytes ? bytes : 1));
 }
 
+void *mem_room(void *items, size_t len, size_t *cap, size_t first, size_t size)
+{
+    if (len < *cap)
+        return items;
+    *cap = MAX(*cap * 2, first);
+    return mem_realloc_array(items, *cap, size);
+}
+
 void *mem_dup(const void *p, size_t n)
 {
     void *copy = mem_alloc(n);

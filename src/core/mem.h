@@ -13,6 +13,9 @@ MUST_USE void *mem_alloc(size_t n);
 MUST_USE void *mem_alloc_array(size_t n, size_t size);
 /* Grows or shrinks an array; what is new is not zeroed. Never NULL. */
 MUST_USE void *mem_realloc_array(void *p, size_t n, size_t size);
+/* Room in an array for one item behind its `len`: as it is, or doubled, to `first` items at least.
+ * x->items = mem_room(x->items, x->len, &x->cap, 16, sizeof(*x->items)); */
+MUST_USE void *mem_room(void *items, size_t len, size_t *cap, size_t first, size_t size);
 MUST_USE void *mem_dup(const void *p, size_t n);
 /* NULL is fine. */
 void mem_free(void *p);

@@ -42,6 +42,15 @@ int64_t metric_get(const struct metric *m)
     return atomic_load_explicit(&m->value, memory_order_relaxed);
 }
 
+int64_t metric_find_value(struct str name)
+{
+    for (const struct metric *m = atomic_load_explicit(&registered, memory_order_acquire); m;
+         m = m->next)
+        if (str_eq(name, str_from(m->name)))
+            return metric_get(m);
+    return 0;
+}
+
 /* What comes before the labels. */
 static struct str family(const struct metric *m)
 {

@@ -31,5 +31,7 @@ struct metric {
 void metric_add(struct metric *m, int64_t n);
 void metric_set(struct metric *m, int64_t v);
 int64_t metric_get(const struct metric *m);
+/* Of the one that has this whole name, labels too; 0 when nobody used it yet. */
+int64_t metric_find_value(struct str name);
 /* All registered ones in the text exposition format, sorted by name. */
 void metric_put_all(struct buf *out);

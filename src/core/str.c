@@ -157,6 +157,14 @@ bool str_is_ascii(struct str s)
     return true;
 }
 
+bool str_has_control(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
 /* How many bytes the well-formed sequence at the front has; 0 when it is not one. */
 size_t str_utf8_len(struct str s)
 {

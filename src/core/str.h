@@ -49,6 +49,8 @@ bool str_split(struct str s, char sep, struct str *head, struct str *tail);
 bool str_next(struct str *rest, char sep, struct str *piece);
 bool str_is_empty(struct str s);
 bool str_is_ascii(struct str s);
+/* Whether a byte of it is a control character of ASCII. */
+bool str_has_control(struct str s);
 /* Whether the bytes are well-formed UTF-8 (no surrogates, nothing past U+10FFFF). */
 bool str_is_utf8(struct str s);
 /* Bytes of the well-formed UTF-8 sequence at the front of s, 1 to 4; 0 when there is none. */

@@ -27,6 +27,9 @@ static void puts_each_kind(void **state)
     buf_printf(&b, "%s:%d", "x", 5);
     buf_printf(&b, "%0700d", 1);
     assert_int_equal(b.len, 703);
+    buf_clear(&b);
+    buf_put_lower(&b, STR("AZ[@`az\xc3\x89"));
+    assert_str(buf_str(&b), STR("az[@`az\xc3\x89"));
 }
 
 static void stops_at_the_ceiling(void **state)

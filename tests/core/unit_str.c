@@ -183,6 +183,17 @@ static void lists(void **state)
     assert_int_equal(copy.len, 0);
 }
 
+static void finds_control_characters(void **state)
+{
+    (void)state;
+    assert_false(str_has_control(STR_NONE));
+    assert_false(str_has_control(STR(" ~\xc3\xa9")));
+    assert_true(str_has_control(STR("a\n")));
+    assert_true(str_has_control(STR("\x1f")));
+    assert_true(str_has_control(STR("a\x7f")));
+    assert_true(str_has_control(str_bytes("a\0b", 3)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,7 +201,7 @@ int main(void)
         cmocka_unit_test(searches),       cmocka_unit_test(splits),
         cmocka_unit_test(knows_utf8),     cmocka_unit_test(reads_integers),
         cmocka_unit_test(parses_numbers), cmocka_unit_test(copies),
-        cmocka_unit_test(lists),
+        cmocka_unit_test(lists),          cmocka_unit_test(finds_control_characters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
