@@ -1,13 +1,17 @@
 #include "crypto/secret.h"
 
 #include <crypt.h>
+#include <sodium.h>
 
 #include "core/mem.h"
 #include "core/rand.h"
+#include "crypto/crypto_internal.h"
 #include "crypto/hash.h"
 
 #define BCRYPT_CHARS 60
 #define BCRYPT_SECRET_MAX 72
+#define ARGON2_SALT_MIN 8 /* characters of base64; and of the hash the next */
+#define ARGON2_HASH_MIN 22
 
 void secret_put_hex(struct buf *out, size_t n)
 {
@@ -122,4 +126,52 @@ bool secret_bcrypt_matches(struct str secret, struct str hash)
     mem_free(data);
     mem_wipe(phrase, sizeof(phrase));
     return matches;
+}
+
+/* ---- Argon2id ---- */
+
+static bool is_base64(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+              c == '+' || c == '/'))
+            return false;
+    }
+    return true;
+}
+
+/* "m=19456": the number behind the letter and '='. */
+static bool number_of(struct str s, char letter, uint64_t max, uint64_t *n)
+{
+    return s.len > 2 && s.ptr[0] == letter && s.ptr[1] == '=' && s.ptr[2] != '0' &&
+           str_parse_u64(str_from_index(s, 2), n) && *n <= max;
+}
+
+bool secret_is_argon2id(struct str hash)
+{
+    struct str kind = STR("$argon2id$v=19$"), settings, rest, salt, digest, m, t, p;
+    uint64_t kib = 0, passes = 0, lanes = 0;
+
+    if (hash.len >= crypto_pwhash_STRBYTES || !str_starts(hash, kind) ||
+        !str_split(str_from_index(hash, kind.len), '$', &settings, &rest) ||
+        !str_split(rest, '$', &salt, &digest) || !str_split(settings, ',', &m, &rest) ||
+        !str_split(rest, ',', &t, &p))
+        return false;
+    return number_of(m, 'm', SECRET_ARGON2_KIB, &kib) && kib >= 8 &&
+           number_of(t, 't', SECRET_ARGON2_PASSES, &passes) && number_of(p, 'p', 1, &lanes) &&
+           salt.len >= ARGON2_SALT_MIN && is_base64(salt) && digest.len >= ARGON2_HASH_MIN &&
+           is_base64(digest);
+}
+
+bool secret_slow_matches(struct str secret, struct str hash)
+{
+    char text[crypto_pwhash_STRBYTES] = {0};
+
+    if (!secret_is_argon2id(hash))
+        return secret_bcrypt_matches(secret, hash);
+    memcpy(text, hash.ptr, hash.len);
+    crypto_sodium_ready();
+    return crypto_pwhash_str_verify(text, secret.ptr ? secret.ptr : "", secret.len) == 0;
 }

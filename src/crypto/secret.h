@@ -4,7 +4,8 @@
  * Secrets that people and programs present: made here, kept only as hashes.
  *
  * Our own have 256 random bits, so a plain SHA-256 protects them as well as a slow hash would, and
- * checking costs a microsecond. Imported ones come with bcrypt hashes and are checked as such.
+ * checking costs a microsecond. Imported ones come with bcrypt or Argon2id hashes and are checked
+ * as such.
  *
  * The text of a token is `<kind><id>-<secret>`: kind such as "hskey-auth-", an id of 12 characters
  * that lists may show and look-ups use, a secret of 64. Ours are hexadecimal; older servers' were
@@ -52,3 +53,14 @@ bool secret_is_bcrypt(struct str hash);
  * a loop.
  */
 MUST_USE bool secret_bcrypt_matches(struct str secret, struct str hash);
+
+/*
+ * "$argon2id$v=19$m=…,t=…,p=1$<salt>$<hash>" (the PHC text form, RFC 9106), with at most
+ * SECRET_ARGON2_KIB of memory and SECRET_ARGON2_PASSES passes, so that no row of somebody else's
+ * database decides what a check costs.
+ */
+#define SECRET_ARGON2_KIB 65536
+#define SECRET_ARGON2_PASSES 8
+bool secret_is_argon2id(struct str hash);
+/* False also for what is neither. Slow: for workers. */
+MUST_USE bool secret_slow_matches(struct str secret, struct str hash);

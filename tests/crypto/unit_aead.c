@@ -1,5 +1,7 @@
 #include "../unit.h"
 
+#include <pthread.h>
+
 #include "../hex.h"
 #include "crypto/aead.h"
 
@@ -124,6 +126,40 @@ static void empty_text_has_a_tag(void **state)
     assert_false(aead_open(&f->open, f->nonce, STR_NONE, str_bytes(tag, sizeof(tag)), nothing));
 }
 
+#define THREADS 4
+#define LONG 3000
+
+/* Contexts are a thread's own, and go with it. */
+static void *seal_and_open(void *user)
+{
+    const struct fixture *f = user;
+    uint8_t text[LONG] = {7}, sealed[LONG + AEAD_TAG_BYTES], plain[LONG];
+
+    for (unsigned i = 0; i < 50; i++) {
+        text[0] = (uint8_t)i;
+        aead_seal(&f->seal, f->nonce, STR_NONE, str_bytes(text, sizeof(text)), sealed);
+        if (!aead_open(&f->open, f->nonce, STR_NONE, str_bytes(sealed, sizeof(sealed)), plain) ||
+            memcmp(plain, text, sizeof(text)) != 0)
+            return NULL;
+    }
+    return user;
+}
+
+static void threads_share_keys(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t threads[THREADS];
+
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, seal_and_open, f), 0);
+    for (size_t i = 0; i < THREADS; i++) {
+        void *done = NULL;
+
+        assert_int_equal(pthread_join(threads[i], &done), 0);
+        assert_non_null(done);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +168,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_flipped_bit_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_surroundings_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(empty_text_has_a_tag, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(threads_share_keys, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,12 +124,73 @@ static void checks_imported_hashes(void **state)
     }
 }
 
+/* Made by another implementation (OpenSSL's), with headscale's settings and with cheap ones. */
+static const struct {
+    const char *name;
+    const char *secret;
+    const char *hash;
+    bool is_hash, matches;
+} argon2[] = {
+    {"headscale's settings", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+     "$argon2id$v=19$m=19456,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$mB4q+Ox+cVPM8KLWxSX1y4Kdj+"
+     "wyf26brGZIIk99dpE",
+     true, true},
+    {"another secret", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdee",
+     "$argon2id$v=19$m=8,t=1,p=1$EBESExQVFhcYGRobHB0eHw$um4x0gwWNyqEWyi0KhqG47INp7hhOt/"
+     "InrY8aKuGaVQ",
+     true, false},
+    {"a short one", "right",
+     "$argon2id$v=19$m=8,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$LA0RbDVlEzUY+"
+     "I0j9NnfOqsGoC0YzGX8zeob7BM9nVM",
+     true, true},
+    {"empty secret", "",
+     "$argon2id$v=19$m=8,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$LA0RbDVlEzUY+"
+     "I0j9NnfOqsGoC0YzGX8zeob7BM9nVM",
+     true, false},
+    {"too much memory", "right",
+     "$argon2id$v=19$m=65537,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$LA0RbDVlEzUY+"
+     "I0j9NnfOqsGoC0YzGX8zeob7BM9nVM",
+     false, false},
+    {"too many passes", "right",
+     "$argon2id$v=19$m=8,t=9,p=1$AAECAwQFBgcICQoLDA0ODw$LA0RbDVlEzUY+"
+     "I0j9NnfOqsGoC0YzGX8zeob7BM9nVM",
+     false, false},
+    {"two lanes", "right",
+     "$argon2id$v=19$m=8,t=1,p=2$AAECAwQFBgcICQoLDA0ODw$LA0RbDVlEzUY+"
+     "I0j9NnfOqsGoC0YzGX8zeob7BM9nVM",
+     false, false},
+    {"argon2i", "right",
+     "$argon2i$v=19$m=8,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$LA0RbDVlEzUY+I0j9NnfOqsGoC0YzGX8zeob7BM9nVM",
+     false, false},
+    {"cut short", "right", "$argon2id$v=19$m=8,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$LA0RbDVlEz", false,
+     false},
+    {"a number with a zero in front", "right",
+     "$argon2id$v=19$m=08,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$LA0RbDVlEzUY+"
+     "I0j9NnfOqsGoC0YzGX8zeob7BM9nVM",
+     false, false},
+    {"nothing behind", "right", "$argon2id$v=19$m=8,t=1,p=1$", false, false},
+};
+
+static void argon2_hashes_are_matched(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(argon2); i++) {
+        print_message("%s\n", argon2[i].name);
+        assert_int_equal(secret_is_argon2id(str_from(argon2[i].hash)), argon2[i].is_hash);
+        assert_int_equal(secret_slow_matches(str_from(argon2[i].secret), str_from(argon2[i].hash)),
+                         argon2[i].matches);
+    }
+    assert_true(secret_slow_matches(str_from(imported[0].secret.ptr), imported[0].hash) ==
+                secret_bcrypt_matches(imported[0].secret, imported[0].hash));
+    assert_false(secret_is_argon2id(STR_NONE));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(splits_each_text),       cmocka_unit_test(made_tokens_split_and_match),
         cmocka_unit_test(hash_is_plain_sha256),   cmocka_unit_test(hex_has_the_length_asked_for),
-        cmocka_unit_test(checks_imported_hashes),
+        cmocka_unit_test(checks_imported_hashes), cmocka_unit_test(argon2_hashes_are_matched),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,8 @@ static bool server_accepts(const struct pair_keys *k, struct str in)
     if (noise_server_handshake(&k->server, in, &k->server_ephemeral, response, &session, &client,
                                &version, &err) < 0) {
         ASSERT(err.code == ERR_INVALID && machine_key_is_zero(&client) && version == 0);
-        ASSERT(!session.seal.ctx && response[0] == 0);
+        ASSERT(memcmp(&session.seal, &(struct aead_key){0}, sizeof(struct aead_key)) == 0 &&
+               response[0] == 0);
         return false;
     }
     ASSERT(machine_key_eq(&client, &k->client_pub) && version == PAIR_VERSION);
