@@ -85,6 +85,7 @@ static void filter_free(struct stream *s)
 
 static const struct stream_ops filter_ops = {.write = filter_write,
                                              .pending = layer_pending,
+                                             .flush = layer_flush,
                                              .update_reading = layer_update_reading,
                                              .close = layer_close,
                                              .abort = layer_abort,

@@ -55,6 +55,14 @@ size_t layer_pending(const struct stream *s)
     return l->below ? stream_pending(l->below) : 0;
 }
 
+void layer_flush(struct stream *s)
+{
+    struct layer *l = CONTAINER_OF(s, struct layer, stream);
+
+    if (l->below)
+        (void)stream_flush(l->below);
+}
+
 void layer_update_reading(struct stream *s)
 {
     struct layer *l = CONTAINER_OF(s, struct layer, stream);

@@ -15,6 +15,7 @@ struct layer {
 void layer_init(struct layer *l, struct stream *below, const struct stream_ops *ops,
                 void (*on_data)(struct layer *l, struct str data));
 size_t layer_pending(const struct stream *s);
+void layer_flush(struct stream *s);
 void layer_update_reading(struct stream *s);
 void layer_close(struct stream *s);
 void layer_abort(struct stream *s);

@@ -325,6 +325,28 @@ static int remove_stale(const char *path, struct err *err)
     return 0;
 }
 
+static int open_abstract(struct listener *l, struct err *err)
+{
+    struct sockaddr_un sun;
+    socklen_t len = abstract_to_sockaddr(l->options.unix_path, &sun);
+
+    if (len == 0)
+        return err_set(err, ERR_INVALID, "the socket's name is empty or too long");
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return err_sys(err, errno, "making a socket");
+    int status = bind(fd, (struct sockaddr *)&sun, len) < 0 ? uv_translate_sys_error(errno)
+                                                            : uv_pipe_open(&l->uv.pipe, fd);
+
+    if (status < 0) {
+        (void)close(fd);
+        return fail(err, status, "binding");
+    }
+    status = uv_listen(&l->uv.stream, BACKLOG, on_connection);
+    return status < 0 ? fail(err, status, "listening") : 0;
+}
+
 static int open_unix(struct listener *l, struct err *err)
 {
     mode_t before;
@@ -332,6 +354,8 @@ static int open_unix(struct listener *l, struct err *err)
 
     (void)uv_pipe_init(&l->loop->uv, &l->uv.pipe, 0);
     l->uv.handle.data = l;
+    if (str_starts(l->options.unix_path, STR("@")))
+        return open_abstract(l, err);
     l->unix_path = str_dup(l->options.unix_path);
     status = remove_stale(l->unix_path, err);
     if (status < 0)

@@ -21,6 +21,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 
+#define LATE_MS 1000 /* as no loop is by its own work */
+
 static __thread struct loop *current_loop;
 
 /*
@@ -153,6 +155,12 @@ static void arm(struct loop *loop, int64_t least_ms)
     (void)uv_timer_start(&loop->uv_timer, on_uv_timer, (uint64_t)in, 0);
 }
 
+/* The loop did not run for so long: the machine slept, or others had it. */
+static bool is_late(const struct loop *loop)
+{
+    return loop->n_timers > 0 && clock_mono_ms() - loop->timers[0]->due_ms >= LATE_MS;
+}
+
 static void on_uv_timer(uv_timer_t *handle)
 {
     struct loop *loop = handle->data;
@@ -160,6 +168,14 @@ static void on_uv_timer(uv_timer_t *handle)
     see_time(loop);
     int64_t now = loop->now_ms;
 
+    /* What peers have sent meanwhile counts as in time: it is read first. */
+    if (!loop->has_caught_up && is_late(loop)) {
+        loop->has_caught_up = true;
+        uv_update_time(&loop->uv);
+        (void)uv_timer_start(&loop->uv_timer, on_uv_timer, 1, 0);
+        return;
+    }
+    loop->has_caught_up = false;
     loop->in_timers = true;
     /* What a timer starts anew for now waits for the next round. */
     for (size_t budget = loop->n_timers; budget > 0 && loop->n_timers > 0; budget--) {
@@ -390,6 +406,10 @@ void loop_run_once(struct loop *loop, int ms)
     struct pollfd backend = {.fd = uv_backend_fd(&loop->uv), .events = POLLIN};
 
     current_loop = loop;
+    if (is_late(loop)) {
+        (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+        loop->has_caught_up = true;
+    }
     /* Nor does it see a clock that a test has turned. */
     on_uv_timer(&loop->uv_timer);
     uv_update_time(&loop->uv);

@@ -92,6 +92,7 @@ struct loop {
     struct timer **timers;
     size_t n_timers, cap_timers;
     bool in_timers;
+    bool has_caught_up; /* timers are late, and what came meanwhile has been read */
     struct load load;
     struct pool pool;
     struct turns handshakes;
@@ -117,6 +118,8 @@ struct stream_ops {
     struct buf *(*write_begin)(struct stream *s);
     void (*write_end)(struct stream *s);
     size_t (*pending)(const struct stream *s);
+    /* Tries to write what is queued now; calls nobody back but through the loop. NULL: cannot. */
+    void (*flush)(struct stream *s);
     /* s->read_stopped has changed. */
     void (*update_reading)(struct stream *s);
     /* End after what is queued is written / now. stream_gone must follow, from the loop. */

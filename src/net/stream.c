@@ -148,6 +148,17 @@ size_t stream_pending(const struct stream *s)
     return s->state == STREAM_GONE ? 0 : s->ops->pending(s);
 }
 
+bool stream_flush(struct stream *s)
+{
+    if (s->state != STREAM_OPEN || !s->ops->flush)
+        return false;
+    s->ops->flush(s);
+    if (s->state != STREAM_OPEN || s->ops->pending(s) > 0)
+        return false;
+    s->wants_writable = false;
+    return true;
+}
+
 void stream_set_write_limit(struct stream *s, size_t bytes)
 {
     s->write_limit = bytes;

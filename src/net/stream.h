@@ -45,6 +45,13 @@ void stream_ignore(struct stream *s);
 void stream_write(struct stream *s, struct str data);
 /* Bytes queued here and in the layers below, not yet taken by the kernel. */
 size_t stream_pending(const struct stream *s);
+/*
+ * Hands what is queued to the kernel now instead of at the end of the round, where the layers below
+ * can (TLS cannot). True: nothing is left, and on_writable does not come for what was queued. For
+ * who has a message for each of many streams, all of it warm in the cache; who writes pieces lets
+ * them gather.
+ */
+bool stream_flush(struct stream *s);
 /* A write that finds more than this queued closes the stream; default 16 MiB. */
 void stream_set_write_limit(struct stream *s, size_t bytes);
 void stream_read_stop(struct stream *s);
@@ -61,6 +68,8 @@ void stream_set_peer(struct stream *s, struct ip_addrport peer);
 struct ip_addrport stream_local(const struct stream *s);
 bool stream_is_tls(const struct stream *s);
 bool stream_is_unix(const struct stream *s);
+/* A Unix socket, no layer over one, whose other end belonged to our user when it was opened. */
+bool stream_is_own_user(const struct stream *s);
 
 /*
  * Hands `data` to the stream's consumer as if it had just arrived, before anything else, in the
@@ -79,6 +88,7 @@ void stream_connect_tcp(struct loop *loop, struct ip_addrport to, int64_t timeou
 /* The same from an address of this machine; family 0: as the system chooses. */
 void stream_connect_tcp_from(struct loop *loop, struct ip_addr from, struct ip_addrport to,
                              int64_t timeout_ms, stream_connect_fn *on_done, void *user);
+/* "@name" is an abstract name, which no file stands for and which is gone with its socket. */
 void stream_connect_unix(struct loop *loop, struct str path, stream_connect_fn *on_done,
                          void *user);
 /* Two streams joined back to back on one loop; for tests and in-process clients. */
@@ -95,7 +105,8 @@ struct listener_options {
     /* listener_open_each only: bound sockets, borrowed, to be shared out instead of `addr`'s. */
     const int *given;
     size_t n_given;
-    struct str unix_path; /* non-empty: a Unix socket instead; a stale file is replaced */
+    /* Non-empty: a Unix socket instead; a stale file is replaced. "@name": see below. */
+    struct str unix_path;
     unsigned unix_mode;   /* permission bits of the socket file; 0 means 0700 */
     size_t max_streams;   /* open at a time, 0: 65536; beyond it new ones are closed at once */
     size_t max_per_address; /* per peer address (/64 for IPv6), 0: no limit */

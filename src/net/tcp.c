@@ -1,9 +1,9 @@
 /*
  * TCP and Unix sockets on libuv.
  *
- * Writes gather in `out` during a round; at its end they go to the kernel at once (uv_try_write),
- * and only what it does not take is handed to libuv (`in_flight`). Reads land in the loop's one
- * read buffer.
+ * Writes gather in `out` during a round; at its end, or when flushed, they go to the kernel at
+ * once, and only what it does not take is handed to libuv (`in_flight`). Reads land in the loop's
+ * one read buffer.
  *
  * A write that fails because the peer has gone does not end the stream while it reads: the peer's
  * last words are still in the socket, and the end comes behind them.
@@ -11,8 +11,11 @@
 
 #include "net/tcp_internal.h"
 
+#include <errno.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LEAVE_READS 256 /* of 4 KiB */
 
@@ -134,28 +137,39 @@ static void on_uv_written(uv_write_t *req, int status)
     after_written(t);
 }
 
-static void on_flush(struct deferred *d)
+/* What uv_try_write does, where libuv has nothing queued, but as to a socket: `write` would go
+ * through all that files have. */
+static ssize_t try_send(struct tcp *t)
 {
-    struct tcp *t = CONTAINER_OF(d, struct tcp, flush);
+    uv_os_fd_t fd;
+    ssize_t sent;
+
+    if (uv_fileno(&t->uv.handle, &fd) != 0)
+        return UV_EBADF;
+    do
+        sent = send(fd, t->out.ptr, t->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent >= 0)
+        return sent;
+    return errno == EAGAIN || errno == ENOBUFS ? 0 : uv_translate_sys_error(errno);
+}
+
+/* Whether all of `out` is gone; libuv has the rest then, or the stream its failure. */
+static bool write_out(struct tcp *t)
+{
+    ssize_t sent = try_send(t);
     uv_buf_t chunk;
 
-    if (uv_is_closing(&t->uv.handle) || t->in_flight.len > 0 || t->out.len == 0)
-        return;
-    chunk = uv_buf_init(t->out.ptr, (unsigned)t->out.len);
-    int wrote = uv_try_write(&t->uv.stream, &chunk, 1);
-
-    if (wrote < 0 && wrote != UV_EAGAIN) {
-        write_failed(t, wrote);
-        return;
+    if (sent < 0) {
+        write_failed(t, (int)sent);
+        return false;
     }
-    if (wrote > 0)
-        buf_drop(&t->out, (size_t)wrote);
-    if (t->out.len == 0) {
+    if ((size_t)sent == t->out.len) {
         /* An idle connection holds no memory. */
         loop_buf_give(t->stream.loop, &t->out);
-        after_written(t);
-        return;
+        return true;
     }
+    buf_drop(&t->out, (size_t)sent);
     t->in_flight = t->out;
     t->out = BUF((size_t)1 << 40);
     chunk = uv_buf_init(t->in_flight.ptr, (unsigned)t->in_flight.len);
@@ -167,6 +181,30 @@ static void on_flush(struct deferred *d)
         t->in_flight = (struct buf){0};
         write_failed(t, status);
     }
+    return false;
+}
+
+static bool has_to_write(const struct tcp *t)
+{
+    return !uv_is_closing(&t->uv.handle) && t->in_flight.len == 0 && t->out.len > 0;
+}
+
+static void on_flush(struct deferred *d)
+{
+    struct tcp *t = CONTAINER_OF(d, struct tcp, flush);
+
+    if (has_to_write(t) && write_out(t))
+        after_written(t);
+}
+
+static void tcp_flush(struct stream *s)
+{
+    struct tcp *t = CONTAINER_OF(s, struct tcp, stream);
+
+    if (!has_to_write(t))
+        return;
+    loop_undefer(&t->flush);
+    (void)write_out(t);
 }
 
 static void tcp_write(struct stream *s, struct str data)
@@ -241,6 +279,7 @@ static const struct stream_ops tcp_ops = {.write = tcp_write,
                                           .write_begin = tcp_write_begin,
                                           .write_end = tcp_write_end,
                                           .pending = tcp_pending,
+                                          .flush = tcp_flush,
                                           .update_reading = tcp_update_reading,
                                           .close = tcp_close,
                                           .abort = tcp_abort,
@@ -327,6 +366,20 @@ void tcp_opened(struct tcp *t)
             t->stream.local = addrport_from_sockaddr((struct sockaddr *)&sa);
     }
     tcp_update_reading(&t->stream);
+}
+
+bool stream_is_own_user(const struct stream *s)
+{
+    struct ucred who;
+    socklen_t len = sizeof(who);
+    uv_os_fd_t fd;
+
+    if (s->ops != &tcp_ops || !s->is_unix)
+        return false;
+    const struct tcp *t = CONTAINER_OF_CONST(s, struct tcp, stream);
+
+    return uv_fileno(&t->uv.handle, &fd) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.uid == geteuid();
 }
 
 /* ---- Outgoing ---- */
@@ -452,9 +505,60 @@ void stream_connect_tcp_from(struct loop *loop, struct ip_addr from, struct ip_a
     }
 }
 
+socklen_t abstract_to_sockaddr(struct str path, struct sockaddr_un *out)
+{
+    *out = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (path.len < 2 || path.len > sizeof(out->sun_path))
+        return 0;
+    memcpy(out->sun_path + 1, path.ptr + 1, path.len - 1);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len);
+}
+
+static int open_abstract(struct tcp *t, struct str path)
+{
+    struct sockaddr_un sun;
+    socklen_t len = abstract_to_sockaddr(path, &sun);
+    int fd = len == 0 ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return len == 0 ? UV_ENAMETOOLONG : uv_translate_sys_error(errno);
+    int status = connect(fd, (struct sockaddr *)&sun, len) < 0 ? uv_translate_sys_error(errno)
+                                                               : uv_pipe_open(&t->uv.pipe, fd);
+
+    if (status < 0)
+        (void)close(fd);
+    return status;
+}
+
+/* Connected at once or not at all; told later, as always. */
+static void on_abstract(struct deferred *d)
+{
+    struct connecting *c = CONTAINER_OF(d, struct connecting, refused);
+
+    on_uv_connected(&c->req, 0);
+}
+
+static void connect_abstract(struct connecting *c, struct str path)
+{
+    int status = open_abstract(c->tcp, path);
+
+    if (status == 0) {
+        c->refused.run = on_abstract;
+    } else {
+        c->failed = true;
+        IGNORE(err_set(&c->err, ERR_IO, "connecting: %s", uv_strerror(status)));
+    }
+    loop_defer(c->tcp->stream.loop, &c->refused);
+}
+
 void stream_connect_unix(struct loop *loop, struct str path, stream_connect_fn *on_done, void *user)
 {
     struct connecting *c = connecting_new(loop, true, CLOSE_GRACE_MS, on_done, user);
+
+    if (str_starts(path, STR("@"))) {
+        connect_abstract(c, path);
+        return;
+    }
     char *text = str_dup(path);
 
     uv_pipe_connect(&c->req, &c->tcp->uv.pipe, text, on_uv_connected);

@@ -3,6 +3,7 @@
 /* What tcp.c and listener.c share. */
 
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "net/net_internal.h"
 
@@ -36,3 +37,5 @@ struct tcp *tcp_new(struct loop *loop, bool is_unix);
 void tcp_opened(struct tcp *t);
 struct ip_addrport addrport_from_sockaddr(const struct sockaddr *sa);
 socklen_t addrport_to_sockaddr(struct ip_addrport ap, struct sockaddr_storage *out);
+/* "@name"; 0: it is empty or too long. */
+socklen_t abstract_to_sockaddr(struct str path, struct sockaddr_un *out);

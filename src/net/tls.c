@@ -51,6 +51,7 @@ struct tls {
     struct timer limit;
     size_t answers; /* bytes TLS has answered by itself since the queue was last empty */
     bool is_ready;
+    bool may_h2;
     bool has_alert; /* queued for the peer: it goes out before the end */
     void (*on_ready)(void *user);
     void *ready_user;
@@ -335,6 +336,13 @@ struct ip_addr tls_local(const SSL *ssl)
     const struct tls *t = SSL_get_app_data(ssl);
 
     return t->layer.stream.local.addr;
+}
+
+bool tls_may_h2(const SSL *ssl)
+{
+    const struct tls *t = SSL_get_app_data(ssl);
+
+    return t && t->may_h2;
 }
 
 /* ---- Writing, the handshake ---- */
@@ -662,14 +670,25 @@ static struct tls *tls_new(SSL *ssl, struct stream *below)
 
 /* ---- Server ---- */
 
-struct stream *tls_accept(struct tls_server *server, struct stream *below)
+static struct stream *begin_server(struct tls_server *server, struct stream *below, bool may_h2)
 {
     struct tls *t = tls_new(tls_server_begin(server), below);
 
     t->server = tls_server_ref(server);
     t->secrets = NEW(struct secrets);
+    t->may_h2 = may_h2;
     (void)SSL_set_app_data(t->ssl, t);
     return &t->layer.stream;
+}
+
+struct stream *tls_accept(struct tls_server *server, struct stream *below)
+{
+    return begin_server(server, below, false);
+}
+
+struct stream *tls_accept_h2(struct tls_server *server, struct stream *below)
+{
+    return begin_server(server, below, true);
 }
 
 /* ---- Client ---- */

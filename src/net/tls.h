@@ -57,6 +57,8 @@ MUST_USE int tls_certs_put_challenge(struct tls_certs *c, struct str name, struc
 
 /* Takes `below`; the handshake runs as data comes (10 s at most, then aborted). */
 MUST_USE struct stream *tls_accept(struct tls_server *t, struct stream *below);
+/* The same where HTTP/2 may be agreed on (ALPN), which elsewhere it may not: upgrades need HTTP/1.1. */
+MUST_USE struct stream *tls_accept_h2(struct tls_server *t, struct stream *below);
 
 /*
  * What many outgoing connections may share, so that each costs less: counted, any thread. Its

@@ -34,13 +34,15 @@ int tls_fail(struct err *err, const char *doing)
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                        const unsigned char *in, unsigned in_len, void *arg)
 {
-    static const unsigned char http1[] = "\x08http/1.1";
+    static const unsigned char known[] = "\x02h2\x08http/1.1";
+    const size_t h2 = 3; /* bytes of it */
+    /* Upgrades need HTTP/1.1, so where there are any nothing else is agreed. */
+    size_t skip = tls_may_h2(ssl) ? 0 : h2;
 
-    (void)ssl;
     (void)arg;
-    /* Upgrades need HTTP/1.1, so nothing else is ever agreed. */
-    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_len, http1, sizeof(http1) - 1,
-                              in, in_len) != OPENSSL_NPN_NEGOTIATED)
+    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_len, known + skip,
+                              (unsigned)(sizeof(known) - 1 - skip), in,
+                              in_len) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_NOACK;
     return SSL_TLSEXT_ERR_OK;
 }

@@ -18,6 +18,8 @@ bool tls_pin_is_right(const SSL *ssl, const uint8_t pin[32]);
 void tls_on_secret(const SSL *ssl, const char *line);
 /* The connection's own address. */
 struct ip_addr tls_local(const SSL *ssl);
+/* Of a server's connection: HTTP/2 may be agreed on. */
+bool tls_may_h2(const SSL *ssl);
 
 /* The first private key of a PEM text, to be freed, or NULL; never asks for a passphrase. */
 EVP_PKEY *tls_read_key(struct str pem);

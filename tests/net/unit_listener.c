@@ -419,6 +419,41 @@ static void talks_over_a_unix_socket(void **state)
     host_free(h);
 }
 
+/* An abstract name: nothing on disk, one holder at a time, free again when that has closed it. */
+static void talks_over_an_abstract_name(void **state)
+{
+    char text[64];
+    struct joint j = {0}, late = {0};
+    struct end client = {.got = BUF(1000)};
+    struct listener *second = NULL;
+    struct err err = {0};
+
+    (void)state;
+    (void)snprintf(text, sizeof(text), "@hatsize-test-%d", getpid());
+    const struct str name = str_from(text);
+    struct host *h = host_new((struct listener_options){.unix_path = name});
+    const struct listener_options options = {.unix_path = name, .on_accept = on_accept};
+
+    assert_true(listener_open(h->loop, &options, &second, &err) < 0);
+    stream_connect_unix(h->loop, name, joint_on_connect, &j);
+    assert_false(j.is_done);
+    RUN_UNTIL(h->loop, j.is_done && h->n == 1);
+    end_take(&client, j.connected);
+    assert_true(stream_is_own_user(client.s) && stream_is_own_user(h->ends[0].s));
+    end_write(&client, STR("ping"));
+    end_close(&client);
+    RUN_UNTIL(h->loop, client.n_close && h->ends[0].n_close);
+    assert_str(buf_str(&h->ends[0].got), STR("ping"));
+    listener_close(h->listener);
+    RUN_ROUNDS(h->loop, 2);
+    stream_connect_unix(h->loop, name, joint_on_connect, &late);
+    assert_false(late.is_done);
+    RUN_UNTIL(h->loop, late.is_done);
+    assert_null(late.connected);
+    buf_fini(&client.got);
+    host_free(h);
+}
+
 static void gives_the_socket_its_mode(void **state)
 {
     mode_t before = umask(0077);
@@ -523,6 +558,7 @@ int main(void)
         cmocka_unit_test(tells_of_a_refusal),
         cmocka_unit_test(gives_up_in_time),
         cmocka_unit_test(talks_over_a_unix_socket),
+        cmocka_unit_test(talks_over_an_abstract_name),
         cmocka_unit_test(gives_the_socket_its_mode),
         cmocka_unit_test(replaces_only_a_dead_socket),
         cmocka_unit_test(leaves_other_files_alone),

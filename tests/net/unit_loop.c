@@ -373,6 +373,57 @@ static void hears_signals(void **state)
     loop_free(loop);
 }
 
+/* A loop that stands still while a signal comes and a timer becomes due. */
+struct stall {
+    struct loop_message message;
+    struct loop *loop;
+    struct timer timer;
+    int signo, rung;
+    bool was_heard; /* the signal, when the timer rang */
+};
+
+static void on_stall(struct loop_message *message)
+{
+    struct stall *s = CONTAINER_OF(message, struct stall, message);
+
+    timer_start(&s->timer, 1);
+    assert_int_equal(kill(getpid(), SIGUSR1), 0);
+    clock_test_advance_ms(60000);
+    (void)usleep(5000); /* libuv has a clock of its own */
+}
+
+static void on_stall_timer(void *user)
+{
+    struct stall *s = user;
+
+    s->rung++;
+    s->was_heard = s->signo != 0;
+    loop_stop(s->loop);
+}
+
+static void hears_what_came_before_it_judges_the_time(void **state)
+{
+    struct loop *loop = new_loop();
+    struct stall stall = {.loop = loop, .message.run = on_stall};
+    struct err err;
+
+    (void)state;
+    timer_init(&stall.timer, loop, on_stall_timer, &stall);
+    assert_int_equal(loop_on_signal(loop, SIGUSR1, on_signal, &stall.signo, &err), 0);
+    loop_post(loop, &stall.message);
+    loop_run(loop);
+    assert_int_equal(stall.rung, 1);
+    assert_true(stall.was_heard);
+    /* The same by single rounds. */
+    stall.signo = 0;
+    loop_post(loop, &stall.message);
+    for (int i = 0; i < 100 && stall.rung == 1; i++)
+        loop_run_once(loop, 10);
+    assert_int_equal(stall.rung, 2);
+    assert_true(stall.was_heard);
+    loop_free(loop);
+}
+
 static void refuses_a_signal_that_cannot_be_heard(void **state)
 {
     struct loop *loop = new_loop();
@@ -398,6 +449,7 @@ int main(void)
         cmocka_unit_test(rings_after_real_time),
         cmocka_unit_test(works_in_the_pool),
         cmocka_unit_test(hears_signals),
+        cmocka_unit_test(hears_what_came_before_it_judges_the_time),
         cmocka_unit_test(refuses_a_signal_that_cannot_be_heard),
     };
 

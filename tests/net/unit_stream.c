@@ -112,6 +112,40 @@ static void tells_of_an_empty_queue_once(join_fn *join)
     rig_free(rig);
 }
 
+/* Whether a stream can flush or not, all comes, in order, and who waits is told. */
+static void flushes(join_fn *join)
+{
+    struct rig *rig = rig_new(join);
+    struct str data = noise(8, BIG);
+
+    RUN_ROUNDS(rig->loop, 5);
+    (void)stream_flush(rig->a.s); /* nothing */
+    end_write(&rig->a, STR("one"));
+    rig->a.in_call = true;
+    bool at_once = stream_flush(rig->a.s);
+    rig->a.in_call = false;
+    assert_int_equal(rig->a.n_writable, 0);
+    assert_int_equal(stream_pending(rig->a.s) == 0, at_once);
+    RUN_UNTIL(rig->loop, rig->b.got.len == 3);
+    RUN_ROUNDS(rig->loop, 5);
+    assert_int_equal(rig->a.n_writable, !at_once);
+    stream_read_stop(rig->b.s);
+    end_write(&rig->a, data);
+    assert_false(stream_flush(rig->a.s));
+    end_write(&rig->a, STR("two"));
+    assert_false(stream_flush(rig->a.s));
+    assert_true(stream_pending(rig->a.s) > 0);
+    stream_read_start(rig->b.s);
+    RUN_UNTIL(rig->loop, rig->b.got.len == BIG + 6 && stream_pending(rig->a.s) == 0);
+    assert_memory_equal(rig->b.got.ptr + 3, data.ptr, BIG);
+    assert_memory_equal(rig->b.got.ptr + 3 + BIG, "two", 3);
+    RUN_UNTIL(rig->loop, rig->a.n_writable == (at_once ? 1 : 2));
+    end_close(&rig->a);
+    assert_false(stream_flush(rig->a.s));
+    rig_free(rig);
+    str_free(&data);
+}
+
 /* ---- Ends ---- */
 
 static void closes_after_what_is_queued(join_fn *join)
@@ -509,6 +543,7 @@ static const struct {
     {"moves megabytes both ways", moves_megabytes_both_ways},
     {"waits for a slow reader", waits_for_a_slow_reader},
     {"tells of an empty queue once", tells_of_an_empty_queue_once},
+    {"flushes", flushes},
     {"closes after what is queued", closes_after_what_is_queued},
     {"aborts with what is queued", aborts_with_what_is_queued},
     {"closes though nobody reads", closes_though_nobody_reads},
