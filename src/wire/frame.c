@@ -95,6 +95,33 @@ int wire_compress_part(struct str json, int level, struct buf *out, struct err *
     return compress(json, level, false, out, err);
 }
 
+static void put_le16(struct buf *out, size_t v)
+{
+    buf_put_char(out, (char)(unsigned char)v);
+    buf_put_char(out, (char)(unsigned char)(v >> 8));
+}
+
+/* RFC 8878, 3.1.1: header, one raw block that is the last. A window is 1 KiB at least. */
+void wire_store(struct str json, bool sized, struct buf *out)
+{
+    bool one_byte = json.len < 256;
+
+    ASSERT(json.len <= WIRE_STORE_MAX);
+    buf_put_le32(out, ZSTD_MAGICNUMBER);
+    if (!sized) {
+        buf_put(out, STR("\0\0")); /* no size; the least window */
+    } else if (one_byte) {
+        buf_put_char(out, 0x20); /* no window: the size says it */
+        buf_put_char(out, (char)json.len);
+    } else {
+        buf_put_char(out, 0x60);
+        put_le16(out, json.len - 256);
+    }
+    put_le16(out, json.len << 3 | 1);
+    buf_put_char(out, (char)(json.len >> 13));
+    buf_put(out, json);
+}
+
 /* One call of zstd's; false when the limit, *out's ceiling or bad data ends it. */
 static int decompress_some(ZSTD_DCtx *d, ZSTD_inBuffer *in, size_t *left, struct buf *out,
                            size_t *rest, struct err *err)

@@ -125,6 +125,16 @@ static void read_endpoints(struct wire_reader *r, struct wire_map_request *out)
     out->endpoint_types = kinds;
 }
 
+/* Of the client's remarks about itself the one that means something here. */
+static bool says_forwarding_off(struct wire_reader *r)
+{
+    JSON_EACH(flag, wire_read(r, "DebugFlags")) {
+        if (str_eq(json_as_str(flag, STR_NONE), STR("warn-ip-forwarding-off")))
+            return true;
+    }
+    return false;
+}
+
 int wire_map_request_decode(struct arena *a, struct str body, struct wire_map_request *out,
                             struct err *err)
 {
@@ -141,6 +151,7 @@ int wire_map_request_decode(struct arena *a, struct str body, struct wire_map_re
     req.stream = wire_read_bool(&r, "Stream");
     req.omit_peers = wire_read_bool(&r, "OmitPeers");
     req.read_only = wire_read_bool(&r, "ReadOnly");
+    req.forwarding_off = says_forwarding_off(&r);
     read_node_key(&r, &req.key);
     READ_KEY(&r, "DiscoKey", disco_key, &req.disco);
     req.has_hostinfo = wire_read(&r, "Hostinfo") != NULL;

@@ -33,6 +33,7 @@ struct wire_map_request {
     bool stream;
     bool omit_peers;
     bool read_only;
+    bool forwarding_off; /* it announces routes, and says that its system forwards nothing */
     struct node_key key;
     struct disco_key disco;
     bool has_hostinfo;

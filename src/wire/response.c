@@ -2,8 +2,13 @@
 
 #include "json/writer.h"
 
+/* Every answer has all members, as the official library writes them: tailscale-rs wants each. */
 static void put_login(struct json_writer *w, const struct wire_login *login)
 {
+    static const struct wire_login nobody;
+
+    if (!login)
+        login = &nobody;
     json_field_object(w, STR("User"));
     json_field_u64(w, STR("ID"), login->id);
     json_field_str(w, STR("DisplayName"), login->display_name);
@@ -24,12 +29,11 @@ void wire_register_response_encode(const struct wire_register_response *r, struc
     struct json_writer w = JSON_WRITER(out);
 
     json_begin_object(&w);
-    if (r->login)
-        put_login(&w, r->login);
+    put_login(&w, r->login);
     json_field_bool(&w, STR("NodeKeyExpired"), r->node_key_expired);
     json_field_bool(&w, STR("MachineAuthorized"), r->machine_authorized);
     json_field_str(&w, STR("AuthURL"), r->auth_url);
-    json_opt_str(&w, STR("Error"), r->error);
+    json_field_str(&w, STR("Error"), r->error);
     json_end_object(&w);
 }
 

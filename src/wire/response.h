@@ -42,6 +42,12 @@ MUST_USE int wire_compress(struct str json, int level, struct buf *out, struct e
  * that trust the size make room for each frame by itself and copy all that came before.
  */
 MUST_USE int wire_compress_part(struct str json, int level, struct buf *out, struct err *err);
+/*
+ * A frame that holds the text as it is, `sized` or like a part: for texts so short (WIRE_STORE_MAX
+ * at most) and so seldom sent that compressing them costs more than their bytes.
+ */
+#define WIRE_STORE_MAX 1024
+void wire_store(struct str json, bool sized, struct buf *out);
 /* One or several frames; `limit` bytes at most come out. */
 MUST_USE int wire_decompress(struct str payload, size_t limit, struct buf *out, struct err *err);
 /* Bytes of the zstd frame at the front of `in`; 0: it is not there whole, or it is none. */

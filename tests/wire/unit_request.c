@@ -122,7 +122,7 @@ static void reads_a_map_request(void **state)
         STR("{\"Version\":113,\"Compress\":\"zstd\",\"KeepAlive\":true," NODE_A
             ",\"DiscoKey\":\"" DISCO "\",\"Stream\":true,\"OmitPeers\":true,"
             "\"Endpoints\":[\"1.2.3.4:5\",\"\",\"[fe80::1%eth0]:6\",\"[2001:db8::1]:7\"],"
-            "\"EndpointTypes\":[1,2,3,4]}");
+            "\"EndpointTypes\":[1,2,3,4],\"DebugFlags\":[7,\"x\",\"warn-ip-forwarding-off\"]}");
     AUTO(arena_free) struct arena *a = arena_new();
     struct wire_map_request r;
     struct err err;
@@ -131,6 +131,7 @@ static void reads_a_map_request(void **state)
     if (wire_map_request_decode(a, body, &r, &err) < 0)
         fail_msg("%s", err.text);
     assert_true(r.zstd && r.keep_alive && r.stream && r.omit_peers && !r.read_only);
+    assert_true(r.forwarding_off);
     assert_int_equal(r.disco.b[0], 0xdd);
     assert_false(r.has_hostinfo);
     assert_true(r.has_endpoints);

@@ -18,7 +18,7 @@ static void writes_register_answers(void **state)
         buf_str(&out),
         STR("{\"User\":{\"ID\":7,\"DisplayName\":\"U\"},\"Login\":{\"ID\":7,\"Provider\":\"\","
             "\"LoginName\":\"u@x\",\"DisplayName\":\"U\"},\"NodeKeyExpired\":false,"
-            "\"MachineAuthorized\":true,\"AuthURL\":\"\"}"));
+            "\"MachineAuthorized\":true,\"AuthURL\":\"\",\"Error\":\"\"}"));
     buf_clear(&out);
     wire_register_response_encode(&(struct wire_register_response){.node_key_expired = true,
                                                                    .auth_url = STR("https://h/r"),
@@ -26,8 +26,10 @@ static void writes_register_answers(void **state)
                                   &out);
     assert_str(
         buf_str(&out),
-        STR("{\"NodeKeyExpired\":true,\"MachineAuthorized\":false,\"AuthURL\":\"https://h/r\","
-            "\"Error\":\"no \\\"key\\\"\"}"));
+        STR("{\"User\":{\"ID\":0,\"DisplayName\":\"\"},\"Login\":{\"ID\":0,\"Provider\":\"\","
+            "\"LoginName\":\"\",\"DisplayName\":\"\"},\"NodeKeyExpired\":true,"
+            "\"MachineAuthorized\":false,\"AuthURL\":\"https://h/r\",\"Error\":\"no "
+            "\\\"key\\\"\"}"));
     buf_fini(&out);
 }
 
@@ -146,6 +148,36 @@ static void several_frames_are_one_payload(void **state)
     buf_fini(&back);
 }
 
+/* Every length, before and behind another frame. */
+static void stored_texts_come_back(void **state)
+{
+    char text[WIRE_STORE_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)('a' + i * 7 % 26);
+    for (size_t len = 0; len <= sizeof text; len++) {
+        struct buf out = BUF(0), back = BUF(0), want = BUF(0);
+        const struct str stored = {text, len};
+        size_t first;
+
+        wire_store(stored, true, &out);
+        first = out.len;
+        assert_int_equal(wire_zstd_frame_len(buf_str(&out)), first);
+        assert_int_equal(wire_compress(STR("|"), 1, &out, NULL), 0);
+        wire_store(stored, false, &out);
+        assert_true(wire_zstd_frame_len(buf_str(&out)) == first);
+        assert_int_equal(wire_decompress(buf_str(&out), 2 * len + 1, &back, NULL), 0);
+        buf_put(&want, stored);
+        buf_put_char(&want, '|');
+        buf_put(&want, stored);
+        assert_str(buf_str(&back), buf_str(&want));
+        buf_fini(&out);
+        buf_fini(&back);
+        buf_fini(&want);
+    }
+}
+
 static void refuses_bad_compression(void **state)
 {
     struct buf good = BUF(0), back = BUF(0);
@@ -212,6 +244,7 @@ int main(void)
         cmocka_unit_test(frames_come_back),
         cmocka_unit_test(compresses_into_little_room),
         cmocka_unit_test(several_frames_are_one_payload),
+        cmocka_unit_test(stored_texts_come_back),
         cmocka_unit_test(refuses_bad_compression),
         cmocka_unit_test(spells_the_keep_alive),
         cmocka_unit_test(threads_have_their_own),
