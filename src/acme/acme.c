@@ -11,6 +11,7 @@
 #include "acme/jws.h"
 #include "acme/order.h"
 #include "core/clock.h"
+#include "core/health.h"
 #include "core/list.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -133,6 +134,7 @@ static void show_end(const struct acme *a)
         first = MIN(first, h->has_cert ? h->times.not_after_unix_ms : 0);
     }
     metric_set(&ends, first == INT64_MAX ? 0 : first / 1000);
+    health_note_certificate_end(first == INT64_MAX ? 0 : first);
 }
 
 /* `pem` has been checked. */

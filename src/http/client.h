@@ -20,13 +20,18 @@ struct http_fetch_options {
     struct str basic;      /* Authorization: Basic …, in base64 already; empty for none */
     const struct http_header *headers; /* more of them; names end with a NUL */
     size_t n_headers;
-    int64_t timeout_ms;    /* the whole request; 0: 10 s */
+    const char *called;    /* instead of the URL in errors, when that holds a secret; may be NULL */
+    /* Whether an address may be connected to, whatever name led to it. NULL: any may. */
+    bool (*may_connect)(void *user, struct ip_addr to);
+    int64_t timeout_ms;    /* the whole request; 0: 10 s; -1: for ever */
     bool insecure;         /* skip TLS verification */
     const char *ca_file;   /* PEM: trust these authorities instead of the system's; NULL: those */
     size_t max_body;       /* of the answer; 0: 64 MiB */
     /* Each header of the answer, name as sent, in order; during the call. May be NULL. */
     void (*on_header)(void *user, struct str name, struct str value);
     void *user;
+    /* The body as it comes, instead of `body`; false ends the request. May be NULL. */
+    bool (*on_data)(void *user, struct str data);
     const _Atomic(bool) *cancelled; /* gives up within a second when it turns true; may be NULL */
 };
 /* 0 when any answer came (see *status); negative when none did. Body appended to `body`. */

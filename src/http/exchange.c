@@ -61,8 +61,11 @@ void exchange_end(struct http_exchange *x)
 {
     struct http_conn *c = x->conn;
 
+    http_observe_end(x);
     if (x->on_end)
         x->on_end(x->on_end_user, x->aborted);
+    if (x->between)
+        x->between->over(x->between_user);
     c->n_exchanges--;
     list_remove(&x->writable_link);
     request_free(x);
@@ -82,6 +85,8 @@ void http_forget_request(struct http_exchange *x)
     x->arena = NULL;
     x->added = NULL;
     x->n_added = x->added_cap = 0;
+    x->trailers = NULL;
+    x->n_trailers = x->trailers_cap = 0;
     x->req = (struct http_request){.version = x->req.version,
                                    .is_tls = x->req.is_tls,
                                    .is_unix = x->req.is_unix,
@@ -197,6 +202,8 @@ static size_t body_limit(const struct http_exchange *x)
     const struct http_server *server = x->conn->server;
     size_t limit = x->route->max_body ? x->route->max_body : HTTP_BODY_DEFAULT;
 
+    if (limit == HTTP_BODY_STREAMED)
+        limit = HTTP_BODY_DEFAULT;
     if (!server->body_limit)
         return limit;
     return MIN(limit, server->body_limit(server->options.user, &x->req, x->route));
@@ -207,6 +214,7 @@ static void find_route(struct http_exchange *x)
     switch (router_find(x->conn->server->router, x->req.method, x->req.path, &x->route)) {
     case ROUTER_FOUND:
         x->body.limit = body_limit(x);
+        x->is_streamed = x->req.version == 2 && x->route->max_body == HTTP_BODY_STREAMED;
         break;
     case ROUTER_NO_PATH:
         x->refusal = 404;
@@ -249,11 +257,42 @@ void exchange_begin(struct http_exchange *x)
         x->refusal = 400;
     if (!x->refusal)
         find_route(x);
+    http_observe_begin(x);
+}
+
+/* Who sends JSON is answered in JSON, as RFC 9457 has it; `message` is for consoles. */
+static void respond_problem(struct http_exchange *x, int status)
+{
+    const char *title = http_status_text(status);
+    struct buf body = BUF(512);
+
+    buf_printf(&body, "{\"title\":\"%s\",\"status\":%d,\"message\":\"%s\"}\n", title, status,
+               title);
+    http_respond(x, status, "application/problem+json", buf_str(&body));
+    buf_fini(&body);
+}
+
+/* gRPC's clients look at its own status only, which comes with 200. 0: it has no word for it. */
+static int grpc_status_of(const struct http_exchange *x)
+{
+    if (!str_starts(http_header_get(&x->req, STR("content-type")), STR("application/grpc")))
+        return 0;
+    if (x->refusal == 413 || x->refusal == 431)
+        return 8;                     /* RESOURCE_EXHAUSTED */
+    return x->refusal == 408 ? 4 : 0; /* DEADLINE_EXCEEDED */
 }
 
 static void answer_refusal(struct http_exchange *x)
 {
+    int grpc_status = grpc_status_of(x);
+
     metric_add(&refused_total, 1);
+    if (grpc_status != 0) {
+        http_add_header(x, STR("grpc-status"), grpc_status == 8 ? STR("8") : STR("4"));
+        http_add_header(x, STR("grpc-message"), str_from(http_status_text(x->refusal)));
+        http_respond(x, 200, "application/grpc", STR_NONE);
+        return;
+    }
     if (x->refusal == 404) {
         http_respond_text(x, 404, "404 page not found");
         return;
@@ -265,7 +304,10 @@ static void answer_refusal(struct http_exchange *x)
         http_add_header(x, STR("allow"), buf_str(&allow));
         buf_fini(&allow);
     }
-    http_respond_text(x, x->refusal, http_status_text(x->refusal));
+    if (str_starts(http_header_get(&x->req, STR("content-type")), STR("application/json")))
+        respond_problem(x, x->refusal);
+    else
+        http_respond_text(x, x->refusal, http_status_text(x->refusal));
 }
 
 void exchange_dispatch(struct http_exchange *x)
@@ -317,6 +359,18 @@ bool http_query_get(struct http_exchange *x, struct str name, struct str *value)
         }
     }
     return false;
+}
+
+bool http_query_next(struct http_exchange *x, struct str *rest, struct str *name, struct str *value)
+{
+    struct str pair = STR_NONE, key = STR_NONE, val = STR_NONE;
+
+    if (!str_next(rest, '&', &pair))
+        return false;
+    (void)str_split(pair, '=', &key, &val);
+    *name = percent_decode(exchange_arena(x), key, true);
+    *value = percent_decode(exchange_arena(x), val, true);
+    return true;
 }
 
 /* ---- Answering ---- */
@@ -463,6 +517,13 @@ void http_on_end(struct http_exchange *x, void (*fn)(void *user, bool aborted), 
     x->on_end_user = user;
 }
 
+void http_on_body(struct http_exchange *x, void (*fn)(void *user, struct str data, bool is_end),
+                  void *user)
+{
+    x->on_body = fn;
+    x->on_body_user = user;
+}
+
 /* A value that came from outside must not end the header line. */
 static struct str copy_clean(struct arena *a, struct str s)
 {
@@ -476,26 +537,57 @@ static struct str copy_clean(struct arena *a, struct str s)
     return str_trim((struct str){to, s.len});
 }
 
+static void add_field(struct arena *a, struct http_header **fields, size_t *n, size_t *cap,
+                      struct http_header field)
+{
+    if (*n == *cap) {
+        size_t more = *cap ? *cap * 2 : 8;
+        struct http_header *grown = arena_alloc(a, more * sizeof(*grown));
+
+        for (size_t i = 0; i < *n; i++)
+            grown[i] = (*fields)[i];
+        *fields = grown;
+        *cap = more;
+    }
+    (*fields)[(*n)++] = (struct http_header){copy_clean(a, field.name), copy_clean(a, field.value)};
+}
+
 void http_add_header(struct http_exchange *x, struct str name, struct str value)
 {
-    struct arena *a = exchange_arena(x);
+    if (x->answer == ANSWER_NONE)
+        add_field(exchange_arena(x), &x->added, &x->n_added, &x->added_cap,
+                  (struct http_header){name, value});
+}
 
-    if (x->answer != ANSWER_NONE)
+void http_add_trailer(struct http_exchange *x, struct str name, struct str value)
+{
+    if (is_h2(x) && x->answer != ANSWER_ENDED)
+        add_field(exchange_arena(x), &x->trailers, &x->n_trailers, &x->trailers_cap,
+                  (struct http_header){name, value});
+}
+
+void http_stand_between(struct http_exchange *x, const struct http_request *req,
+                        const struct http_between *events, void *user)
+{
+    x->req = *req;
+    x->between = events;
+    x->between_user = user;
+}
+
+static void answer_between(struct http_exchange *x, int status, struct str body)
+{
+    if (x->between_answered || !can_answer(x, ANSWER_NONE))
         return;
-    if (x->n_added == x->added_cap) {
-        size_t cap = x->added_cap ? x->added_cap * 2 : 8;
-        struct http_header *grown = arena_alloc(a, cap * sizeof(*grown));
-
-        for (size_t i = 0; i < x->n_added; i++)
-            grown[i] = x->added[i];
-        x->added = grown;
-        x->added_cap = cap;
-    }
-    x->added[x->n_added++] = (struct http_header){copy_clean(a, name), copy_clean(a, value)};
+    x->between_answered = true;
+    x->between->answer(x->between_user, status, body);
 }
 
 void http_respond(struct http_exchange *x, int status, const char *content_type, struct str body)
 {
+    if (x->between) {
+        answer_between(x, status, body);
+        return;
+    }
     if (!can_answer(x, ANSWER_NONE)) {
         if (x->answer != ANSWER_NONE && !x->over && !x->aborted)
             log_event(LOG_ERROR, "a request was answered twice", LOG_STR("path", x->req.path));
@@ -529,6 +621,8 @@ void http_stream_start(struct http_exchange *x, int status, const char *content_
 /* What goes out at once is never copied. */
 static void stream_lend(struct http_exchange *x, struct str data)
 {
+    if (http2_write_past(x, data))
+        return;
     x->lent = data;
     http2_answer_lent(x);
     data = x->lent;
@@ -559,6 +653,20 @@ size_t http_stream_room(struct http_exchange *x)
 
     x->starved = x->starved || room == 0;
     return room;
+}
+
+void http_stream_flush(struct http_exchange *x)
+{
+    struct http_conn *c = x->conn;
+
+    if (!can_answer(x, ANSWER_OPEN) || !is_h2(x) || c->depth > 0 || !stream_flush(c->stream))
+        return;
+    /* What conn_on_writable does, which does not come now. */
+    c->stalled_ms = 0;
+    if (http2_is_held(c))
+        conn_wake(c);
+    LIST_FOR_EACH(other, &c->live, struct http_exchange, conn_link)
+        exchange_has_room(other);
 }
 
 size_t http_stream_pending(const struct http_exchange *x)

@@ -3,8 +3,10 @@
  */
 
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 #include "http/client.h"
 #include "http/http_internal.h"
@@ -19,6 +21,7 @@ struct fetch {
     size_t max_body;
     size_t got;
     bool too_large;
+    bool is_forbidden; /* an address was not to be connected to */
     const struct http_fetch_options *options;
 };
 
@@ -35,6 +38,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
     struct fetch *f = user;
     size_t len = size * n; /* size is always 1 */
 
+    if (f->options->on_data)
+        return f->options->on_data(f->options->user, str_bytes(data, len)) ? len : 0;
     f->got += len;
     if (f->got > f->max_body) {
         f->too_large = true;
@@ -57,6 +62,35 @@ static size_t on_header(char *data, size_t size, size_t n, void *user)
     if (str_split(str_bytes(data, len), ':', &name, &value))
         f->options->on_header(f->options->user, str_trim(name), str_trim(value));
     return len;
+}
+
+static struct ip_addr addr_of(const struct curl_sockaddr *to)
+{
+    struct ip_addr addr = {0};
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (to->family == AF_INET && to->addrlen >= sizeof(v4)) {
+        memcpy(&v4, &to->addr, sizeof(v4));
+        IGNORE(ip_addr_from_bytes(str_bytes(&v4.sin_addr, sizeof(v4.sin_addr)), &addr));
+    } else if (to->family == AF_INET6) {
+        /* curl's struct has room for any address behind what it declares. */
+        memcpy(&v6, (const char *)to + offsetof(struct curl_sockaddr, addr), sizeof(v6));
+        IGNORE(ip_addr_from_bytes(str_bytes(&v6.sin6_addr, sizeof(v6.sin6_addr)), &addr));
+    }
+    return addr;
+}
+
+/* Asked for every address that a name leads to, before it is connected to. */
+static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct fetch *f = user;
+
+    if (purpose != CURLSOCKTYPE_IPCXN || !f->options->may_connect(f->options->user, addr_of(to))) {
+        f->is_forbidden = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
 /* Non-zero ends the transfer. */
@@ -98,7 +132,8 @@ static CURLcode set_options(struct fetch *f, const struct http_fetch_options *o)
     SET(CURLOPT_URL, o->url);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_TIMEOUT_MS, (long)(o->timeout_ms > 0 ? o->timeout_ms : FETCH_MS));
+    SET(CURLOPT_TIMEOUT_MS,
+        o->timeout_ms < 0 ? 0L : (long)(o->timeout_ms > 0 ? o->timeout_ms : FETCH_MS));
     SET(CURLOPT_USERAGENT, "hatsize/" HATSIZE_VERSION);
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, f);
@@ -131,6 +166,10 @@ static CURLcode set_options(struct fetch *f, const struct http_fetch_options *o)
         SET(CURLOPT_HEADERFUNCTION, on_header);
         SET(CURLOPT_HEADERDATA, f);
     }
+    if (o->may_connect) {
+        SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+        SET(CURLOPT_OPENSOCKETDATA, f);
+    }
     if (o->cancelled) {
         SET(CURLOPT_NOPROGRESS, 0L);
         SET(CURLOPT_XFERINFOFUNCTION, on_progress);
@@ -161,6 +200,11 @@ static void set_headers(struct fetch *f, const struct http_fetch_options *o)
     }
 }
 
+static const char *named(const struct http_fetch_options *o)
+{
+    return o->called ? o->called : o->unix_path ? o->unix_path : o->url;
+}
+
 static int perform(struct fetch *f, const struct http_fetch_options *o, int *status,
                    struct err *err)
 {
@@ -170,13 +214,15 @@ static int perform(struct fetch *f, const struct http_fetch_options *o, int *sta
     if (got == CURLE_OK)
         got = curl_easy_perform(f->curl);
     if (f->too_large)
-        return err_set(err, ERR_LIMIT, "the answer from %s is too large", o->url);
+        return err_set(err, ERR_LIMIT, "the answer from %s is too large", named(o));
+    if (got != CURLE_OK && f->is_forbidden)
+        return err_set(err, ERR_DENIED, "%s leads to an address that is not to be connected to",
+                       named(o));
     if (got != CURLE_OK) {
         long sys = 0;
 
         (void)curl_easy_getinfo(f->curl, CURLINFO_OS_ERRNO, &sys);
-        int code_of = err_set(err, ERR_IO, "%s: %s", o->unix_path ? o->unix_path : o->url,
-                              curl_easy_strerror(got));
+        int code_of = err_set(err, ERR_IO, "%s: %s", named(o), curl_easy_strerror(got));
 
         if (err)
             err->sys = (int)sys;

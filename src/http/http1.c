@@ -363,8 +363,9 @@ bool http1_has_more(const struct http_conn *c)
 static void linger(struct http1 *h, size_t n)
 {
     h->lingered += n;
+    /* Closing now would reset the connection, and the answer may not have been read. */
     if (h->lingered > LINGER_BYTES)
-        conn_abort(h->conn);
+        set_reading(h, false);
 }
 
 void http1_on_data(struct http_conn *c, struct str data)

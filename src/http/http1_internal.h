@@ -10,12 +10,13 @@
  *   IDLE --first byte--> HEAD --headers--> BODY --complete--> ANSWER --sent, keep-alive--> IDLE
  *                          |                 |                  |
  *                          |                 |                  +--sent, no keep-alive--> CLOSING
- *                          |                 +--too large, refused--> LINGER --1 s, peer closed--+
+ *                          |                 +--too large, refused--> LINGER --5 s, peer closed--+
  *                          +--malformed, too large, too slow--> CLOSING <------------------------+
  *
  * In ANSWER the parser stands still; what comes in is kept for later, to a bound, then no longer
  * read. In LINGER an answer was sent to a request whose body is not wanted; what still comes is
- * thrown away, so that the peer gets to read the answer instead of a reset.
+ * thrown away, and beyond a bound no longer read, so that the peer gets to read the answer instead
+ * of a reset.
  */
 enum http1_state {
     HTTP1_IDLE,

@@ -9,8 +9,16 @@
  * Invariants
  *   1. Frames are made only while the stream holds less than HTTP_HIGH_WATER: an answer waits in
  * its exchange, where http_stream_pending() sees it, and nowhere else.
- *   2. session_send runs from http2_pump() only, never inside a callback of the session.
+ *   2. session_send runs from http2_pump() and settle() only, never inside a callback of the
+ * session.
  *   3. An exchange whose h2 stream is gone (is_closed) is over at once.
+ *   4. While there is debt, nghttp2 has nothing to send; it is settled before nghttp2 hears of
+ * anything else. So its windows are the peer's whenever it looks at them.
+ *
+ * The short way: an exchange that writes a small message now and then, when nothing waits, has its
+ * DATA frame made here (http2_write_past), which costs a tenth of nghttp2's way. What was sent so
+ * is a debt to nghttp2's windows, within what they were when last looked at (`lease`). It is
+ * settled by DATA frames that nghttp2 sends and nobody writes.
  *
  * Floods: streams are capped by SETTINGS and by the exchanges alive; resets by nghttp2's bucket;
  * frames that cost the peer nothing (PING, SETTINGS, PRIORITY, empty DATA, WINDOW_UPDATE, what is
@@ -29,6 +37,9 @@
 #define CHEAP_FRAMES 1000    /* the bucket */
 #define CHEAP_PER_SECOND 100 /* refilled by time */
 #define CHEAP_PER_DATA 4     /* refilled by each DATA frame of ours */
+#define FRAME_HEADER 9
+#define PAST_MAX ((size_t)4 << 10) /* bytes of a message that may go past nghttp2 */
+#define LEASE_MAX (64 << 10)
 
 static struct metric floods_total =
     METRIC_COUNTER("hatsize_http2_floods_total", "HTTP/2 connections closed for flooding.");
@@ -47,6 +58,13 @@ struct http2 {
     int64_t idle_since_ms;
     int64_t credit; /* cheap frames left */
     int64_t credit_ms;
+    bool is_held; /* nghttp2 could not send all: the stream was full */
+    /* Written past nghttp2: */
+    bool is_settling;
+    struct http_exchange
+        *debtor;  /* whose frames; NULL: nobody's, there is neither debt nor lease */
+    size_t debt;  /* bytes that nghttp2 does not know of yet */
+    size_t lease; /* bytes of debt that there may be */
 };
 
 /* ---- Sending ---- */
@@ -80,26 +98,42 @@ static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t len
     (void)flags;
     if (h->conn->closing)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (is_at_high_water(h))
+    if (is_at_high_water(h)) {
+        h->is_held = true;
         return NGHTTP2_ERR_WOULDBLOCK;
+    }
     return gather(h, str_bytes(data, len)) ? (ssize_t)len : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
+
+static int submit_trailers(struct http2 *h, const struct http_exchange *x);
 
 static ssize_t read_answer(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t length,
                            uint32_t *flags, nghttp2_data_source *source, void *user)
 {
+    const struct http2 *h = user;
     struct http_exchange *x = source->ptr;
     size_t n = MIN(length, exchange_out(x).len);
 
     (void)session;
     (void)stream_id;
     (void)buf;
-    (void)user;
-    if (n == exchange_out_len(x) && x->answer == ANSWER_ENDED)
+    if (h->is_settling && h->debt > 0) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+        return (ssize_t)MIN(length, h->debt);
+    }
+    if (h->is_settling)
+        n = 0;
+    if (n == exchange_out_len(x) && x->answer == ANSWER_ENDED && !h->is_settling) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (x->n_trailers > 0) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            if (submit_trailers(user, x) != 0)
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        }
+    }
     if (n > 0) {
         *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    } else if (x->answer != ANSWER_ENDED) {
+    } else if (x->answer != ANSWER_ENDED || h->is_settling) {
         x->is_deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }
@@ -114,10 +148,16 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 
     (void)session;
     (void)frame;
+    if (h->is_settling) {
+        h->debt -= length;
+        return 0;
+    }
     if (h->conn->closing)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (is_at_high_water(h))
+    if (is_at_high_water(h)) {
+        h->is_held = true;
         return NGHTTP2_ERR_WOULDBLOCK;
+    }
     if (!gather(h, str_bytes(header, 9)) || !gather(h, str_sub(exchange_out(x), 0, length)))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     exchange_out_drop(x, length);
@@ -144,30 +184,119 @@ static void fail(struct http2 *h)
     conn_abort(h->conn);
 }
 
+static void resume(struct http_exchange *x)
+{
+    if (!x->is_deferred || x->is_closed)
+        return;
+    x->is_deferred = false;
+    (void)nghttp2_session_resume_data(x->conn->h2->session, x->stream_id);
+}
+
+/* Before nghttp2 hears of anything: it does not write anything now. */
+static void settle(struct http2 *h)
+{
+    struct http_exchange *x = TAKE(h->debtor);
+
+    h->lease = 0;
+    if (h->debt == 0)
+        return;
+    if (h->broken || h->conn->closing) {
+        h->debt = 0;
+        return;
+    }
+    ASSERT(x->is_deferred && !h->in_session);
+    resume(x);
+    h->in_session = h->is_settling = true;
+    int got = nghttp2_session_send(h->session);
+
+    h->in_session = h->is_settling = false;
+    if (got != 0 || h->debt > 0)
+        fail(h);
+    h->debt = 0;
+}
+
+static void write_gathered(struct http2 *h)
+{
+    struct buf gathered = h->gathered;
+
+    h->gathered = (struct buf){0};
+    if (!h->conn->closing)
+        stream_write(h->conn->stream, buf_str(&gathered));
+    loop_buf_give(h->conn->loop, &gathered);
+    buf_fini(&gathered);
+}
+
 void http2_pump(struct http_conn *c)
 {
     struct http2 *h = c->h2;
 
     if (h->in_session || h->broken || c->closing)
         return;
+    settle(h);
+    h->is_held = false;
     h->in_session = true;
     int got = nghttp2_session_send(h->session);
-    struct buf gathered = h->gathered;
 
     h->in_session = false;
-    h->gathered = (struct buf){0};
-    if (c->closing) {
-        buf_fini(&gathered);
+    write_gathered(h);
+    if (c->closing)
         return;
-    }
-    stream_write(c->stream, buf_str(&gathered));
-    buf_fini(&gathered);
     if (got != 0) {
         fail(h);
         return;
     }
     if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
         conn_close(c);
+}
+
+/* ---- Past nghttp2 ---- */
+
+bool http2_is_held(const struct http_conn *c)
+{
+    return c->h2->is_held;
+}
+
+/* Nothing is owed now, so nghttp2's windows are true. */
+static void borrow(struct http2 *h, struct http_exchange *x)
+{
+    int32_t of_conn = nghttp2_session_get_remote_window_size(h->session);
+    int32_t of_stream = nghttp2_session_get_stream_remote_window_size(h->session, x->stream_id);
+    int32_t least = MIN(MIN(of_conn, of_stream), LEASE_MAX);
+
+    if (least <= 0 || nghttp2_session_want_write(h->session))
+        return;
+    h->debtor = x;
+    h->lease = (size_t)least;
+}
+
+static bool has_lease(struct http2 *h, struct http_exchange *x, size_t n)
+{
+    if (h->debtor == x && h->lease - h->debt >= n)
+        return true;
+    settle(h);
+    if (!h->broken)
+        borrow(h, x);
+    return h->lease >= n;
+}
+
+bool http2_write_past(struct http_exchange *x, struct str data)
+{
+    struct http2 *h = x->conn->h2;
+
+    if (data.len > PAST_MAX || !x->is_deferred || h->in_session || h->broken || h->is_held ||
+        exchange_out_len(x) > 0 || is_at_high_water(h) || !has_lease(h, x, data.len))
+        return false;
+    h->gathered = BUF(FRAME_HEADER + PAST_MAX);
+    loop_buf_take(x->conn->loop, &h->gathered);
+    buf_put_be32(&h->gathered, (uint32_t)data.len << 8 | NGHTTP2_DATA);
+    buf_put_char(&h->gathered, NGHTTP2_FLAG_NONE);
+    buf_put_be32(&h->gathered, (uint32_t)x->stream_id);
+    buf_put(&h->gathered, data);
+    write_gathered(h);
+    h->debt += data.len;
+    h->credit = MIN(h->credit + CHEAP_PER_DATA, (int64_t)CHEAP_FRAMES);
+    x->conn->stalled_ms = 0;
+    return true;
 }
 
 /* ---- Floods ---- */
@@ -280,13 +409,17 @@ static void on_request(struct http2 *h, struct http_exchange *x, bool is_complet
     x->received = is_complete;
     if (!is_complete && !x->refusal &&
         str_parse_u64(http_header_get(&x->req, STR("content-length")), &length) &&
-        length > x->body.limit)
+        length > x->body.limit && !x->is_streamed)
         x->refusal = 413;
     if (is_complete || x->refusal) {
         exchange_dispatch(x);
+        if (x->is_streamed && x->on_body)
+            x->on_body(x->on_body_user, STR_NONE, true);
         return;
     }
     x->body_due_ms = loop_now_ms(h->conn->loop) + h->conn->server->options.body_ms;
+    if (x->is_streamed)
+        exchange_dispatch(x);
     list_push_back(&h->receiving, &x->receiving_link);
     if (str_eq_nocase(http_header_get(&x->req, STR("expect")), STR("100-continue"))) {
         uint8_t name[] = ":status", value[] = "100";
@@ -302,7 +435,13 @@ static void on_complete(struct http_exchange *x)
     if (x->received)
         return;
     x->received = true;
-    exchange_dispatch(x);
+    if (!x->is_streamed) {
+        exchange_dispatch(x);
+        return;
+    }
+    list_remove(&x->receiving_link);
+    if (x->on_body)
+        x->on_body(x->on_body_user, STR_NONE, true);
 }
 
 /* Every frame of a type that HTTP/2 knows passes here first. */
@@ -344,6 +483,11 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
     (void)user;
     if (!x || x->over || x->refusal)
         return 0;
+    if (x->is_streamed) {
+        if (x->on_body)
+            x->on_body(x->on_body_user, str_bytes(data, len), false);
+        return 0;
+    }
     buf_put(&x->body, str_bytes(data, len));
     if (buf_is_full(&x->body)) {
         x->refusal = 413;
@@ -375,6 +519,7 @@ void http2_on_data(struct http_conn *c, struct str data)
 {
     struct http2 *h = c->h2;
 
+    settle(h);
     if (h->broken)
         return;
     h->in_session = true;
@@ -430,12 +575,26 @@ static void put_nv(void *to, struct str name, struct str value)
                                        value.len, NGHTTP2_NV_FLAG_NONE};
 }
 
+static int submit_trailers(struct http2 *h, const struct http_exchange *x)
+{
+    struct nv_list list = {.arena = arena_new()};
+
+    for (size_t i = 0; i < x->n_trailers; i++)
+        put_nv(&list, x->trailers[i].name, x->trailers[i].value);
+    int got = nghttp2_submit_trailer(h->session, x->stream_id, list.nv, list.n);
+
+    arena_free(list.arena);
+    return got;
+}
+
 void http2_answer_start(struct http_exchange *x, const char *content_type, int64_t length)
 {
     struct http2 *h = x->conn->h2;
     struct nv_list list = {.arena = arena_new()};
     const nghttp2_data_provider provider = {.source.ptr = x, .read_callback = read_answer};
     bool has_body = !x->no_body && length != 0;
+
+    settle(h);
     /* Without this one large answer would go out whole before the next begins. */
     const nghttp2_extpri in_turn = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
 
@@ -455,33 +614,33 @@ void http2_answer_start(struct http_exchange *x, const char *content_type, int64
     }
 }
 
-static void resume(struct http_exchange *x)
+/* There is more of it. */
+static void go_on(struct http_exchange *x)
 {
-    if (!x->is_deferred || x->is_closed)
-        return;
-    x->is_deferred = false;
-    (void)nghttp2_session_resume_data(x->conn->h2->session, x->stream_id);
+    settle(x->conn->h2);
+    resume(x);
 }
 
 void http2_answer_data(struct http_exchange *x, struct str data)
 {
     buf_put(&x->out, data);
-    resume(x);
+    go_on(x);
 }
 
 void http2_answer_lent(struct http_exchange *x)
 {
-    resume(x);
+    go_on(x);
     http2_pump(x->conn);
 }
 
 void http2_answer_end(struct http_exchange *x)
 {
-    resume(x);
+    go_on(x);
 }
 
 void http2_abort(struct http_exchange *x)
 {
+    settle(x->conn->h2);
     (void)nghttp2_submit_rst_stream(x->conn->h2->session, NGHTTP2_FLAG_NONE, x->stream_id,
                                     NGHTTP2_INTERNAL_ERROR);
 }
@@ -510,6 +669,7 @@ void http2_on_timeout(struct http_conn *c)
     int64_t now = loop_now_ms(c->loop);
     struct list_node *first = list_first(&h->receiving);
 
+    settle(h);
     if (now >= h->greeting_due_ms || (h->heading && now >= h->heading->body_due_ms)) {
         fail(h);
         return;
@@ -517,6 +677,11 @@ void http2_on_timeout(struct http_conn *c)
     if (first) {
         struct http_exchange *x = CONTAINER_OF(first, struct http_exchange, receiving_link);
 
+        if (now >= x->body_due_ms && x->is_streamed) {
+            list_remove(&x->receiving_link);
+            http_abort(x);
+            return;
+        }
         if (now >= x->body_due_ms) {
             x->refusal = 408;
             exchange_dispatch(x);

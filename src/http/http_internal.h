@@ -153,7 +153,10 @@ struct http_exchange {
     int refusal; /* status to answer with instead of calling a handler, 0: none */
     int minor;   /* HTTP/1.x */
     bool is_head;
-    bool received; /* the whole request is here */
+    bool received;    /* the whole request is here */
+    bool is_streamed; /* the body goes to on_body, as it comes */
+    void (*on_body)(void *user, struct str data, bool is_end);
+    void *on_body_user;
     int64_t body_due_ms;
 
     /* The answer. */
@@ -167,11 +170,19 @@ struct http_exchange {
     struct http_header *added; /* in the arena */
     size_t n_added;
     size_t added_cap;
+    struct http_header *trailers; /* in the arena */
+    size_t n_trailers;
+    size_t trailers_cap;
     struct buf out; /* from out_at on: not yet handed to the connection */
     size_t out_at;
     struct str lent; /* behind out: the rest of what http_stream_write was given, while it runs */
+    int64_t began_ms;        /* observe.c's, as the next */
+    const char *method_name; /* NULL: it is not observed */
     void (*on_end)(void *user, bool aborted);
     void *on_end_user;
+    const struct http_between *between; /* NULL: nobody */
+    void *between_user;
+    bool between_answered;
     void (*on_writable)(void *user);
     void *on_writable_user;
 
@@ -189,6 +200,9 @@ MUST_USE struct header_span *exchange_add_header_span(struct http_exchange *x);
 struct str exchange_text(const struct http_exchange *x, struct span span);
 /* Headers complete: fills in req, finds the route, sets refusal and the body's limit. */
 void exchange_begin(struct http_exchange *x);
+/* observe.c: it has its route; it is over. */
+void http_observe_begin(struct http_exchange *x);
+void http_observe_end(const struct http_exchange *x);
 /* The request is complete or refused: calls the handler or answers the refusal. */
 void exchange_dispatch(struct http_exchange *x);
 /* Moves to conn->ended. Once; later calls do nothing. */
@@ -241,12 +255,16 @@ void http2_on_data(struct http_conn *c, struct str data);
 void http2_pump(struct http_conn *c);
 /* Bytes of frames that the stream is given when the pump is done. */
 size_t http2_gathered(const struct http_conn *c);
+/* Something waits for the stream to drain. */
+bool http2_is_held(const struct http_conn *c);
 void http2_on_timeout(struct http_conn *c);
 int64_t http2_deadline(const struct http_conn *c);
 void http2_answer_start(struct http_exchange *x, const char *content_type, int64_t length);
 void http2_answer_data(struct http_exchange *x, struct str data);
 /* x->lent is there: sends what can be sent now. */
 void http2_answer_lent(struct http_exchange *x);
+/* Writes all of it as one frame without asking nghttp2, or false: go the long way. */
+MUST_USE bool http2_write_past(struct http_exchange *x, struct str data);
 void http2_answer_end(struct http_exchange *x);
 void http2_abort(struct http_exchange *x);
 

@@ -314,7 +314,8 @@ static void conn_start_tls(struct http_conn *c)
     }
     stream_unread(c->stream, buf_str(&c->sniff));
     buf_clear(&c->sniff);
-    c->stream = tls_accept(holder->tls, c->stream);
+    c->stream = c->server->options.tls_h2 ? tls_accept_h2(holder->tls, c->stream)
+                                          : tls_accept(holder->tls, c->stream);
     c->is_tls = true;
     c->opened_ms = loop_now_ms(c->loop);
     stream_set_events(c->stream, &conn_events, c);

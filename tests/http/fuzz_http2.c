@@ -24,11 +24,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str in = {(const char *)data + 1, size - 1};
     size_t step = 16 + (size_t)data[0] * 16;
 
-    /* /later is left open on purpose. */
+    /* /later is left open on purpose; its client hears something now and then. */
     rig_send(rig, STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"));
     for (size_t at = 0; at < in.len && rig->peer; at += step) {
         stream_write(rig->peer, str_sub(in, at, step));
         loop_run_once(rig->loop, 0);
+        if (rig->later) {
+            http_stream_start(rig->later, 200, NULL);
+            http_stream_write(rig->later, STR("news"));
+            http_stream_flush(rig->later);
+        }
         loop_run_once(rig->loop, 0);
         ASSERT(rig->alive <= STREAMS);
     }

@@ -217,13 +217,60 @@ static inline void rig_socket(void *user, struct http_exchange *x, const struct 
         http_respond_text(x, 400, "not a websocket");
 }
 
+/* Two pieces, a field in front and two behind. */
+static inline void rig_trailers(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    bool has_data = !str_eq(req->query, STR("empty"));
+
+    (void)rig_request(user, x, req);
+    http_add_header(x, STR("x-front"), STR("1"));
+    http_stream_start(x, 200, "text/plain");
+    if (has_data) {
+        http_stream_write(x, STR("one "));
+        http_stream_write(x, STR("two"));
+    }
+    http_add_trailer(x, STR("x-behind"), STR("2"));
+    http_add_trailer(x, STR("x-last"), STR("3\r\nx-evil: 4"));
+    http_stream_end(x);
+    http_add_trailer(x, STR("x-late"), STR("5"));
+}
+
+static inline void rig_on_body(void *user, struct str data, bool is_end)
+{
+    struct rig *rig = user;
+
+    buf_printf(&rig->log, "%s%.*s;", is_end ? "all" : "+", STR_ARG(str_sub(data, 0, 20)));
+    if (is_end)
+        http_stream_end(rig->flow);
+    else
+        http_stream_write(rig->flow, data);
+}
+
+static inline void rig_talk(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    struct rig *rig = rig_request(user, x, req);
+
+    rig->flow = x;
+    http_on_body(x, rig_on_body, rig);
+    http_stream_start(x, 200, "text/plain");
+    if (req->version == 1)
+        http_stream_end(x);
+}
+
 static const struct http_route rig_routes[] = {
-    {"GET", "/hello", rig_hello, 0},   {"POST", "/echo", rig_echo, 1000},
-    {"GET", "/later", rig_later, 0},   {"GET", "/items/{id}", rig_item, 0},
-    {"GET", "/abort", rig_abort, 0},   {"GET", "/big", rig_big, 0},
-    {"GET", "/flow", rig_flow, 0},     {"GET", "/room", rig_room, 0},
-    {"GET", "/up", rig_upgrade, 0},    {"POST", "/up", rig_upgrade, 0},
+    {"GET", "/hello", rig_hello, 0},
+    {"POST", "/echo", rig_echo, 1000},
+    {"GET", "/later", rig_later, 0},
+    {"GET", "/items/{id}", rig_item, 0},
+    {"GET", "/abort", rig_abort, 0},
+    {"GET", "/big", rig_big, 0},
+    {"GET", "/flow", rig_flow, 0},
+    {"GET", "/room", rig_room, 0},
+    {"GET", "/up", rig_upgrade, 0},
+    {"POST", "/up", rig_upgrade, 0},
     {"GET", "/socket", rig_socket, 0},
+    {"*", "/trailers", rig_trailers, 0},
+    {"POST", "/talk", rig_talk, HTTP_BODY_STREAMED},
 };
 
 /* ---- The rig ---- */

@@ -147,6 +147,36 @@ static void refuses_large_bodies(void **state)
     assert_true(str_starts(buf_str(&rig->got), STR("HTTP/1.1 413 ")));
     assert_str(buf_str(&rig->log), STR(""));
     rig_free(rig);
+
+    /* Who writes far too much before he reads gets the answer, too. */
+    struct str big = big_text();
+
+    rig = rig_new((struct http_server_options){0});
+    stream_read_stop(rig->peer);
+    rig_send(rig, STR("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n"));
+    rig_send(rig, big);
+    assert_int_equal(rig->got.len, 0);
+    assert_false(rig->conn_closed);
+    stream_read_start(rig->peer);
+    rig_run(rig);
+    assert_true(str_starts(buf_str(&rig->got), STR("HTTP/1.1 413 ")));
+    clock_test_advance_ms(5100);
+    rig_run(rig);
+    assert_true(rig->conn_closed);
+    rig_free(rig);
+    str_free(&big);
+
+    /* Who sends JSON can read why. */
+    rig = rig_new((struct http_server_options){0});
+    rig_send(rig, STR("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                      "Content-Length: 1001\r\n\r\n"));
+    assert_true(str_starts(buf_str(&rig->got), STR("HTTP/1.1 413 ")));
+    assert_true(str_find(buf_str(&rig->got), STR("content-type: application/problem+json\r\n")) >
+                0);
+    assert_true(str_ends(buf_str(&rig->got), STR("\r\n\r\n{\"title\":\"Content Too Large\","
+                                                 "\"status\":413,"
+                                                 "\"message\":\"Content Too Large\"}\n")));
+    rig_free(rig);
 }
 
 static void refuses_large_heads(void **state)

@@ -4,6 +4,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "h2_peer.h"
 #include "harness.h"
 #include "http/client.h"
 
@@ -237,6 +238,58 @@ static void writes_no_more_than_there_is_room_for(void **state)
     client_free(c);
 }
 
+/* Many small messages, now and then another request or a client that does not read: all comes, in
+ * order, within the windows (our client's are 64 KiB until it gives more). */
+static void streams_small_messages(void **state)
+{
+    struct client *c = client_new((struct http_server_options){.max_streams = 10});
+    struct buf want = BUF((size_t)64 << 20);
+    struct answer a, b;
+    uint32_t size = 1;
+
+    (void)state;
+    (void)ask(c, &a, "GET", STR("/later"), STR(""));
+    rig_run(c->rig);
+    struct http_exchange *x = c->rig->later;
+
+    http_stream_start(x, 200, NULL);
+    http_forget_request(x);
+    for (int i = 0; i < 4000; i++) {
+        char message[5000];
+
+        size = (size * 1103515245 + 12345) & 0x7fffffff;
+        struct str text = {message, 1 + (i % 3 == 0 ? size >> 8 : size >> 24) % sizeof(message)};
+
+        memset(message, 'a' + i % 26, text.len);
+        if (i % 400 == 100)
+            stream_read_stop(c->stream);
+        if (i % 400 == 150)
+            stream_read_start(c->stream);
+        http_stream_write(x, text);
+        buf_put(&want, text);
+        if (i % 2)
+            http_stream_flush(x);
+        if (i % 7 == 0)
+            loop_run_once(c->rig->loop, 0);
+        if (i % 500 == 250) {
+            (void)ask(c, &b, "POST", STR("/echo"), STR("between"));
+            http_stream_write(x, STR("while it comes"));
+            buf_put(&want, STR("while it comes"));
+            wait_end(c, &b);
+            check_answer(&b, 200, STR("between"));
+        }
+    }
+    http_stream_write(x, STR("last"));
+    buf_put(&want, STR("last"));
+    http_stream_end(x);
+    wait_end(c, &a);
+    assert_false(a.failed);
+    assert_true(str_eq(buf_str(&a.body), buf_str(&want)));
+    buf_fini(&a.body);
+    buf_fini(&want);
+    client_free(c);
+}
+
 static void cancels(void **state)
 {
     struct client *c = client_new((struct http_server_options){0});
@@ -446,6 +499,195 @@ static void honours_closed_windows(void **state)
     rig_free(rig);
 }
 
+static struct http_exchange *later_of(struct rig *rig)
+{
+    rig_send(rig, STR("\0\0\x0d\1\5\0\0\0\1\x82\x87\x04\x06/later\x41\x01"
+                      "a"));
+    assert_non_null(rig->later);
+    http_stream_start(rig->later, 200, NULL);
+    rig_run(rig);
+    buf_clear(&rig->got);
+    return rig->later;
+}
+
+/* Frames of ours that nghttp2 does not see count against the windows as those that it sends do. */
+static void messages_stay_within_the_window(void **state)
+{
+    struct rig *rig = rig_new((struct http_server_options){0});
+
+    (void)state;
+    /* INITIAL_WINDOW_SIZE 10 */
+    rig_send(rig, STR(PREFACE "\0\0\6\4\0\0\0\0\0\0\4\0\0\0\x0a"));
+    struct http_exchange *x = later_of(rig);
+
+    http_stream_write(x, STR("four"));
+    http_stream_write(x, STR("more"));
+    rig_run(rig);
+    assert_str(buf_str(&rig->got), STR("\0\0\4\0\0\0\0\0\1four\0\0\4\0\0\0\0\0\1more"));
+    buf_clear(&rig->got);
+    http_stream_write(x, STR("and on"));
+    rig_run(rig);
+    assert_str(buf_str(&rig->got), STR("\0\0\2\0\0\0\0\0\1an"));
+    assert_int_equal(http_stream_pending(x), 4);
+    buf_clear(&rig->got);
+    /* WINDOW_UPDATE by 5: the rest, and one byte more is free. */
+    rig_send(rig, STR("\0\0\4\x08\0\0\0\0\1\0\0\0\5"));
+    assert_str(buf_str(&rig->got), STR("\0\0\4\0\0\0\0\0\1d on"));
+    buf_clear(&rig->got);
+    http_stream_write(x, STR("!"));
+    http_stream_write(x, STR("?"));
+    rig_run(rig);
+    assert_str(buf_str(&rig->got), STR("\0\0\1\0\0\0\0\0\1!"));
+    assert_int_equal(http_stream_pending(x), 1);
+    /* SETTINGS may take back what was not used. */
+    rig_send(rig, STR("\0\0\4\x08\0\0\0\0\1\0\0\0\x65"));
+    assert_int_equal(http_stream_pending(x), 0);
+    buf_clear(&rig->got);
+    http_stream_write(x, STR("fifty bytes, fifty bytes, fifty bytes, fifty bytes"));
+    rig_run(rig);
+    assert_int_equal(rig->got.len, 59);
+    rig_send(rig, STR("\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0"));
+    buf_clear(&rig->got);
+    http_stream_write(x, STR("fifty bytes, fifty bytes, fifty bytes, fifty bytes"));
+    rig_run(rig);
+    assert_int_equal(http_stream_pending(x), 10);
+    rig_send(rig, STR("\0\0\4\3\0\0\0\0\1\0\0\0\x08"));
+    assert_str(buf_str(&rig->log), STR("GET /later;aborted;"));
+    rig_free(rig);
+}
+
+/* The largest window there is may be given again as soon as it was used. */
+static void windows_may_be_as_large_as_they_get(void **state)
+{
+    struct rig *rig = rig_new((struct http_server_options){0});
+
+    (void)state;
+    rig_send(rig, STR(PREFACE "\0\0\6\4\0\0\0\0\0\0\4\x7f\xff\xff\xff"));
+    /* The connection's, which began with 65,535. */
+    rig_send(rig, STR("\0\0\4\x08\0\0\0\0\0\x7f\xff\0\0"));
+    struct http_exchange *x = later_of(rig);
+
+    for (int i = 0; i < 20; i++) {
+        buf_clear(&rig->got);
+        http_stream_write(x, STR("ten bytes!"));
+        rig_run(rig);
+        assert_str(buf_str(&rig->got), STR("\0\0\x0a\0\0\0\0\0\1ten bytes!"));
+        rig_send(rig, STR("\0\0\4\x08\0\0\0\0\0\0\0\0\x0a\0\0\4\x08\0\0\0\0\1\0\0\0\x0a"));
+    }
+    http_respond_text(x, 500, "too late");
+    http_stream_end(x);
+    rig_run(rig);
+    assert_str(buf_str(&rig->log), STR("GET /later;end;"));
+    assert_non_null(rig->peer);
+    rig_free(rig);
+}
+
+/* ---- Trailers, and bodies as they come ---- */
+
+static void peer_end(struct rig *rig, struct h2_peer *p)
+{
+    h2_peer_close(p);
+    rig_run(rig);
+    assert_null(p->stream);
+    assert_int_equal(rig->alive, 0);
+    h2_peer_free(p);
+    rig_free(rig);
+}
+
+static void sends_trailers(void **state)
+{
+    struct rig *rig = rig_new_bare((struct http_server_options){0});
+    struct h2_peer *p = h2_peer_new(rig_connect(rig));
+
+    (void)state;
+    struct h2_reply *full = h2_peer_open(p, "POST", STR("/trailers"), NULL, 0);
+    struct h2_reply *empty = h2_peer_open(p, "GET", STR("/trailers?empty"), NULL, 0);
+    struct h2_reply *plain = h2_peer_open(p, "GET", STR("/hello"), NULL, 0);
+
+    h2_peer_send(p, full, STR_NONE, true);
+    h2_peer_send(p, empty, STR_NONE, true);
+    h2_peer_send(p, plain, STR_NONE, true);
+    rig_run(rig);
+    assert_str(buf_str(&full->headers),
+               STR(":status: 200\ncontent-type: text/plain\nx-front: 1\n"));
+    assert_str(buf_str(&full->body), STR("one two"));
+    assert_str(buf_str(&full->trailers), STR("x-behind: 2\nx-last: 3  x-evil: 4\n"));
+    assert_true(full->ended && full->error == 0);
+    assert_str(buf_str(&empty->body), STR(""));
+    assert_str(buf_str(&empty->trailers), buf_str(&full->trailers));
+    assert_true(empty->ended && empty->error == 0);
+    assert_str(buf_str(&plain->trailers), STR(""));
+    assert_true(plain->ended);
+    peer_end(rig, p);
+}
+
+/* Under windows that hold the data back, trailers wait behind it. */
+static void trailers_wait_for_the_data(void **state)
+{
+    struct rig *rig = rig_new((struct http_server_options){0});
+
+    (void)state;
+    rig_send(rig, STR(PREFACE "\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0"));
+    rig_send(rig, STR("\0\0\x10\1\5\0\0\0\1\x82\x87\x04\x09/trailers\x41\x01"
+                      "a"));
+    assert_str(buf_str(&rig->log), STR("GET /trailers;"));
+    buf_clear(&rig->got);
+    rig_send(rig, STR("\0\0\4\x08\0\0\0\0\1\0\0\0\6"));
+    assert_str(buf_str(&rig->got), STR("\0\0\6\0\0\0\0\0\1one tw"));
+    buf_clear(&rig->got);
+    rig_send(rig, STR("\0\0\4\x08\0\0\0\0\1\0\0\0\1"));
+    assert_true(str_starts(buf_str(&rig->got), STR("\0\0\1\0\0\0\0\0\1o")));
+    /* HEADERS with END_STREAM and END_HEADERS */
+    assert_true(
+        str_starts(str_from_index(str_from_index(buf_str(&rig->got), 10), 3), STR("\1\5\0\0\0\1")));
+    assert_str(buf_str(&rig->log), STR("GET /trailers;end;"));
+    rig_free(rig);
+}
+
+static void hands_bodies_on_as_they_come(void **state)
+{
+    struct rig *rig = rig_new_bare((struct http_server_options){0});
+    struct h2_peer *p = h2_peer_new(rig_connect(rig));
+    struct h2_reply *r = h2_peer_open(p, "POST", STR("/talk"), NULL, 0);
+
+    (void)state;
+    rig_run(rig);
+    assert_true(r->has_headers);
+    h2_peer_send(p, r, STR("first"), false);
+    rig_run(rig);
+    assert_str(buf_str(&r->body), STR("first"));
+    h2_peer_send(p, r, STR("second"), false);
+    rig_run(rig);
+    assert_str(buf_str(&r->body), STR("firstsecond"));
+    h2_peer_send(p, r, STR_NONE, true);
+    rig_run(rig);
+    assert_true(r->ended && r->error == 0);
+    assert_str(buf_str(&rig->log), STR("POST /talk;+first;+second;all;end;"));
+    peer_end(rig, p);
+}
+
+/* There is no end to what may come, but to the time it may take. */
+static void bodies_that_come_take_no_memory_and_end(void **state)
+{
+    struct rig *rig = rig_new_bare((struct http_server_options){.body_ms = 1000});
+    struct h2_peer *p = h2_peer_new(rig_connect(rig));
+    struct h2_reply *r = h2_peer_open(p, "POST", STR("/talk"), NULL, 0);
+    char piece[10000];
+
+    (void)state;
+    memset(piece, 'x', sizeof(piece));
+    for (int i = 0; i < 100; i++) {
+        h2_peer_send(p, r, (struct str){piece, sizeof(piece)}, false);
+        rig_run(rig);
+    }
+    assert_int_equal(r->body.len, 100 * sizeof(piece));
+    clock_test_advance_ms(1100);
+    rig_run(rig);
+    assert_true(r->ended && r->error != 0);
+    assert_int_equal(rig->alive, 0);
+    peer_end(rig, p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +696,7 @@ int main(void)
         cmocka_unit_test(answers_big),
         cmocka_unit_test(streams_with_backpressure),
         cmocka_unit_test(writes_no_more_than_there_is_room_for),
+        cmocka_unit_test(streams_small_messages),
         cmocka_unit_test(cancels),
         cmocka_unit_test(aborts),
         cmocka_unit_test(serves_many_streams),
@@ -463,6 +706,12 @@ int main(void)
         cmocka_unit_test(closes_rapid_resets),
         cmocka_unit_test(wants_a_preface),
         cmocka_unit_test(honours_closed_windows),
+        cmocka_unit_test(messages_stay_within_the_window),
+        cmocka_unit_test(windows_may_be_as_large_as_they_get),
+        cmocka_unit_test(sends_trailers),
+        cmocka_unit_test(trailers_wait_for_the_data),
+        cmocka_unit_test(hands_bodies_on_as_they_come),
+        cmocka_unit_test(bodies_that_come_take_no_memory_and_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
