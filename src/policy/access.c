@@ -24,10 +24,7 @@ void access_clear(struct access *a)
 
 static void push(struct access *a, int proto, struct ip_ports ports)
 {
-    if (a->len == a->cap) {
-        a->cap = MAX(a->cap * 2, (size_t)8);
-        a->items = mem_realloc_array(a->items, a->cap, sizeof *a->items);
-    }
+    a->items = mem_room(a->items, a->len, &a->cap, 8, sizeof *a->items);
     a->items[a->len++] = (struct access_item){(uint16_t)proto, ports};
 }
 

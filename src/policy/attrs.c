@@ -47,10 +47,7 @@ struct attr_list {
 
 static void attr_add(struct attr_list *l, struct str name)
 {
-    if (l->len == l->cap) {
-        l->cap = MAX(l->cap * 2, (size_t)8);
-        l->items = mem_realloc_array(l->items, l->cap, sizeof *l->items);
-    }
+    l->items = mem_room(l->items, l->len, &l->cap, 8, sizeof *l->items);
     l->items[l->len++] = name;
     for (size_t i = 0; i < ARRAY_LEN(companions); i++)
         if (str_eq(companions[i].attr, name))

@@ -4,12 +4,13 @@
  *   policy_compile --nothing it reads changed--> the policy before
  *                  --nodes of known classes came, went, moved--> its shape, new rows and sums
  *                  --anything else--> a new shape
+ *                  --guests--> the same, and what lies over it (guests.c)
  *
  * Cost: a new shape is linear in nodes plus classes times links. A node of a known class that joins
  * costs one chunk of rows and an addition for each source that lists it.
  */
 
-#include "policy/policy_internal.h"
+#include "policy/guests_internal.h"
 
 #include <string.h>
 
@@ -33,7 +34,7 @@ static void make_derived(struct policy *p)
 
 /* ---- From scratch ---- */
 
-static struct policy *policy_empty(void)
+struct policy *policy_empty(void)
 {
     struct policy *p = NEW(struct policy);
 
@@ -41,6 +42,38 @@ static struct policy *policy_empty(void)
     rows_init(&p->members, sizeof(struct member));
     rows_init(&p->devices, sizeof(struct device));
     return p;
+}
+
+static bool is_told(const struct policy_input *in, struct map **told, node_id id)
+{
+    tailnet_id tailnet = view_info(in->view)->id;
+
+    if (!*told) {
+        *told = map_new();
+        for (size_t i = 0; i < in->n_changes; i++)
+            if (in->changes[i].tailnet == tailnet && in->changes[i].kind == CHANGE_NODE)
+                (void)map_put_u64(*told, in->changes[i].id, *told);
+    }
+    return map_find_u64(*told, id) != NULL;
+}
+
+/*
+ * Whether no node came into another class, but those that changed themselves. Names that a policy
+ * looks for may come to be other users': their nodes change class, and nothing tells of it.
+ */
+static bool classes_stay(const struct policy_input *in, const uint32_t *of_node)
+{
+    struct map *told = NULL;
+    const struct node *n;
+    bool same = true;
+
+    for (size_t at = 0, i = 0; same && (n = policy_node_next(in->view, &at)); i++) {
+        const struct member *was = member_find(in->before, n->id);
+
+        same = (was && was->cls == of_node[i]) || is_told(in, &told, n->id);
+    }
+    map_free(told);
+    return same;
 }
 
 static const struct policy *compile_all(const struct policy_input *in)
@@ -51,9 +84,9 @@ static const struct policy *compile_all(const struct policy_input *in)
     const struct node *n;
 
     p->shape = shape_new(in->document, in->view, of_node);
-    if (in->before && in->before->shape)
+    if (in->before && in->before->shape && classes_stay(in, of_node))
         shape_go_on(p->shape, in->before->shape);
-    while ((n = view_node_next(in->view, &at))) {
+    while ((n = policy_node_next(in->view, &at))) {
         struct member m = member_of(n, of_node[i++]);
 
         n_routers += class_is_router(member_class(p, &m));
@@ -62,7 +95,7 @@ static const struct policy *compile_all(const struct policy_input *in)
     }
     p->routers = routers_new(n_routers);
     at = i = 0;
-    while ((n = view_node_next(in->view, &at))) {
+    while ((n = policy_node_next(in->view, &at))) {
         const struct policy_class *c = &p->shape->classes[of_node[i++] - 1];
 
         if (class_is_router(c))
@@ -86,14 +119,12 @@ struct step {
     bool routers_moved;
 };
 
-static void step_begin(struct step *st)
+/* The same once more, to be changed; without what is derived, and guests. */
+static struct policy *policy_again(const struct policy *b)
 {
-    const struct policy *b = st->before;
-    struct policy *p;
+    struct policy *p = policy_empty();
 
-    if (st->p)
-        return;
-    p = policy_empty();
+    p->is_stand_in = b->is_stand_in;
     p->shape = shape_ref(b->shape);
     rows_fini(&p->members);
     rows_copy(&p->members, &b->members);
@@ -104,7 +135,13 @@ static void step_begin(struct step *st)
     for (int form = 0; form < 2; form++)
         p->sums[form] = mem_dup(b->sums[form], b->shape->n_sources * sizeof *b->sums[form]);
     p->term_counts = mem_dup(b->term_counts, b->shape->n_terms * sizeof *b->term_counts);
-    st->p = p;
+    return p;
+}
+
+static void step_begin(struct step *st)
+{
+    if (!st->p)
+        st->p = policy_again(st->before);
 }
 
 /* Adds a member's addresses to whatever lists its class, or takes them away. */
@@ -162,7 +199,7 @@ static bool step_node(struct step *st, node_id id)
 {
     const struct policy *base = st->p ? st->p : st->before;
     const struct member *old = member_find(base, id);
-    const struct node *n = view_node_find(st->in->view, id);
+    const struct node *n = policy_node_find(st->in->view, id);
     const struct policy_class *c;
     struct profile profile;
     struct member now;
@@ -192,7 +229,7 @@ static bool step_routers(struct step *st)
         return true;
     r = routers_new(old->len);
     for (size_t i = 0; i < old->len; i++) {
-        const struct node *n = view_node_find(st->in->view, old->items[i].id);
+        const struct node *n = policy_node_find(st->in->view, old->items[i].id);
 
         if (!n) {
             routers_unref(r);
@@ -212,8 +249,9 @@ static bool step_routers(struct step *st)
 }
 
 /* Routes that are announced or approved and not served are told of as facts and private changes. */
-#define MASKS_READ \
-    (NODE_NEW | NODE_CARD | NODE_ONLINE | NODE_PRIVATE | NODE_FACTS | NODE_FACTS_PRIVATE)
+#define MASKS_READ                                                                  \
+    (NODE_NEW | NODE_CARD | NODE_ONLINE | NODE_PRIVATE | NODE_ACCESS | NODE_FACTS | \
+     NODE_FACTS_PRIVATE)
 
 static bool step_changes(struct step *st)
 {
@@ -250,15 +288,92 @@ static const struct policy *compile_step(const struct policy_input *in)
     return st.p;
 }
 
-const struct policy *policy_compile(const struct policy_input *in)
+static struct policy *owned(const struct policy *p)
+{
+    return (struct policy *)(uintptr_t)p; /* only the count changes */
+}
+
+/* ---- Guests ---- */
+
+static bool tells_of_guests(const struct policy_input *in)
+{
+    tailnet_id tailnet = view_info(in->view)->id;
+
+    for (size_t i = 0; i < in->n_changes; i++) {
+        const struct change *c = &in->changes[i];
+
+        if (c->tailnet != tailnet)
+            continue;
+        if (c->kind == CHANGE_GUEST_REMOVED || c->kind == CHANGE_GUEST_USER ||
+            c->kind == CHANGE_INFO ||
+            (c->kind == CHANGE_GUEST && (c->mask & (MASKS_READ | NODE_ABROAD))) ||
+            (c->kind == CHANGE_NODE && (c->mask & NODE_ABROAD)))
+            return true;
+    }
+    return false;
+}
+
+/* Takes p, which knows own nodes only. */
+static const struct policy *with_guests(const struct policy *p, const struct policy_input *in)
+{
+    const struct guests *before = in->before ? in->before->guests : NULL, *now;
+    struct policy *next = owned(p);
+
+    if (p == in->before && !tells_of_guests(in))
+        return p;
+    now = guests_new(p, in, before);
+    if (p == in->before && now == before) {
+        guests_unref(now);
+        return p;
+    }
+    if (p == in->before) {
+        next = policy_again(p);
+        make_derived(next);
+        policy_unref(p);
+    }
+    next->guests = now;
+    if (now)
+        next->guest_marks = mem_alloc_array(now->n_classes * LAZY_N, sizeof *next->guest_marks);
+    return next;
+}
+
+static const struct policy *compile_own(const struct policy_input *in)
 {
     const struct policy *p = NULL;
 
-    if (!in->document)
-        return in->before && in->before->is_open ? policy_ref(in->before) : policy_allow_all();
     if (in->before && in->before->shape && in->before->shape->doc == in->document)
         p = compile_step(in);
     return p ? p : compile_all(in);
+}
+
+/* Without a policy own nodes are not to be told from guests, so something must be said. */
+static const struct policy *compile_stand_in(const struct policy_input *in)
+{
+    struct policy_input said = *in;
+    const struct policy *p;
+
+    said.document = in->before && in->before->is_stand_in
+                        ? policy_document_ref(in->before->shape->doc)
+                        : policy_open_document();
+    p = compile_own(&said);
+    if (p != in->before)
+        owned(p)->is_stand_in = true;
+    p = with_guests(p, &said);
+    policy_document_unref(said.document);
+    return p;
+}
+
+const struct policy *policy_compile(const struct policy_input *in)
+{
+    bool guests = view_guest_count(in->view) > 0;
+    const struct policy *p;
+
+    if (!in->document && guests)
+        return compile_stand_in(in);
+    if (!in->document)
+        return open_compile(in);
+    p = compile_own(in);
+    return guests || (in->before && in->before->guests) ? with_guests(p, in) : p;
 }
 
 /* ---- Life ---- */
@@ -269,11 +384,6 @@ const struct policy *policy_allow_all(void)
 
     p->is_open = true;
     return p;
-}
-
-static struct policy *owned(const struct policy *p)
-{
-    return (struct policy *)(uintptr_t)p; /* only the count changes */
 }
 
 const struct policy *policy_ref(const struct policy *p)
@@ -297,13 +407,16 @@ void policy_unref(const struct policy *policy)
     }
     mem_free(p->term_counts);
     mem_free(p->class_marks);
+    mem_free(p->guest_marks);
+    mem_free(p->held);
+    guests_unref(p->guests);
     shape_unref(p->shape);
     mem_free(p);
 }
 
 const struct policy_document *policy_document(const struct policy *p)
 {
-    return p->shape ? p->shape->doc : NULL;
+    return p->shape && !p->is_stand_in ? p->shape->doc : NULL;
 }
 
 bool policy_is_open(const struct policy *p)
@@ -326,8 +439,14 @@ uint64_t policy_sights(const struct policy *p)
 uint32_t policy_class_of(const struct policy *p, node_id node)
 {
     const struct member *m = member_find(p, node);
+    const struct local *l = m ? local_find(p, node) : NULL;
+    const struct guest *g = m ? NULL : guest_find(p, node);
 
-    return m ? m->cls : 0;
+    if (p->is_open)
+        return open_holds(p, node) ? 0 : OPEN_CLASS;
+    if (g)
+        return g->cls;
+    return l ? l->cls : m ? m->cls : 0;
 }
 
 size_t policy_class_count(const struct policy *p)

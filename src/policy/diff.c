@@ -85,7 +85,7 @@ static void sort_nodes(struct diff *d, const uint32_t *of_node)
     d->nodes = arena_alloc(d->arena, (view_node_count(d->view) + 1) * sizeof(*d->nodes));
     for (size_t k = 0; k < d->n_kinds; k++)
         next[k + 1] = d->from[k + 1] = d->from[k] + d->kinds[k].count;
-    for (size_t at = 0; (n = view_node_next(d->view, &at));)
+    for (size_t at = 0; (n = policy_node_next(d->view, &at));)
         d->nodes[next[of_node[i++]]++] = n;
     mem_free(next);
 }
@@ -98,7 +98,7 @@ static void make_kinds(struct diff *d)
     const struct node *n;
     size_t i = 0;
 
-    for (size_t at = 0; (n = view_node_next(d->view, &at));) {
+    for (size_t at = 0; (n = policy_node_next(d->view, &at));) {
         struct str k = kind_key(d, n, &key);
         uintptr_t id = (uintptr_t)map_find(ids, k);
 
@@ -202,6 +202,7 @@ static void run(struct diff *d)
     diff_ssh(d);
     diff_visibility(d);
     diff_routes(d);
+    diff_guests(d);
     diff_attrs(d);
     diff_approvals(d);
     if (d->left_out)
@@ -229,7 +230,7 @@ void policy_diff(const struct policy *a, const struct policy *b, const struct ta
         return;
     if (a->is_open || b->is_open)
         open = policy_stand_in(view);
-    d.no_policy = open != NULL;
+    d.no_policy = open != NULL || a->is_stand_in || b->is_stand_in;
     d.p[BEFORE] = a->is_open ? open : a;
     d.p[AFTER] = b->is_open ? open : b;
     if (d.p[BEFORE] == d.p[AFTER])

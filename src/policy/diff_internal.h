@@ -122,6 +122,8 @@ void diff_ssh(struct diff *d);
 /* diff_sight.c */
 void diff_visibility(struct diff *d);
 void diff_routes(struct diff *d);
+/* diff_guests.c */
+void diff_guests(struct diff *d);
 /* diff_rest.c */
 void diff_attrs(struct diff *d);
 void diff_approvals(struct diff *d);

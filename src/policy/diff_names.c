@@ -97,7 +97,7 @@ static void name_tags(struct diff *d, struct map *seen)
 {
     const struct node *n;
 
-    for (size_t at = 0; (n = view_node_next(d->view, &at));)
+    for (size_t at = 0; (n = policy_node_next(d->view, &at));)
         for (size_t i = 0; i < n->tags.len; i++)
             if (!map_find(seen, n->tags.items[i]) && diff_work(d, view_node_count(d->view)))
                 name_nodes(d, seen, n->tags.items[i], has_tag, &n->tags.items[i]);
@@ -135,6 +135,7 @@ static bool is_name(const struct policy_selector *s, int pass)
         return pass == 2;
     case SELECTOR_USER:
     case SELECTOR_WILDCARD:
+    case SELECTOR_TAILNET:
     case SELECTOR_SERVICE:
         return false;
     }
@@ -274,7 +275,7 @@ static void put_routers(struct diff *d, struct ip_addr addr)
     for (int side = 0; side < SIDES; side++)
         for (size_t i = 0; i < d->p[side]->routers->len; i++) {
             const struct router *r = &d->p[side]->routers->items[i];
-            const struct node *node = view_node_find(d->view, r->id);
+            const struct node *node = policy_node_find(d->view, r->id);
             bool has = false;
 
             for (size_t k = 0; k < r->n_routes; k++)

@@ -87,13 +87,15 @@ static void add_rights(struct net *n, const struct doors_of *of, uint32_t src_en
 
 /* ---- Changes ---- */
 
-static void put_access(struct change_set *to, const struct access *a, char sign, struct crowd from)
+static void put_access(struct change_set *to, const struct access *a, char sign, const char *suffix,
+                       struct crowd from)
 {
     struct buf text = BUF(0);
 
     if (a->len) {
         buf_put(&text, STR("on "));
         access_put(&text, a);
+        buf_put(&text, str_from(suffix));
         changes_add(to, sign,
                     sign == '+' ? STR("may reach their user's other machines")
                                 : STR("may no longer reach their user's other machines"),
@@ -158,13 +160,13 @@ static bool caps_differ(const struct net *n)
 }
 
 /* What differs in n->rights, for devices of one user. */
-static bool put_own_difference(struct net *n, struct crowd from)
+static bool put_own_difference(struct net *n, const char *suffix, struct crowd from)
 {
     find_difference(n);
-    put_access(n->own, &n->come, '+', from);
-    put_access(n->own, &n->gone, '-', from);
+    put_access(n->own, &n->come, '+', suffix, from);
+    put_access(n->own, &n->gone, '-', suffix, from);
     if (caps_differ(n))
-        put_caps(n, n->own, "", from, (struct crowd){0});
+        put_caps(n, n->own, suffix, from, (struct crowd){0});
     return caps_differ(n) || n->come.len || n->gone.len;
 }
 
@@ -236,9 +238,10 @@ static bool families_agree(struct net *n, uint32_t sg, uint32_t dg)
     return agree;
 }
 
+static const char *const suffixes[] = {" (IPv4 only)", " (IPv6 only)"};
+
 static void compare_pair(struct net *n, uint32_t sg, uint32_t dg)
 {
-    static const char *const suffixes[] = {" (IPv4 only)", " (IPv6 only)"};
     struct diff *d = n->d;
     bool both = has_family(d, sg, dg, 0) && has_family(d, sg, dg, 1);
     bool one = false, any = false;
@@ -294,25 +297,28 @@ static bool add_self(struct net *n, uint32_t kind)
 }
 
 /* What was told of everyone is not so for devices of one user. */
-static void put_kept(struct net *n, uint32_t kind)
+static void put_kept(struct net *n, const char *suffix, uint32_t kind)
 {
     struct buf text = BUF(0);
 
     if (n->rights[AFTER].access.len) {
         buf_put(&text, STR("on "));
         access_put(&text, &n->rights[AFTER].access);
+        buf_put(&text, str_from(suffix));
         changes_add(n->own, '=', STR("may reach their user's other machines as before,"),
                     buf_str(&text), crowd_of(n->d, kind), (struct crowd){0});
     }
     buf_fini(&text);
 }
 
-static void compare_own(struct net *n, uint32_t i, uint32_t j)
+/*
+ * Finds n->rights of devices of one user in one family, and what differs, without what they may as
+ * devices of one user and with it. Whether the two are not the same.
+ */
+static bool find_own_rights(struct net *n, const uint32_t pair[2], int f, struct buf *plain,
+                            struct buf *own)
 {
-    struct diff *d = n->d;
-    const struct entity *from = &d->entities[i], *to = &d->entities[j];
-    int f = from->end[0] != DIFF_NONE && to->end[0] != DIFF_NONE ? 0 : 1;
-    struct buf plain = BUF(0), own = BUF(0);
+    const struct entity *from = &n->d->entities[pair[0]], *to = &n->d->entities[pair[1]];
 
     rights_clear(&n->rights[BEFORE]);
     rights_clear(&n->rights[AFTER]);
@@ -320,18 +326,55 @@ static void compare_own(struct net *n, uint32_t i, uint32_t j)
         add_rights(n, &n->of_group[f][to->dst_group], from->end[f]);
     rights_settle(&n->rights[BEFORE]);
     rights_settle(&n->rights[AFTER]);
-    put_difference_text(n, &plain);
-    if (add_self(n, i)) {
-        rights_settle(&n->rights[BEFORE]);
-        rights_settle(&n->rights[AFTER]);
-        put_difference_text(n, &own);
+    buf_clear(plain);
+    put_difference_text(n, plain);
+    if (!add_self(n, pair[0]))
+        return false;
+    rights_settle(&n->rights[BEFORE]);
+    rights_settle(&n->rights[AFTER]);
+    buf_clear(own);
+    put_difference_text(n, own);
+    return !str_eq(buf_str(plain), buf_str(own));
+}
+
+static bool own_families_agree(struct net *n, const uint32_t pair[2])
+{
+    struct buf plain[2] = {BUF(0), BUF(0)}, own[2] = {BUF(0), BUF(0)};
+    bool agree;
+
+    for (int f = 0; f < 2; f++)
+        (void)find_own_rights(n, pair, f, &plain[f], &own[f]);
+    agree = str_eq(buf_str(&plain[0]), buf_str(&plain[1])) &&
+            str_eq(buf_str(&own[0]), buf_str(&own[1]));
+    for (int f = 0; f < 2; f++) {
+        buf_fini(&plain[f]);
+        buf_fini(&own[f]);
+    }
+    return agree;
+}
+
+static void compare_own(struct net *n, const uint32_t pair[2])
+{
+    struct diff *d = n->d;
+    const struct entity *from = &d->entities[pair[0]], *to = &d->entities[pair[1]];
+    bool has[2], one;
+    struct buf plain = BUF(0), own = BUF(0);
+
+    for (int f = 0; f < 2; f++)
+        has[f] = from->end[f] != DIFF_NONE && to->end[f] != DIFF_NONE;
+    one = !has[0] || !has[1] || own_families_agree(n, pair);
+    for (int f = has[0] ? 0 : 1; f < 2; f++) {
+        const char *suffix = one ? "" : suffixes[f];
+
         /* The same for everyone has been told. */
-        if (!str_eq(buf_str(&plain), buf_str(&own))) {
-            if (put_own_difference(n, crowd_of(d, i)))
-                touch(d, i | 0x80000000u, j);
+        if (find_own_rights(n, pair, f, &plain, &own)) {
+            if (put_own_difference(n, suffix, crowd_of(d, pair[0])))
+                touch(d, pair[0] | 0x80000000u, pair[1]);
             else
-                put_kept(n, i);
+                put_kept(n, suffix, pair[0]);
         }
+        if (one)
+            break;
     }
     buf_fini(&plain);
     buf_fini(&own);
@@ -347,7 +390,7 @@ static void compare_devices(struct net *n)
     pairs = diff_own_pairs(n->d, &len);
     for (size_t i = 0; i < len; i++)
         if (diff_work(n->d, n->d->p[BEFORE]->shape->n_links + n->d->p[AFTER]->shape->n_links))
-            compare_own(n, pairs[i][0], pairs[i][1]);
+            compare_own(n, pairs[i]);
     mem_free(pairs);
 }
 

@@ -24,10 +24,7 @@ struct cuts {
 
 static void cut_at(struct cuts *c, struct ip_addr at)
 {
-    if (c->len == c->cap) {
-        c->cap = MAX(c->cap * 2, (size_t)64);
-        c->items = mem_realloc_array(c->items, c->cap, sizeof *c->items);
-    }
+    c->items = mem_room(c->items, c->len, &c->cap, 64, sizeof *c->items);
     c->items[c->len++] = at;
 }
 

@@ -83,7 +83,7 @@ static void compare_approvals(struct diff *d)
 {
     const struct node *n;
 
-    for (size_t at = 0; (n = view_node_next(d->view, &at));)
+    for (size_t at = 0; (n = policy_node_next(d->view, &at));)
         for (size_t i = 0; i < n->facts->n_routes && diff_work(d, 16); i++)
             /* What is approved stays approved, whatever the policy says. */
             if (!ip_prefix_in(n->approved, n->n_approved, n->facts->routes[i]))

@@ -193,7 +193,7 @@ void diff_routes(struct diff *d)
     for (int side = 0; side < SIDES; side++)
         for (size_t i = 0; i < d->p[side]->routers->len; i++) {
             node_id id = d->p[side]->routers->items[i].id;
-            const struct node *router = view_node_find(d->view, id);
+            const struct node *router = policy_node_find(d->view, id);
 
             if (!router || (side == AFTER && policy_router_find(d->p[BEFORE], id)))
                 continue;

@@ -62,6 +62,7 @@ enum policy_selector_kind {
     SELECTOR_AUTOGROUP,
     SELECTOR_IPSET,
     SELECTOR_HOST,
+    SELECTOR_TAILNET, /* tailnet:name, guests from there; a source only */
     SELECTOR_SERVICE, /* svc:name; nothing delivers it yet */
 };
 
@@ -75,6 +76,7 @@ struct policy_selector {
     enum policy_autogroup autogroup;  /* AUTOGROUP */
     struct str user;                  /* USER: without one trailing '@' (headscale's form) */
     struct str domain;                /* DOMAIN: behind the last '@' */
+    struct str tailnet;               /* TAILNET: behind the ':' */
     const struct policy_group *group; /* GROUP */
     const struct policy_tag *tag;     /* TAG */
     const struct policy_ipset *ipset; /* IPSET */
@@ -133,6 +135,7 @@ enum policy_assert_op {
     ASSERT_NOT_SET,
 };
 struct policy_assertion {
+    struct str text;      /* as written */
     struct str attribute; /* "node:os", "custom:tier" */
     enum policy_assert_op op;
     struct policy_words values; /* one, or the list of IN; numbers and booleans as their text */

@@ -296,6 +296,7 @@ bool doc_attr_config(struct doc_reader *r, const struct json_value *v)
         return false;
     if (json_len(v) > 0)
         doc_undelivered(r, doc_pos(v),
-                        "attrConfig is not delivered yet: nodes have no custom attributes");
+                        "attrConfig is not delivered: custom attributes need no configuration, and "
+                        "clients set none of themselves");
     return true;
 }

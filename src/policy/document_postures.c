@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tailnet/attributes.h"
+
 /* ---- One assertion ---- */
 
 struct cursor {
@@ -160,7 +162,7 @@ static bool is_delivered(struct str attribute)
         if (str_eq(attribute, delivered[i]))
             return true;
     }
-    return false;
+    return str_starts(attribute, STR(ATTRIBUTE_PREFIX));
 }
 
 static bool read_assertion(struct doc_reader *r, const struct json_value *v,
@@ -171,7 +173,7 @@ static bool read_assertion(struct doc_reader *r, const struct json_value *v,
     struct str text = doc_keep(r, v->str);
     struct cursor c = {text, text};
 
-    *a = (struct policy_assertion){.pos = doc_pos(v)};
+    *a = (struct policy_assertion){.text = text, .pos = doc_pos(v)};
     a->attribute = take_name(&c);
     if (str_find_char(a->attribute, ':') <= 0 || !take_op(&c, &a->op))
         return refuse_assertion(r, c, a->pos);

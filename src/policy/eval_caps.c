@@ -26,10 +26,7 @@ static void caps_add(struct caps *caps, struct str name, struct str json)
     for (size_t i = 0; i < caps->len; i++)
         if (str_eq(caps->items[i].name, name))
             return;
-    if (caps->len == caps->cap) {
-        caps->cap = MAX(caps->cap * 2, (size_t)16);
-        caps->items = mem_realloc_array(caps->items, caps->cap, sizeof(*caps->items));
-    }
+    caps->items = mem_room(caps->items, caps->len, &caps->cap, 16, sizeof(*caps->items));
     caps->items[caps->len++] = (struct cap){name, json};
 }
 

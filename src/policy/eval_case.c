@@ -20,32 +20,18 @@
 #define TAILNET_NAME_DEFAULT STR("odin@example.com")
 #define TAILNET_ID ((tailnet_id)1)
 
-static const struct {
-    const char *name;
-    enum user_role role;
-} roles[] = {
-    {"", ROLE_MEMBER},
-    {"member", ROLE_MEMBER},
-    {"owner", ROLE_OWNER},
-    {"admin", ROLE_ADMIN},
-    {"network-admin", ROLE_NETWORK_ADMIN},
-    {"it-admin", ROLE_IT_ADMIN},
-    {"billing-admin", ROLE_BILLING_ADMIN},
-    {"auditor", ROLE_AUDITOR},
-};
-
 /* ---- Users ---- */
 
 static int read_role(const struct json_value *v, size_t at, enum user_role *role, struct err *err)
 {
     struct str name = json_get_str(v, "role");
 
-    for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
-        if (!str_eq(name, str_from(roles[i].name)))
-            continue;
-        *role = roles[i].role;
+    if (name.len == 0) {
+        *role = ROLE_MEMBER;
         return 0;
     }
+    if (user_role_find(name, role))
+        return 0;
     return err_set(err, ERR_INVALID, "users[%zu].role is none", at);
 }
 

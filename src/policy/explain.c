@@ -18,13 +18,20 @@
 static const struct str open_text = STR_INIT(
     "{\"grants\": [{\"src\": [\"autogroup:danger-all\"], \"dst\": [\"*\"], \"ip\": [\"*\"]}]}");
 
-const struct policy *policy_stand_in(const struct tailnet_view *view)
+const struct policy_document *policy_open_document(void)
 {
     const struct policy_document *d = NULL;
     struct policy_complaint complaint;
-    const struct policy *p;
 
     ASSERT(policy_document_parse(open_text, NULL, &d, &complaint) == 0);
+    return d;
+}
+
+const struct policy *policy_stand_in(const struct tailnet_view *view)
+{
+    const struct policy_document *d = policy_open_document();
+    const struct policy *p;
+
     p = policy_compile(&(struct policy_input){.document = d, .view = view});
     policy_document_unref(d);
     return p;
@@ -154,7 +161,7 @@ static void put_announcers(const struct explain *x, struct ip_addr addr)
     const struct node *n;
     size_t shown = 0;
 
-    for (size_t at = 0; (n = view_node_next(x->view, &at)) && shown < EXPLAIN_LINES_MAX;) {
+    for (size_t at = 0; (n = policy_node_next(x->view, &at)) && shown < EXPLAIN_LINES_MAX;) {
         for (size_t i = 0; i < n->facts->n_routes; i++) {
             struct ip_prefix r = n->facts->routes[i];
 
@@ -315,6 +322,8 @@ static int run(struct explain *x, struct str src, struct str dst, struct err *er
 {
     struct policy_complaint complaint = {0};
 
+    if (explain_held(x, src, dst) || explain_guests(x, src, dst))
+        return 0;
     if (!explain_resolve(x, src, false, &x->src, &complaint))
         return refuse(src, &complaint, err);
     if (!explain_resolve(x, dst, true, &x->dst, &complaint))
@@ -334,7 +343,7 @@ int policy_explain(const struct policy *p, const struct tailnet_view *view, stru
     AUTO(policy_unref) const struct policy *stand_in = p->is_open ? policy_stand_in(view) : NULL;
     AUTO(arena_free) struct arena *arena = arena_new();
     struct explain x = {.p = stand_in ? stand_in : p,
-                        .no_policy = p->is_open,
+                        .no_policy = p->is_open || p->is_stand_in,
                         .view = view,
                         .arena = arena,
                         .out = out,

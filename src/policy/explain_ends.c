@@ -81,7 +81,7 @@ static bool resolve_name(const struct explain *x, struct str text, struct side *
 {
     const struct node *n;
 
-    for (size_t at = 0; text.len && (n = view_node_next(x->view, &at));) {
+    for (size_t at = 0; text.len && (n = policy_node_next(x->view, &at));) {
         if (!is_called(n, text))
             continue;
         add_node(x, out, n);
@@ -89,6 +89,35 @@ static bool resolve_name(const struct explain *x, struct str text, struct side *
         return true;
     }
     return false;
+}
+
+static const char *hold_text(unsigned holds)
+{
+    if (holds & HOLD_USER)
+        return "its user is not active (hatsize users list)";
+    return "nobody has approved the machine (hatsize nodes approve)";
+}
+
+static bool put_held(const struct explain *x, struct str text)
+{
+    struct ip_addr addr = {0};
+    bool is_addr = ip_addr_parse(str_trim(text), &addr);
+    const struct node *n;
+
+    for (size_t at = 0; (n = view_node_next(x->view, &at));) {
+        if (node_has_access(n) || !(is_addr ? ip_addr_eq(n->v4, addr) || ip_addr_eq(n->v6, addr)
+                                            : is_called(n, str_trim(text))))
+            continue;
+        buf_printf(x->out, "DENIED: %.*s has no access: %s\n", STR_ARG(n->given_name),
+                   hold_text(n->holds));
+        return true;
+    }
+    return false;
+}
+
+bool explain_held(const struct explain *x, struct str src, struct str dst)
+{
+    return put_held(x, src) || put_held(x, dst);
 }
 
 /* ---- Users ---- */
@@ -138,7 +167,7 @@ static void add_users_nodes(const struct explain *x, const struct policy_selecto
     for (size_t i = 0; i < n; i++)
         if (explain_is_user(x, s, users[i]))
             (void)map_put_u64(ids, users[i]->id, ids);
-    for (size_t at = 0; (node = view_node_next(x->view, &at));)
+    for (size_t at = 0; (node = policy_node_next(x->view, &at));)
         if (!node_is_tagged(node) && map_find_u64(ids, node->user))
             add_node(x, out, node);
     map_free(ids);
@@ -148,7 +177,7 @@ static void add_tagged(const struct explain *x, const struct policy_tag *tag, st
 {
     const struct node *n;
 
-    for (size_t at = 0; (n = view_node_next(x->view, &at));)
+    for (size_t at = 0; (n = policy_node_next(x->view, &at));)
         if (node_is_tagged(n) && (!tag || str_list_has(&n->tags, tag->name)))
             add_node(x, out, n);
 }
@@ -157,7 +186,7 @@ static void add_everybody(const struct explain *x, struct side *out)
 {
     const struct node *n;
 
-    for (size_t at = 0; (n = view_node_next(x->view, &at));)
+    for (size_t at = 0; (n = policy_node_next(x->view, &at));)
         add_node(x, out, n);
 }
 
@@ -167,7 +196,7 @@ static void add_nodes_in(const struct explain *x, const struct ip_set *set, stru
 {
     const struct node *n;
 
-    for (size_t at = 0; (n = view_node_next(x->view, &at));) {
+    for (size_t at = 0; (n = policy_node_next(x->view, &at));) {
         bool v4 = ip_addr_is_set(n->v4) && ip_set_contains(set, n->v4);
         bool v6 = ip_addr_is_set(n->v6) && ip_set_contains(set, n->v6);
         struct end *e;
@@ -280,6 +309,7 @@ static void add_selector(const struct explain *x, const struct policy_selector *
         else
             add_users_nodes(x, s, out);
         return;
+    case SELECTOR_TAILNET:
     case SELECTOR_SERVICE:
         return;
     }
@@ -298,7 +328,7 @@ static void add_self(const struct explain *x, struct side *out)
         if (from && !node_is_tagged(from))
             (void)map_put_u64(users, from->user, users);
     }
-    for (size_t at = 0; (n = view_node_next(x->view, &at));)
+    for (size_t at = 0; (n = policy_node_next(x->view, &at));)
         if (!node_is_tagged(n) && map_find_u64(users, n->user))
             add_node(x, out, n);
     map_free(users);
@@ -312,7 +342,7 @@ bool explain_resolve(struct explain *x, struct str text, bool is_dst, struct sid
 
     *out = (struct side){.text = str_trim(text)};
     /* A document of no policy names nothing, so names of machines are all there is. */
-    if (!policy_selector_parse(policy_document(x->p), out->text, s, complaint))
+    if (!policy_selector_parse(x->p->shape->doc, out->text, s, complaint))
         return resolve_name(x, out->text, out);
     if (s->kind == SELECTOR_AUTOGROUP && s->autogroup == AUTOGROUP_SELF) {
         if (is_dst)

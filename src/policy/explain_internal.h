@@ -67,6 +67,9 @@ void explain_bound(struct explain *x);
 /* Whether the pair is asked about: not a machine with itself; with autogroup:self one user's. */
 bool explain_is_pair(const struct explain *x, const struct end *from, const struct end *to);
 
+/* Where one side is a machine without access; false, nothing put: neither is. */
+bool explain_held(const struct explain *x, struct str src, struct str dst);
+
 /* explain_rules.c */
 /* Whether one end may reach the other; what it may is added, not settled. */
 bool explain_pair(const struct explain *x, const struct end *from, const struct end *to,
@@ -89,6 +92,9 @@ const struct user *explain_owner(const struct explain *x, const struct node *n);
 /* Whether a selector of users means the user. */
 bool explain_is_user(const struct explain *x, const struct policy_selector *s,
                      const struct user *u);
+
+/* explain_guests.c: where one side is a machine of another tailnet; false, nothing put: none is. */
+bool explain_guests(struct explain *x, struct str src, struct str dst);
 
 /* explain_ssh.c */
 void explain_ssh(struct explain *x);

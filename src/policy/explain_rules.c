@@ -204,7 +204,7 @@ static void put_source(const struct explain *x, const struct policy_rule *rule, 
 static void put_route(const struct explain *x, const struct hit *h)
 {
     const struct policy_class *c = member_class(x->p, h->at);
-    const struct node *n = view_node_find(x->view, h->at->key[0]);
+    const struct node *n = policy_node_find(x->view, h->at->key[0]);
 
     if (!n || reach_owns(h->at, h->dst_addr))
         return;

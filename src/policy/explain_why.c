@@ -179,6 +179,7 @@ bool explain_put_why(const struct explain *x, const struct policy_selector *s, c
         return why_tag(s, e, out);
     case SELECTOR_AUTOGROUP:
         return why_autogroup(x, s, e, out);
+    case SELECTOR_TAILNET:
     case SELECTOR_SERVICE:
         return false;
     }
@@ -189,7 +190,7 @@ bool explain_put_why(const struct explain *x, const struct policy_selector *s, c
 
 static void put_groups(const struct explain *x, const struct user *u)
 {
-    const struct policy_document *d = policy_document(x->p);
+    const struct policy_document *d = x->p->shape->doc;
     size_t n = 0;
 
     for (size_t i = 0; i < d->n_groups; i++) {
@@ -211,7 +212,7 @@ static void put_groups(const struct explain *x, const struct user *u)
 static void put_tags(const struct explain *x, const struct node *n)
 {
     for (size_t i = 0; i < n->tags.len; i++) {
-        const struct policy_tag *t = policy_tag_find(policy_document(x->p), n->tags.items[i]);
+        const struct policy_tag *t = policy_tag_find(x->p->shape->doc, n->tags.items[i]);
 
         buf_printf(x->out, "%s%.*s (", i ? ", " : "carries ", STR_ARG(n->tags.items[i]));
         if (t)
@@ -241,7 +242,7 @@ static void put_routes(const struct explain *x, const struct node *n)
 
 static void put_postures(const struct explain *x, const struct node *n)
 {
-    const struct policy_document *d = policy_document(x->p);
+    const struct policy_document *d = x->p->shape->doc;
 
     for (size_t i = 0; i < MIN(d->n_postures, (size_t)EXPLAIN_LINES_MAX); i++)
         buf_printf(x->out, "; %s %.*s",
@@ -255,7 +256,7 @@ static void put_behind(const struct explain *x, struct ip_addr addr)
 
     for (size_t i = 0; i < x->p->routers->len && n < EXPLAIN_LINES_MAX; i++) {
         const struct router *r = &x->p->routers->items[i];
-        const struct node *node = view_node_find(x->view, r->id);
+        const struct node *node = policy_node_find(x->view, r->id);
 
         if (!node || !reach_routes(&x->p->shape->classes[r->cls - 1], addr))
             continue;

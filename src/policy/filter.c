@@ -28,7 +28,7 @@ const struct str policy_internet_ranges[7] = {
 
 /* ---- Destinations ---- */
 
-static void put_dst(struct filter *f, struct str ip, const struct ip_ports *ports, size_t n)
+void filter_put_dst(struct filter *f, struct str ip, const struct ip_ports *ports, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         json_begin_object(&f->w);
@@ -49,7 +49,7 @@ static void put_dst_addr(struct filter *f, struct ip_addr addr, const struct ip_
     if (!ip_addr_is_set(addr))
         return;
     ip_addr_put(&text, addr);
-    put_dst(f, buf_str(&text), ports, n);
+    filter_put_dst(f, buf_str(&text), ports, n);
     buf_fini(&text);
 }
 
@@ -57,7 +57,7 @@ static void put_own(struct filter *f, const struct ip_ports *ports, size_t n)
 {
     if (f->as_mark) {
         f->used_own = true;
-        put_dst(f, STR("own"), ports, n);
+        filter_put_dst(f, STR("own"), ports, n);
         return;
     }
     put_dst_addr(f, member_v4(f->m), ports, n);
@@ -88,7 +88,7 @@ static void put_set(struct filter *f, const struct link_dst *d, bool only_routes
             continue;
         buf_clear(&text);
         ip_range_put(&text, set->ranges[i]);
-        put_dst(f, buf_str(&text), d->ports, d->n_ports);
+        filter_put_dst(f, buf_str(&text), d->ports, d->n_ports);
     }
     buf_fini(&text);
 }
@@ -100,7 +100,7 @@ static void put_prefix(struct filter *f, const struct link_dst *d, bool only_rou
     if (!range_is_here(f, ip_range_of_prefix(d->selector->prefix), only_routes))
         return;
     ip_prefix_put_short(&text, d->selector->prefix);
-    put_dst(f, buf_str(&text), d->ports, d->n_ports);
+    filter_put_dst(f, buf_str(&text), d->ports, d->n_ports);
     buf_fini(&text);
 }
 
@@ -111,7 +111,7 @@ static void put_link_dst(struct filter *f, const struct policy_link *l, const st
     switch (sel->kind) {
     case SELECTOR_WILDCARD:
         if (!l->via || f->c->p.n_routes)
-            put_dst(f, STR("*"), d->ports, d->n_ports);
+            filter_put_dst(f, STR("*"), d->ports, d->n_ports);
         return;
     case SELECTOR_PREFIX:
     case SELECTOR_HOST:
@@ -123,7 +123,7 @@ static void put_link_dst(struct filter *f, const struct policy_link *l, const st
     case SELECTOR_AUTOGROUP:
         if (sel->autogroup == AUTOGROUP_INTERNET) {
             for (size_t i = 0; f->c->p.exit && i < ARRAY_LEN(policy_internet_ranges); i++)
-                put_dst(f, policy_internet_ranges[i], d->ports, d->n_ports);
+                filter_put_dst(f, policy_internet_ranges[i], d->ports, d->n_ports);
             return;
         }
         break;
@@ -131,6 +131,7 @@ static void put_link_dst(struct filter *f, const struct policy_link *l, const st
     case SELECTOR_DOMAIN:
     case SELECTOR_GROUP:
     case SELECTOR_TAG:
+    case SELECTOR_TAILNET:
     case SELECTOR_SERVICE:
         break;
     }
@@ -157,9 +158,11 @@ static void put_ports_rule(struct filter *f, const struct part *parts, size_t n)
     struct json_writer before = f->w;
     size_t len = f->w.out->len, mark;
 
+    if (f->local && filter_is_cut_away(f, l, parts[0].sum))
+        return;
     json_begin_object(&f->w);
     if (f->as_mark)
-        filter_put_sources_mark(f, parts[0].sum);
+        filter_put_sources_mark(f, l, parts[0].sum);
     else
         filter_put_sources(f, l);
     if (l->proto >= 0) {
@@ -242,29 +245,52 @@ static void put_cap_map(struct filter *f, const struct policy_link *l)
     json_end_object(&f->w);
 }
 
-static void put_caps_rule(struct filter *f, const struct part *part)
+/* Which of the node's addresses have it; false: none. */
+static bool grant_lands(const struct filter *f, const struct policy_link *l, bool lands[2])
 {
-    const struct policy_link *l = &f->p->shape->links[part->link];
-    bool v4 = cap_lands(f, l, member_v4(f->m)), v6 = cap_lands(f, l, member_v6(f->m));
+    lands[0] = cap_lands(f, l, member_v4(f->m));
+    lands[1] = cap_lands(f, l, member_v6(f->m));
+    return lands[0] || lands[1];
+}
 
-    if (!v4 && !v6)
-        return;
-    json_begin_object(&f->w);
-    if (f->as_mark)
-        filter_put_sources_mark(f, part->sum);
-    else
-        filter_put_sources(f, l);
+static void put_grant(struct filter *f, const struct policy_link *l, const bool lands[2])
+{
     json_field_array(&f->w, STR("CapGrant"));
     json_begin_object(&f->w);
     json_field_array(&f->w, STR("Dsts"));
-    if (v4)
+    if (lands[0])
         put_cap_dst(f, member_v4(f->m));
-    if (v6)
+    if (lands[1])
         put_cap_dst(f, member_v6(f->m));
     json_end_array(&f->w);
     put_cap_map(f, l);
     json_end_object(&f->w);
     json_end_array(&f->w);
+}
+
+bool filter_put_grant(struct filter *f, const struct policy_link *l)
+{
+    bool lands[2];
+
+    if (!grant_lands(f, l, lands))
+        return false;
+    put_grant(f, l, lands);
+    return true;
+}
+
+static void put_caps_rule(struct filter *f, const struct part *part)
+{
+    const struct policy_link *l = &f->p->shape->links[part->link];
+    bool lands[2];
+
+    if (!grant_lands(f, l, lands))
+        return;
+    json_begin_object(&f->w);
+    if (f->as_mark)
+        filter_put_sources_mark(f, l, part->sum);
+    else
+        filter_put_sources(f, l);
+    put_grant(f, l, lands);
     json_end_object(&f->w);
 }
 
@@ -358,6 +384,8 @@ bool filter_init(struct filter *f, const struct policy *p, node_id viewer, enum 
     if (!f->m)
         return false;
     f->c = member_class(p, f->m);
+    if (p->guests)
+        filter_meet_guests(f);
     find_parts(f);
     if (f->n > 1 && has_own_links(f))
         settle_places(f);
@@ -369,8 +397,19 @@ bool filter_init(struct filter *f, const struct policy *p, node_id viewer, enum 
 void filter_fini(struct filter *f)
 {
     mem_free(f->parts);
+    ip_set_fini(&f->cut);
     f->parts = NULL;
     f->n = 0;
+}
+
+static void put_guest_rules(struct filter *f)
+{
+    struct guest_rules r;
+
+    filter_guest_rules(f, &r);
+    for (size_t i = 0; i < r.len; i++)
+        guest_rule_put(&r.items[i], &f->w);
+    guest_rules_fini(&r);
 }
 
 static void put_filter(struct filter *f)
@@ -378,6 +417,8 @@ static void put_filter(struct filter *f)
     json_begin_array(&f->w);
     for (size_t i = 0; i < f->n;)
         i += filter_put_rule(f, i);
+    if (f->local)
+        put_guest_rules(f);
     json_end_array(&f->w);
 }
 
@@ -387,7 +428,7 @@ void policy_put_filter(const struct policy *p, node_id viewer, enum policy_form 
     struct filter f;
 
     if (p->is_open) {
-        buf_put(out, STR("[" FILTER_OPEN_RULE "]"));
+        buf_put(out, open_holds(p, viewer) ? STR("[]") : STR("[" FILTER_OPEN_RULE "]"));
         return;
     }
     if (!filter_init(&f, p, viewer, form)) {
@@ -425,7 +466,7 @@ static struct policy_mark make_mark(struct filter *f)
 }
 
 /* Self links depend on the user, sets on the address. */
-static bool is_for_class(const struct policy *p, const struct policy_class *c)
+bool filter_is_for_class(const struct policy *p, const struct policy_class *c)
 {
     if (c->p.has_literal)
         return false;
@@ -444,17 +485,26 @@ static void keep_mark(struct lazy_mark *lazy, struct policy_mark mark, bool used
                           memory_order_release);
 }
 
+static struct lazy_mark *marks_of(const struct policy *p, const struct member *m)
+{
+    const struct local *l = local_find(p, m->key[0]);
+
+    if (l)
+        return p->guest_marks + (size_t)(guest_class_find(p, l->cls) - p->guests->classes) * LAZY_N;
+    return p->class_marks + (m->cls - 1) * LAZY_N;
+}
+
 struct policy_mark policy_filter_mark(const struct policy *p, node_id viewer, enum policy_form form)
 {
     const struct member *m = member_find(p, viewer);
-    struct policy_mark mark = {p->is_open, 0};
+    struct policy_mark mark = {1, 0};
     struct lazy_mark *lazy;
     struct filter f;
     unsigned ready;
 
     if (!m)
-        return mark;
-    lazy = &p->class_marks[(m->cls - 1) * LAZY_N + (form == POLICY_COMPACT)];
+        return p->is_open && !open_holds(p, viewer) ? mark : mark_of(STR("[]"));
+    lazy = marks_of(p, m) + (form == POLICY_COMPACT);
     ready = atomic_load_explicit(&lazy->ready, memory_order_acquire);
     if (ready) {
         mark = (struct policy_mark){atomic_load_explicit(&lazy->a, memory_order_relaxed),
@@ -465,7 +515,7 @@ struct policy_mark policy_filter_mark(const struct policy *p, node_id viewer, en
     }
     IGNORE(filter_init(&f, p, viewer, form));
     mark = make_mark(&f);
-    if (is_for_class(p, f.c))
+    if (filter_is_for_class(p, f.c))
         keep_mark(lazy, mark, f.used_own);
     if (f.used_own)
         filter_mix_own(&mark, m);

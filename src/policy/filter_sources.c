@@ -64,19 +64,31 @@ static void collect_self(const struct filter *f, const struct policy_link *l, st
         list_add_member(list, m);
 }
 
-static void collect_source(const struct filter *f, const struct source *src, enum policy_form form,
+void filter_each_fixed(const struct filter *f, const struct policy_link *l, struct listing *out)
+{
+    const struct source *src = &f->p->shape->sources[l->source];
+
+    if (src->everyone)
+        listing_add(out, STR("*"));
+    else
+        source_each_fixed(f->p->shape, src, listing_add, out);
+}
+
+static void collect_source(const struct filter *f, const struct policy_link *l,
                            struct listing *list)
 {
     const struct shape *s = f->p->shape;
+    const struct source *src = &s->sources[l->source];
+    enum policy_form form = link_form(l, f->form);
     const roaring_bitmap_t *listed = form == POLICY_COMPACT ? src->rest : src->own;
     struct rows_at at = {0};
     const struct member *m;
 
-    if (src->everyone) {
-        listing_add(list, STR("*"));
+    filter_each_fixed(f, l, list);
+    if (f->local)
+        filter_cut(f, list);
+    if (src->everyone)
         return;
-    }
-    source_each_fixed(s, src, listing_add, list);
     for (size_t i = 0; form == POLICY_COMPACT && i < src->n_terms; i++)
         if (s->terms[src->terms[i]].compact)
             listing_add(list, arena_printf(list->arena, "cap:%s", s->terms[src->terms[i]].cap));
@@ -99,25 +111,37 @@ enum policy_form link_form(const struct policy_link *l, enum policy_form form)
     return POLICY_CANONICAL;
 }
 
-void filter_put_sources(struct filter *f, const struct policy_link *l)
+void filter_spell_sources(const struct filter *f, const struct policy_link *l,
+                          struct json_writer *w)
 {
     struct listing list;
 
     listing_init(&list);
-    json_field_array(&f->w, STR("SrcIPs"));
     if (l->self)
         collect_self(f, l, &list);
     else
-        collect_source(f, &f->p->shape->sources[l->source], link_form(l, f->form), &list);
+        collect_source(f, l, &list);
     listing_sort(&list);
     for (size_t i = 0; i < list.len; i++)
-        json_str(&f->w, list.items[i]);
-    json_end_array(&f->w);
+        json_str(w, list.items[i]);
+    json_end_array(w);
     listing_fini(&list);
 }
 
-void filter_put_sources_mark(struct filter *f, struct sum sum)
+void filter_put_sources(struct filter *f, const struct policy_link *l)
+{
+    if (f->sources.len) {
+        json_field_raw(&f->w, STR("SrcIPs"), f->sources);
+        return;
+    }
+    json_field_array(&f->w, STR("SrcIPs"));
+    filter_spell_sources(f, l, &f->w);
+}
+
+void filter_put_sources_mark(struct filter *f, const struct policy_link *l, struct sum sum)
 {
     sum.tags = 0;
     buf_put(f->w.out, str_bytes(&sum, sizeof sum));
+    if (f->local)
+        filter_put_cut_mark(f, l);
 }

@@ -21,10 +21,7 @@ void lint_find(struct lint *l, struct policy_pos pos, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    if (l->len == l->cap) {
-        l->cap = MAX(l->cap * 2, (size_t)16);
-        l->items = mem_realloc_array(l->items, l->cap, sizeof *l->items);
-    }
+    l->items = mem_room(l->items, l->len, &l->cap, 16, sizeof *l->items);
     l->items[l->len++] = (struct policy_finding){pos, arena_copy(l->arena, str_from(text))};
 }
 
@@ -37,6 +34,16 @@ bool lint_work(struct lint *l, uint64_t n)
 bool lint_has_nodes(const struct lint *l, const roaring_bitmap_t *classes)
 {
     return classes && roaring_bitmap_intersect(classes, l->live);
+}
+
+bool lint_has_guest(const struct lint *l, const struct policy_selector *s)
+{
+    const struct guests *g = l->p->guests;
+
+    for (size_t i = 0; g && i < g->len; i++)
+        if (selector_has_guest(s, &g->items[i]))
+            return true;
+    return false;
 }
 
 static void find_live(struct lint *l)

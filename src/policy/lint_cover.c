@@ -46,6 +46,7 @@ static bool is_people(const struct policy_selector *s)
     case SELECTOR_TAG:
     case SELECTOR_IPSET:
     case SELECTOR_HOST:
+    case SELECTOR_TAILNET:
     case SELECTOR_SERVICE:
         return false;
     }
@@ -102,8 +103,20 @@ static bool source_covers(const struct policy_selector *a, const struct policy_s
         return true;
     if (a->kind == SELECTOR_WILDCARD)
         return b->kind == SELECTOR_WILDCARD || is_people(b) || b->kind == SELECTOR_TAG ||
-               is_autogroup(b, AUTOGROUP_TAGGED);
+               b->kind == SELECTOR_TAILNET || is_autogroup(b, AUTOGROUP_TAGGED) ||
+               is_autogroup(b, AUTOGROUP_SHARED);
+    if (is_autogroup(a, AUTOGROUP_SHARED) && b->kind == SELECTOR_TAILNET)
+        return true;
     return selector_covers(a, b);
+}
+
+/* Groups and roles have people of this tailnet only, a log-in name may be a guest's. */
+static bool loses_guests(const struct lint *l, const struct policy_selector *a,
+                         const struct policy_selector *b)
+{
+    return a != b && (a->kind == SELECTOR_GROUP || a->kind == SELECTOR_AUTOGROUP) &&
+           !is_autogroup(a, AUTOGROUP_SHARED) && !is_autogroup(a, AUTOGROUP_DANGER_ALL) &&
+           lint_has_guest(l, b);
 }
 
 static bool sources_cover(struct lint *l, const struct policy_rule *a, const struct policy_rule *b)
@@ -114,7 +127,8 @@ static bool sources_cover(struct lint *l, const struct policy_rule *a, const str
         bool covered = false;
 
         for (size_t k = 0; k < a->src.len && !covered; k++)
-            covered = source_covers(a->src.items[k].selector, b->src.items[i].selector);
+            covered = source_covers(a->src.items[k].selector, b->src.items[i].selector) &&
+                      !loses_guests(l, a->src.items[k].selector, b->src.items[i].selector);
         if (!covered)
             return false;
     }

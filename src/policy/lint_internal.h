@@ -3,7 +3,7 @@
 /* What the files of policy_lint share. */
 
 #include "policy/access_internal.h"
-#include "policy/reach_internal.h"
+#include "policy/guests_internal.h"
 
 /* Comparisons of rules, pairs of classes and the like; what is over is left out quietly. */
 #define LINT_WORK_MAX ((uint64_t)20000000)
@@ -28,6 +28,8 @@ void lint_find(struct lint *l, struct policy_pos pos, const char *fmt, ...);
 bool lint_work(struct lint *l, uint64_t n);
 /* Whether some node is in one of the classes. */
 bool lint_has_nodes(const struct lint *l, const roaring_bitmap_t *classes);
+/* Whether the selector has some guest. */
+bool lint_has_guest(const struct lint *l, const struct policy_selector *s);
 
 /* lint_names.c: groups, users, tags, hosts, sets, postures. */
 void lint_names(struct lint *l);

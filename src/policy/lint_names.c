@@ -133,7 +133,8 @@ static void lint_group(struct lint *l, const struct policy_group *g, struct map 
 static void lint_users(struct lint *l, const struct policy_refs *refs)
 {
     for (size_t i = 0; i < refs->len; i++)
-        if (refs->items[i].selector->kind == SELECTOR_USER && !exists(l, refs->items[i].selector))
+        if (refs->items[i].selector->kind == SELECTOR_USER && !exists(l, refs->items[i].selector) &&
+            !lint_has_guest(l, refs->items[i].selector))
             lint_find(l, refs->items[i].pos, "no user is called \"%.*s\" at present",
                       STR_ARG(refs->items[i].selector->text));
 }

@@ -18,8 +18,10 @@ static bool is_somewhere(const struct lint *l, const struct policy_selector *s)
 
     if (s->kind == SELECTOR_WILDCARD || is_autogroup(s, AUTOGROUP_DANGER_ALL))
         return true;
-    if (s->kind == SELECTOR_SERVICE || is_autogroup(s, AUTOGROUP_SHARED))
+    if (s->kind == SELECTOR_SERVICE)
         return true; /* said elsewhere */
+    if (lint_has_guest(l, s))
+        return true;
     if (is_autogroup(s, AUTOGROUP_INTERNET)) {
         for (roaring_init_iterator(l->live, &it); it.has_value;
              roaring_advance_uint32_iterator(&it))

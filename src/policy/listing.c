@@ -23,10 +23,7 @@ void listing_add(void *listing, struct str text)
 {
     struct listing *t = listing;
 
-    if (t->len == t->cap) {
-        t->cap = MAX(t->cap * 2, (size_t)32);
-        t->items = mem_realloc_array(t->items, t->cap, sizeof *t->items);
-    }
+    t->items = mem_room(t->items, t->len, &t->cap, 32, sizeof *t->items);
     t->items[t->len++] = arena_copy(t->arena, text);
 }
 

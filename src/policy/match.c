@@ -12,7 +12,7 @@
  *      or name it is, else nobody (policy.md 3.4).
  */
 
-#include "policy/policy_internal.h"
+#include "policy/guests_internal.h"
 
 #include <string.h>
 
@@ -37,9 +37,11 @@ struct matcher {
     struct map *users;                             /* SELECTOR_USER text -> index + 1 */
     struct map *tags;                              /* name -> index + 1 */
     struct map *domains;                           /* name -> index + 1 */
+    struct map *tailnets;                          /* name -> index + 1 */
     struct map *of_user;                           /* user id -> struct user_picks */
     uint32_t autogroups[AUTOGROUP_DANGER_ALL + 1]; /* index or NONE */
     user_id *meant;                                /* per selector, SELECTOR_USER only */
+    bool *is_ours;            /* likewise: some user of the tailnet is called so */
     struct picks *groups_of;  /* per selector, SELECTOR_USER only: groups that name it */
     struct literal *literals; /* PREFIX and HOST, by address and length */
     size_t n_literals;
@@ -97,10 +99,7 @@ static void picks_sort(struct picks *p)
 
 static void picks_add(struct picks *p, size_t *cap, uint32_t index)
 {
-    if (p->len == *cap) {
-        *cap = MAX(*cap * 2, (size_t)16);
-        p->items = mem_realloc_array(p->items, *cap, sizeof *p->items);
-    }
+    p->items = mem_room(p->items, p->len, cap, 16, sizeof *p->items);
     p->items[p->len++] = index;
 }
 
@@ -123,6 +122,7 @@ static void claim(struct matcher *m, struct str token, user_id user, bool *by_pr
 
     if (i == NONE || (by_provider[i] && !is_provider) || token_is_provider_group(token))
         return;
+    m->is_ours[i] = true;
     if (is_provider && !by_provider[i]) {
         by_provider[i] = true;
         m->meant[i] = user;
@@ -426,10 +426,7 @@ static void find_routes(const struct node *n, struct profile_scratch *s, struct 
                 out->exit_v6 = true;
             continue;
         }
-        if (out->n_routes == s->routes_cap) {
-            s->routes_cap = MAX(s->routes_cap * 2, (size_t)8);
-            s->routes = mem_realloc_array(s->routes, s->routes_cap, sizeof *s->routes);
-        }
+        s->routes = mem_room(s->routes, out->n_routes, &s->routes_cap, 8, sizeof *s->routes);
         s->routes[out->n_routes++] = n->approved[i];
     }
     out->n_routes = ip_prefix_sort_unique(s->routes, out->n_routes);
@@ -536,6 +533,44 @@ struct str profile_key(const struct profile *p, struct profile_scratch *s)
     return buf_str(b);
 }
 
+/* ---- A guest ---- */
+
+/* Whoever is called so here wins, and a name without a domain is a name of one tailnet. */
+static void add_guest_login(const struct matcher *m, struct picks *p, size_t *cap,
+                            const struct user *owner)
+{
+    struct str login = owner->email.len ? owner->email : owner->name;
+    ptrdiff_t at = str_rfind_char(login, '@');
+    uint32_t i;
+
+    if (at <= 0 || (size_t)at + 1 == login.len)
+        return;
+    i = index_find(m->users, login);
+    if (i != NONE && !m->is_ours[i] && !token_is_provider_group(login))
+        picks_add(p, cap, i);
+    add_domain(m, p, cap, owner);
+}
+
+void matcher_guest(const struct matcher *m, const struct user *owner, struct str tailnet,
+                   struct arena *arena, struct picks *out)
+{
+    struct picks found = {0};
+    size_t cap = 0;
+    uint32_t i = tailnet.len ? index_find(m->tailnets, tailnet) : NONE;
+
+    if (owner)
+        add_guest_login(m, &found, &cap, owner);
+    if (i != NONE)
+        picks_add(&found, &cap, i);
+    add_autogroup(m, &found, &cap, AUTOGROUP_SHARED);
+    picks_sort(&found);
+    *out =
+        (struct picks){.len = found.len, .items = arena_alloc(arena, found.len * sizeof(uint32_t))};
+    if (found.len)
+        memcpy(out->items, found.items, found.len * sizeof(uint32_t));
+    mem_free(found.items);
+}
+
 /* ---- Life ---- */
 
 static void index_names(struct matcher *m)
@@ -553,6 +588,8 @@ static void index_names(struct matcher *m)
             (void)map_put(m->tags, s->tag->name, index_value(i));
         else if (s->kind == SELECTOR_DOMAIN)
             (void)map_put(m->domains, s->domain, index_value(i));
+        else if (s->kind == SELECTOR_TAILNET)
+            (void)map_put(m->tailnets, s->tailnet, index_value(i));
         else if (s->kind == SELECTOR_AUTOGROUP)
             m->autogroups[s->autogroup] = (uint32_t)i;
     }
@@ -567,8 +604,10 @@ struct matcher *matcher_new(const struct policy_document *d, const struct tailne
     m->users = map_new();
     m->tags = map_new();
     m->domains = map_new();
+    m->tailnets = map_new();
     m->of_user = map_new();
     m->meant = arena_alloc(m->arena, (d->n_selectors + 1) * sizeof *m->meant);
+    m->is_ours = arena_alloc(m->arena, (d->n_selectors + 1) * sizeof *m->is_ours);
     m->groups_of = arena_alloc(m->arena, (d->n_selectors + 1) * sizeof *m->groups_of);
     for (size_t i = 0; i < ARRAY_LEN(m->wild); i++)
         ASSERT(ip_range_parse_any(wild_texts[i], &m->wild[i]));
@@ -587,6 +626,7 @@ void matcher_free(struct matcher *m)
     map_free(m->users);
     map_free(m->tags);
     map_free(m->domains);
+    map_free(m->tailnets);
     map_free(m->of_user);
     arena_free(m->arena);
     mem_free(m);

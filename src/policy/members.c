@@ -4,6 +4,41 @@
 
 #include <string.h>
 
+/* ---- Whose view it is ---- */
+
+static const struct node *if_has_access(const struct node *n)
+{
+    return n && node_has_access(n) ? n : NULL;
+}
+
+const struct node *policy_node_find(const struct tailnet_view *view, node_id id)
+{
+    return if_has_access(view_node_find(view, id));
+}
+
+const struct node *policy_guest_find(const struct tailnet_view *view, node_id id)
+{
+    return if_has_access(view_guest_find(view, id));
+}
+
+const struct node *policy_node_next(const struct tailnet_view *view, size_t *at)
+{
+    const struct node *n;
+
+    while ((n = view_node_next(view, at)) && !node_has_access(n))
+        continue;
+    return n;
+}
+
+const struct node *policy_guest_next(const struct tailnet_view *view, size_t *at)
+{
+    const struct node *n;
+
+    while ((n = view_guest_next(view, at)) && !node_has_access(n))
+        continue;
+    return n;
+}
+
 /* ---- Members ---- */
 
 const struct member *member_find(const struct policy *p, node_id id)

@@ -10,8 +10,22 @@
  * of the view it was compiled against by id; about others the answer is "nothing". A viewer is the
  * node a netmap is for.
  *
- * It reads users (names, roles), nodes' existence, owners, tags, addresses, routes (advertised and
- * approved, served) and, for postures, facts: a change of anything else keeps the policy as it is.
+ * Guests (view_guest_next) are judged with the tailnet's own nodes. One is selected by `*`,
+ * autogroup:shared and tailnet:NAME (as a source), its owner's log-in name if nobody here has it,
+ * `*@domain`, address literals and, as a source, autogroup:danger-all; by nothing else: tags,
+ * groups, roles, postures and devices of here mean nothing to it. Two guests have nothing to do
+ * with each other. A node and a guest see each other when one has an item for the other in its
+ * `abroad`, whatever the rules say: who made that asked policy_would_reach of both tailnets. The
+ * filter of a node lets in those guests only that have an item for it, as far as rules and terms
+ * both allow; a guest that may not begin connections is let in by no rule, not even `*`.
+ *
+ * A node that something holds back (enum node_hold; own or guest) is as if it were not there: no
+ * selector has it, it is in no list of sources, serves no routes, has no attributes, and whoever
+ * asks for it as a viewer is told that it sees nobody and lets nothing in.
+ *
+ * It reads users (names, roles), nodes' existence, holds, owners, tags, addresses, routes
+ * (advertised and approved, served) and, for postures, facts and custom attributes: a change of
+ * anything else keeps the policy as it is.
  */
 
 #include "core/buf.h"
@@ -36,8 +50,8 @@ struct policy_input {
 };
 /* Never fails. Counted; it is `before` itself when nothing it reads has changed. */
 MUST_USE const struct policy *policy_compile(const struct policy_input *in);
-/* The policy of a tailnet that was given none, whatever its nodes: everyone may reach everyone
- * (headscale.md 10.2), nobody gets a shell. */
+/* The policy of a tailnet that was given none: everyone may reach everyone (headscale.md 10.2),
+ * nobody gets a shell. This one knows of no held nodes. Only without guests is it open. */
 MUST_USE const struct policy *policy_allow_all(void);
 const struct policy *policy_ref(const struct policy *p);
 void policy_unref(const struct policy *p); /* NULL is fine */
@@ -45,8 +59,9 @@ DEFINE_AUTO(const struct policy, policy_unref);
 const struct policy_document *policy_document(const struct policy *p); /* borrowed; or NULL */
 
 /*
- * Every node sees every other, and filter and SSH rules are the same for all and for ever: what is
- * made for one viewer serves all, and no change of a node touches another's rules.
+ * Every node that has access sees every other, and filter and SSH rules are the same for all of
+ * them and for ever: what is made for one viewer serves all, and no change of a node touches
+ * another's rules.
  */
 bool policy_is_open(const struct policy *p);
 /*
@@ -55,20 +70,29 @@ bool policy_is_open(const struct policy *p);
  * own (policy_routes_mark).
  */
 bool policy_same_lineage(const struct policy *a, const struct policy *b);
-/* Nodes of one class are treated alike, but for their own addresses and owner. 0: unknown node. */
+/* Nodes of one class are treated alike, but for their own addresses and owner. 0: unknown node, or
+ * one that something holds back; nobody sees such.
+ * Guests, and nodes they have to do with, are in classes with numbers far above the others. */
 uint32_t policy_class_of(const struct policy *p, node_id node);
-size_t policy_class_count(const struct policy *p); /* with those that have no node any more */
+size_t policy_class_count(const struct policy *p); /* with those that have no node any more, and
+                                                      without those of guests */
 
 /* Whether `peer` is in `viewer`'s netmap. Symmetric (policy.md 9). */
 bool policy_sees(const struct policy *p, node_id viewer, node_id peer);
+
+/*
+ * Whether some rule lets src begin connections to dst, one of which is a guest; what `abroad` says
+ * is not asked. With no document: true.
+ */
+bool policy_would_reach(const struct policy *p, node_id src, node_id dst);
 
 /* The node's owner where the policy looks at it (autogroup:self), else 0: two nodes of one class
  * and one sight user see the same. */
 user_id policy_sight_user(const struct policy *p, node_id node);
 
 /*
- * The same between classes. Numbers of classes are one lineage's; an open policy has none: there
- * any two numbers, 0 too, see all.
+ * The same between classes. Numbers of classes are one lineage's; an open policy has one, of all
+ * who have access.
  */
 enum policy_sight {
     POLICY_SIGHT_NONE,
@@ -81,8 +105,8 @@ enum policy_sight policy_class_sight(const struct policy *p, uint32_t a, uint32_
  * they share. 0: open. It outlasts lineages where only what is said of classes changes.
  */
 uint64_t policy_sights(const struct policy *p);
-/* Classes for which the above answers alike, whatever the other class, are one sight: the least of
- * their numbers. 0 for 0. */
+/* Classes for which the above answers alike, whatever the other class of own nodes, are one sight:
+ * the least of their numbers. 0 for 0. */
 uint32_t policy_sight_class(const struct policy *p, uint32_t cls);
 /* policy_peer_caps, policy_hides_ipv4 of the class's nodes. */
 struct str policy_class_caps(const struct policy *p, uint32_t cls);
@@ -117,6 +141,18 @@ struct policy_mark policy_filter_mark(const struct policy *p, node_id viewer,
 void policy_put_named_filter(const struct policy *before, const struct policy *p, node_id viewer,
                              enum policy_form form, struct buf *out);
 #define POLICY_CAPVER_NAMED 81
+/*
+ * The same for all of one class that are of one class then, found out once for the first viewer of
+ * them. NULL: there is more to tell their filters apart than own addresses. Borrows both policies.
+ */
+struct policy_filter_step;
+MUST_USE struct policy_filter_step *policy_filter_step_new(const struct policy *before,
+                                                           const struct policy *p, node_id viewer,
+                                                           enum policy_form form);
+void policy_filter_step_free(struct policy_filter_step *s); /* NULL is fine */
+/* False, nothing put: the viewer has other addresses now. */
+MUST_USE bool policy_put_filter_step(const struct policy_filter_step *s, node_id viewer,
+                                     struct buf *out);
 /*
  * The viewer's SSHPolicy, a JSON object; {"rules":[]} lets nobody in. protocol.md 11.1. `base` goes
  * before "/machine/ssh/action/…" in check rules ("" or "https://host").
@@ -224,6 +260,18 @@ bool policy_allows(const struct policy *p, struct ip_addr src, struct ip_addr ds
  */
 MUST_USE int policy_explain(const struct policy *p, const struct tailnet_view *view, struct str src,
                             struct str dst, int port, int proto, struct buf *out, struct err *err);
+/*
+ * Which rules are about a user, by name or mail address, as sources; or about an "address:port" as
+ * a destination: the members "matches" and "postures" of Tailscale's answer, in the text's order.
+ * Each match says the whole rule: "users" and "ports" as written, "lineNumber" (0: the policy has
+ * no rules, which allows everything), "via", "postures". What is about all protocols has ports
+ * "tag:db:5432", other things "tag:db:tcp:5432"; capabilities of grants are not ports.
+ * -ERR_INVALID, nothing written: there is no such user, or it is no address with a port.
+ */
+enum policy_preview { POLICY_PREVIEW_USER, POLICY_PREVIEW_IPPORT };
+MUST_USE int policy_put_preview(const struct policy *p, const struct tailnet_view *view,
+                                enum policy_preview kind, struct str who, struct json_writer *w,
+                                struct err *err);
 /* In plain words, a line each: which connections appear and vanish from a to b, between whom, on
  * what ports. Nothing when no decision differs. */
 void policy_diff(const struct policy *a, const struct policy *b, const struct tailnet_view *view,

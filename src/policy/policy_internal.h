@@ -298,10 +298,17 @@ struct group {
     uint32_t first; /* link */
 };
 
+/* Of an open policy: whoever has access. */
+#define OPEN_CLASS 1
+
 struct policy {
     struct ref ref;
     bool is_open;
-    struct shape *shape; /* NULL: no document */
+    bool is_stand_in; /* of a tailnet with guests that was given no policy: it says what none says
+                       */
+    node_id *held;    /* open only: the nodes that something holds back, rising */
+    size_t n_held;
+    struct shape *shape; /* NULL: open */
     struct rows members;
     struct rows devices; /* only where the shape has self links or ssh self rules */
     struct routers *routers;
@@ -312,6 +319,8 @@ struct policy {
     struct group *groups[2];
     size_t n_groups[2];
     struct lazy_mark *class_marks; /* LAZY_N for each class */
+    const struct guests *guests;   /* counted; NULL: there are none. guests_internal.h */
+    struct lazy_mark *guest_marks; /* LAZY_N for each of their classes */
 };
 
 /*
@@ -333,6 +342,19 @@ void source_each_fixed(const struct shape *s, const struct source *src,
                        void (*visit)(void *user, struct str text), void *user);
 /* The devices of a user that a self link's source lists. */
 bool self_lists(const struct policy *p, const struct policy_link *l, const struct member *m);
+
+/* members.c: the view's nodes as far as anything may be said of them: those that something holds
+ * back (enum node_hold) are passed over. */
+const struct node *policy_node_find(const struct tailnet_view *view, node_id id);
+const struct node *policy_node_next(const struct tailnet_view *view, size_t *at);
+const struct node *policy_guest_find(const struct tailnet_view *view, node_id id);
+const struct node *policy_guest_next(const struct tailnet_view *view, size_t *at);
+/* compile.c: of no nodes, to be filled in. */
+MUST_USE struct policy *policy_empty(void);
+/* open.c: a policy that was given no document: whether it knows that something holds the node. */
+bool open_holds(const struct policy *p, node_id id);
+/* Of the view; `before` is of an earlier view of the same tailnet, or NULL. */
+MUST_USE const struct policy *open_compile(const struct policy_input *in);
 
 const struct member *member_find(const struct policy *p, node_id id);
 const struct policy_class *member_class(const struct policy *p, const struct member *m);
@@ -361,6 +383,8 @@ uint32_t shape_source(struct shape *s, const struct policy_selector *const *sele
 MUST_USE struct shape *shape_new(const struct policy_document *d, const struct tailnet_view *view,
                                  uint32_t *of_node);
 struct shape *shape_ref(struct shape *s);
+/* A document that says what no document says: everyone may reach everything. Counted. */
+MUST_USE const struct policy_document *policy_open_document(void);
 /* lineage.c: s takes over the lineage of `old` if nothing about its classes has changed. Before s
  * is shared. */
 void shape_go_on(struct shape *s, const struct shape *old);

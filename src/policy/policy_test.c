@@ -182,6 +182,7 @@ struct test_named test_name(struct test_run *t, const struct policy_selector *s)
         n.ranges = t->everywhere;
         n.n_ranges = t->n_everywhere;
         break;
+    case SELECTOR_TAILNET:
     case SELECTOR_SERVICE:
         break;
     }
@@ -451,7 +452,8 @@ static const char *shape_of(const struct test_run *t, const struct line *l, uint
         return "the destination is unknown";
     if (is_autogroup(s, AUTOGROUP_SELF))
         return l->wants_allowed ? NULL : "autogroup:self cannot be denied";
-    if (s->kind == SELECTOR_WILDCARD || s->kind == SELECTOR_IPSET || s->kind == SELECTOR_SERVICE ||
+    if (s->kind == SELECTOR_WILDCARD || s->kind == SELECTOR_IPSET || s->kind == SELECTOR_TAILNET ||
+        s->kind == SELECTOR_SERVICE ||
         (s->kind == SELECTOR_HOST && !ip_prefix_is_single(s->prefix)))
         return "a destination is one host, not a range of them";
     if (is_autogroup(s, AUTOGROUP_INTERNET) || is_autogroup(s, AUTOGROUP_DANGER_ALL) ||

@@ -23,8 +23,8 @@ static bool is_autogroup(const struct policy_selector *s, enum policy_autogroup 
 static bool is_disallowed(const struct policy_selector *s)
 {
     return s->kind == SELECTOR_WILDCARD || s->kind == SELECTOR_IPSET ||
-           s->kind == SELECTOR_SERVICE || is_autogroup(s, AUTOGROUP_INTERNET) ||
-           is_autogroup(s, AUTOGROUP_DANGER_ALL) ||
+           s->kind == SELECTOR_TAILNET || s->kind == SELECTOR_SERVICE ||
+           is_autogroup(s, AUTOGROUP_INTERNET) || is_autogroup(s, AUTOGROUP_DANGER_ALL) ||
            ((s->kind == SELECTOR_PREFIX || s->kind == SELECTOR_HOST) &&
             !ip_prefix_is_single(s->prefix));
 }

@@ -2,14 +2,17 @@
  * Whether a machine is in the state a policy asks for. policy.md 5.10.
  *
  * Known are the attributes that clients report of themselves: node:os, node:osVersion,
- * node:tsVersion, node:tsReleaseTrack. Anything else is not set: it satisfies NOT SET only.
+ * node:tsVersion, node:tsReleaseTrack; and the custom ones that administrators gave the node.
+ * Anything else is not set: it satisfies NOT SET only.
  *
  * Versions compare number by number ("1.9" < "1.40"); what is behind the numbers does not count.
+ * Custom numbers compare as numbers, other custom values as texts.
  */
 
 #include "policy/policy_internal.h"
 
 struct facts {
+    const struct node *node;
     struct str os;
     struct str os_version;
     struct str version;
@@ -20,6 +23,7 @@ static void facts_of(const struct node *n, struct facts *f)
 {
     struct json_value *v = NULL;
 
+    f->node = n;
     f->os = n->facts->os;
     f->version = n->facts->ipn_version;
     if (!json_parse(f->arena, n->facts->hostinfo, NULL, &v, NULL))
@@ -58,6 +62,10 @@ static struct str os_name(struct str os)
 
 static struct str fact(const struct facts *f, struct str attribute)
 {
+    const struct node_attribute *custom = node_attribute_find(f->node, attribute);
+
+    if (custom)
+        return custom->value;
     if (str_eq(attribute, STR("node:os")))
         return os_name(f->os);
     if (str_eq(attribute, STR("node:osVersion")))
@@ -96,6 +104,33 @@ static int version_cmp(struct str a, struct str b)
     }
 }
 
+static bool is_custom(struct str attribute)
+{
+    return str_starts(attribute, STR(ATTRIBUTE_PREFIX));
+}
+
+/* A JSON number; the policy's parser lets nothing else be one. */
+static bool number_of(struct str text, double *out)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct json_value *v = NULL;
+
+    if (!json_parse(arena, text, NULL, &v, NULL) || !json_is(v, JSON_NUMBER))
+        return false;
+    *out = json_as_double(v, 0);
+    return true;
+}
+
+/* Of two values of a custom attribute: numbers if both are, else texts. */
+static int custom_cmp(struct str a, struct str b)
+{
+    double x = 0, y = 0;
+
+    if (number_of(a, &x) && number_of(b, &y))
+        return (x > y) - (x < y);
+    return str_cmp(a, b);
+}
+
 static bool is_version(struct str attribute)
 {
     return str_eq(attribute, STR("node:osVersion")) || str_eq(attribute, STR("node:tsVersion"));
@@ -105,6 +140,8 @@ static bool is_same(const struct policy_assertion *a, struct str have, struct st
 {
     if (str_eq(have, want))
         return true;
+    if (is_custom(a->attribute))
+        return custom_cmp(have, want) == 0;
     return is_version(a->attribute) && have.len && want.len && have.ptr[0] >= '0' &&
            have.ptr[0] <= '9' && want.ptr[0] >= '0' && want.ptr[0] <= '9' &&
            version_cmp(have, want) == 0;
@@ -116,6 +153,11 @@ static bool is_one_of(const struct policy_assertion *a, struct str have)
         if (is_same(a, have, a->values.items[i].text))
             return true;
     return false;
+}
+
+static int value_cmp(const struct policy_assertion *a, struct str have, struct str want)
+{
+    return is_custom(a->attribute) ? custom_cmp(have, want) : version_cmp(have, want);
 }
 
 static bool assertion_holds(const struct policy_assertion *a, struct str have)
@@ -132,13 +174,13 @@ static bool assertion_holds(const struct policy_assertion *a, struct str have)
     case ASSERT_NOT_IN:
         return !is_one_of(a, have);
     case ASSERT_LT:
-        return version_cmp(have, want) < 0;
+        return value_cmp(a, have, want) < 0;
     case ASSERT_LE:
-        return version_cmp(have, want) <= 0;
+        return value_cmp(a, have, want) <= 0;
     case ASSERT_GT:
-        return version_cmp(have, want) > 0;
+        return value_cmp(a, have, want) > 0;
     case ASSERT_GE:
-        return version_cmp(have, want) >= 0;
+        return value_cmp(a, have, want) >= 0;
     case ASSERT_IS_SET:
         return true;
     case ASSERT_NOT_SET:

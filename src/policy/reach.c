@@ -8,7 +8,7 @@
  * by the sender, and all of them are told the same but for via.
  */
 
-#include "policy/reach_internal.h"
+#include "policy/guests_internal.h"
 
 bool reach_owns(const struct member *m, struct ip_addr addr)
 {
@@ -41,7 +41,14 @@ bool reach_source(const struct policy *p, const struct policy_link *l, const str
                   const struct reach_end *src)
 {
     const struct source *s = &p->shape->sources[l->source];
+    const struct guest *g = src->member ? NULL : guest_at(p, src->addr);
 
+    if (g) {
+        const struct visit *v = visit_find(p, at->key[0], g->id);
+
+        return v && v->in && !l->self && !l->via &&
+               (source_guest(p, s, g) & (src->addr.family == IP_V4 ? GUEST_V4 : GUEST_V6));
+    }
     if (l->self)
         return src->member && src->member->user && src->member->user == at->user &&
                self_lists(p, l, src->member);
@@ -141,7 +148,13 @@ bool reach_lets_in(const struct policy *p, const struct member *at, const struct
                    struct ip_addr dst, int proto, uint16_t port)
 {
     const struct policy_class *c = member_class(p, at);
+    const struct guest *g = src->member ? NULL : guest_at(p, src->addr);
 
+    if (g) {
+        const struct visit *v = visit_find(p, at->key[0], g->id);
+
+        return v && guest_lets_in(p, at, v, src->addr, dst, proto, port);
+    }
     for (size_t i = 0; i < c->n_links; i++) {
         const struct policy_link *l = &p->shape->links[c->links[i]];
 
@@ -164,6 +177,12 @@ bool policy_allows(const struct policy *p, struct ip_addr src, struct ip_addr ds
     if (p->is_open)
         return reach_proto(-1, proto);
     from.member = reach_member_at(p, src);
+    if (from.member && guest_at(p, dst)) {
+        const struct guest *g = guest_at(p, dst);
+        const struct visit *v = visit_find(p, from.member->key[0], g->id);
+
+        return v && guest_lets_out(p, from.member, v, src, dst, proto, port);
+    }
     while ((m = rows_next(&p->members, &at)))
         if ((reach_owns(m, dst) || reach_routes(member_class(p, m), dst)) &&
             reach_lets_in(p, m, &from, dst, proto, port))

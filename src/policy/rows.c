@@ -121,10 +121,7 @@ const void *rows_find(const struct rows *r, uint64_t key0, uint64_t key1)
 
 static void chunk_insert(struct rows *r, size_t at, struct rows_chunk *c)
 {
-    if (r->n_chunks == r->cap) {
-        r->cap = MAX(r->cap * 2, (size_t)8);
-        r->chunks = mem_realloc_array(r->chunks, r->cap, sizeof *r->chunks);
-    }
+    r->chunks = mem_room(r->chunks, r->n_chunks, &r->cap, 8, sizeof *r->chunks);
     memmove(r->chunks + at + 1, r->chunks + at, (r->n_chunks - at) * sizeof *r->chunks);
     r->chunks[at] = c;
     r->n_chunks++;

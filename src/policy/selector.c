@@ -39,6 +39,7 @@ static const struct {
 #define ADDRESSES \
     (BIT(SELECTOR_PREFIX) | BIT(SELECTOR_HOST) | BIT(SELECTOR_IPSET) | BIT(SELECTOR_WILDCARD))
 #define PEOPLE (BIT(SELECTOR_USER) | BIT(SELECTOR_DOMAIN) | BIT(SELECTOR_GROUP))
+#define GUESTS BIT(SELECTOR_TAILNET)
 #define OTHERS (BIT(SELECTOR_TAG) | BIT(SELECTOR_AUTOGROUP))
 
 /* Sources: 3.3 and the table of 6. */
@@ -47,16 +48,17 @@ static const struct {
     unsigned kinds;
     unsigned autogroups;
 } places[] = {
-    [PLACE_ACL_SRC] = {"ACL sources", ADDRESSES | PEOPLE | OTHERS,
+    [PLACE_ACL_SRC] = {"ACL sources", ADDRESSES | PEOPLE | GUESTS | OTHERS,
                        NODES | ROLES | BIT(AUTOGROUP_SHARED) | BIT(AUTOGROUP_DANGER_ALL)},
     [PLACE_ACL_DST] = {"ACL destinations", ADDRESSES | PEOPLE | OTHERS | BIT(SELECTOR_SERVICE),
                        NODES | ROLES | BIT(AUTOGROUP_SELF) | BIT(AUTOGROUP_INTERNET)},
-    [PLACE_GRANT_SRC] = {"ACL sources", ADDRESSES | PEOPLE | OTHERS,
+    [PLACE_GRANT_SRC] = {"ACL sources", ADDRESSES | PEOPLE | GUESTS | OTHERS,
                          NODES | ROLES | BIT(AUTOGROUP_SHARED) | BIT(AUTOGROUP_DANGER_ALL)},
     [PLACE_GRANT_DST] = {"ACL destinations", ADDRESSES | PEOPLE | OTHERS | BIT(SELECTOR_SERVICE),
                          NODES | ROLES | BIT(AUTOGROUP_SELF) | BIT(AUTOGROUP_INTERNET)},
     [PLACE_VIA] = {"via", BIT(SELECTOR_TAG), 0},
-    [PLACE_SSH_SRC] = {"SSH sources", PEOPLE | OTHERS, NODES | ROLES},
+    [PLACE_SSH_SRC] = {"SSH sources", PEOPLE | GUESTS | OTHERS,
+                       NODES | ROLES | BIT(AUTOGROUP_SHARED)},
     [PLACE_SSH_DST] = {"SSH destinations", BIT(SELECTOR_USER) | OTHERS,
                        NODES | BIT(AUTOGROUP_SELF)},
     [PLACE_RECORDER] = {"recorder", BIT(SELECTOR_TAG), 0},
@@ -112,6 +114,7 @@ const struct policy_posture *doc_posture_find(const struct policy_document *d, s
 /* ---- What a string is ---- */
 
 #define DOMAIN_FORM "user:*@"
+#define TAILNET_FORM "tailnet:"
 
 static bool is_autogroup(struct str text, enum policy_autogroup *out)
 {
@@ -149,6 +152,10 @@ static bool classify(struct str text, struct policy_selector *out)
         out->kind = SELECTOR_AUTOGROUP;
     } else if (str_starts(text, STR("ipset:"))) {
         out->kind = SELECTOR_IPSET;
+    } else if (str_starts(text, STR(TAILNET_FORM))) {
+        out->kind = SELECTOR_TAILNET;
+        out->tailnet = str_from_index(text, strlen(TAILNET_FORM));
+        return out->tailnet.len > 0;
     } else if (str_starts(text, STR("svc:"))) {
         out->kind = SELECTOR_SERVICE;
         return text.len > strlen("svc:");
@@ -182,6 +189,7 @@ static bool look_up(const struct policy_document *d, struct policy_selector *s)
     case SELECTOR_WILDCARD:
     case SELECTOR_USER:
     case SELECTOR_DOMAIN:
+    case SELECTOR_TAILNET:
     case SELECTOR_SERVICE:
         break;
     }
@@ -350,6 +358,10 @@ static bool refuse_kind(struct doc_reader *r, enum doc_place place, const struct
     case PLACE_TARGET:
         break;
     }
+    if (s->kind == SELECTOR_TAILNET) {
+        doc_refuse(r, pos, "alias not supported for %s: %s", places[place].name, QUOTED(s->text));
+        return doc_hint(r, "machines of other tailnets are sources only");
+    }
     return doc_refuse(r, pos, "alias not supported for %s: %s", places[place].name,
                       QUOTED(s->text));
 }
@@ -397,6 +409,8 @@ static void keep_all(struct doc_reader *r, struct policy_selector *s)
         s->user = str_sub(text, 0, s->user.len);
     if (s->kind == SELECTOR_DOMAIN)
         s->domain = str_from_index(text, text.len - s->domain.len);
+    if (s->kind == SELECTOR_TAILNET)
+        s->tailnet = str_from_index(text, text.len - s->tailnet.len);
     s->text = text;
 }
 
@@ -436,8 +450,6 @@ static bool may_stand(struct doc_reader *r, enum doc_place place, const struct p
     if (s->kind == SELECTOR_SERVICE)
         doc_undelivered(r, pos, "%s is not delivered yet: the server has no services",
                         QUOTED(s->text));
-    if (s->kind == SELECTOR_AUTOGROUP && s->autogroup == AUTOGROUP_SHARED)
-        doc_undelivered(r, pos, "autogroup:shared is nobody yet: nodes cannot be shared");
     return true;
 }
 

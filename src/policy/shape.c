@@ -81,7 +81,7 @@ static size_t *make_classes(struct shape *s, const struct tailnet_view *view, ui
     const struct node *n;
     struct profile p;
 
-    while ((n = view_node_next(view, &at))) {
+    while ((n = policy_node_next(view, &at))) {
         uintptr_t id;
 
         matcher_profile(s->matcher, n, &scratch, &p);

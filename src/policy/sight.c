@@ -3,10 +3,10 @@
  *
  * A class has the set of links it is a source of and the set of links it receives; two nodes see
  * each other when one's first set meets the other's second, or when a self link joins two devices
- * of one user.
+ * of one user. A node and a guest do when one has an item for the other.
  */
 
-#include "policy/policy_internal.h"
+#include "policy/guests_internal.h"
 
 static bool reaches(const struct policy_class *from, const struct policy_class *to)
 {
@@ -19,9 +19,11 @@ bool policy_sees(const struct policy *p, node_id viewer, node_id peer)
     const struct policy_class *ca, *cb;
 
     if (p->is_open)
-        return viewer != peer;
+        return viewer != peer && !open_holds(p, viewer) && !open_holds(p, peer);
     a = member_find(p, viewer);
     b = member_find(p, peer);
+    if (p->guests && !a != !b)
+        return visit_find(p, a ? viewer : peer, a ? peer : viewer) != NULL;
     if (!a || !b || viewer == peer)
         return false;
     ca = member_class(p, a);
@@ -31,17 +33,42 @@ bool policy_sees(const struct policy *p, node_id viewer, node_id peer)
     return reaches(ca, cb) || reaches(cb, ca);
 }
 
+/* NULL for guests, whom rules of a class say nothing of. */
 static const struct policy_class *class_at(const struct policy *p, uint32_t cls)
 {
+    const struct guest_class *over = cls >= GUEST_CLASS ? guest_class_find(p, cls) : NULL;
+
+    if (over)
+        cls = over->base;
     return p->shape && cls && cls <= p->shape->n_classes ? &p->shape->classes[cls - 1] : NULL;
+}
+
+static bool has_item(const struct guest_class *a, const struct guest_class *b)
+{
+    return b->node && abroad_find(a->abroad, b->node);
+}
+
+/* One of them at least is of GUEST_CLASS on; false where both are own nodes'. */
+static bool guest_sight(const struct policy *p, uint32_t a, uint32_t b, enum policy_sight *out)
+{
+    const struct guest_class *x = guest_class_find(p, a), *y = guest_class_find(p, b);
+
+    if ((!x || x->base) && (!y || y->base))
+        return false;
+    *out = x && y && !x->base != !y->base && (has_item(x, y) || has_item(y, x)) ? POLICY_SIGHT_ALL
+                                                                                : POLICY_SIGHT_NONE;
+    return true;
 }
 
 enum policy_sight policy_class_sight(const struct policy *p, uint32_t a, uint32_t b)
 {
     const struct policy_class *ca = class_at(p, a), *cb = class_at(p, b);
+    enum policy_sight sight;
 
     if (p->is_open)
-        return POLICY_SIGHT_ALL;
+        return a && b ? POLICY_SIGHT_ALL : POLICY_SIGHT_NONE;
+    if ((a >= GUEST_CLASS || b >= GUEST_CLASS) && guest_sight(p, a, b, &sight))
+        return sight;
     if (!ca || !cb)
         return POLICY_SIGHT_NONE;
     if (reaches(ca, cb) || reaches(cb, ca))
@@ -53,7 +80,11 @@ uint32_t policy_sight_class(const struct policy *p, uint32_t cls)
 {
     const struct policy_class *c = class_at(p, cls);
 
-    return c ? c->sight : 0;
+    if (p->is_open)
+        return cls;
+    if (c)
+        return c->sight;
+    return guest_class_find(p, cls) ? cls : 0;
 }
 
 struct str policy_class_caps(const struct policy *p, uint32_t cls)
@@ -306,7 +337,25 @@ static bool is_internet(const struct policy_selector *s)
     return (s->kind == SELECTOR_PREFIX || s->kind == SELECTOR_HOST) && s->prefix.bits == 0;
 }
 
-/* Exit routes are for those who may reach the internet, through this node where via says so. */
+/*
+ * Whether `l` lets its sources out into the world by `l->dst[i]` at this node. A via rule comes
+ * with nodes of its tags alone, and destinations that are addresses only where a subnet route is.
+ */
+static bool leads_out(const struct route_question *q, const struct policy_link *l, size_t i)
+{
+    const struct policy_selector *s = l->dst[i].selector;
+
+    bool is_here =
+        s->kind == SELECTOR_AUTOGROUP || (s->kind == SELECTOR_WILDCARD && q->peer->n_routes > 0);
+
+    if (!is_internet(s) || !l->via)
+        return is_internet(s);
+    for (size_t k = 0; k < q->peer->n_routes && !is_here; k++)
+        is_here = ip_prefix_overlaps(s->prefix, q->peer->routes[k]);
+    return is_here && carries_via(q->p->shape, l->rule, q->peer->cls);
+}
+
+/* Exit routes are for those whom this node lets out. */
 static bool shows_exit(const struct route_question *q)
 {
     const struct shape *s = q->p->shape;
@@ -317,8 +366,7 @@ static bool shows_exit(const struct route_question *q)
         const struct policy_link *l = &s->links[it.current_value];
 
         for (size_t i = 0; l->kind == LINK_PORTS && i < l->n_dst; i++)
-            if (is_internet(l->dst[i].selector) &&
-                (!l->via || carries_via(s, l->rule, q->peer->cls)))
+            if (leads_out(q, l, i))
                 return true;
     }
     return false;
@@ -336,8 +384,12 @@ size_t policy_class_routes(const struct policy *p, uint32_t viewer, node_id peer
 {
     const struct router *r = policy_router_find(p, peer);
     struct route_question q = {.p = p, .viewer = class_at(p, viewer), .peer = r};
+    const struct guest_class *local = guest_class_find(p, viewer);
+    const struct guest *g = local ? guest_find(p, peer) : NULL;
     size_t n = 0;
 
+    if (g)
+        return guest_routes(p, local, g, out, max);
     if (!q.viewer || !r)
         return 0;
     for (size_t i = 0; i < r->n_routes; i++) {
@@ -362,22 +414,52 @@ size_t policy_peer_routes(const struct policy *p, node_id viewer, node_id peer,
     return policy_class_routes(p, policy_class_of(p, viewer), peer, out, max);
 }
 
+static bool is_guest_router(const struct policy *p, node_id id)
+{
+    const struct guest *g = guest_find(p, id);
+
+    return g && (g->n_routes || g->exit_v4 || g->exit_v6);
+}
+
 bool policy_has_routes(const struct policy *p, node_id peer)
 {
-    return policy_router_find(p, peer) != NULL;
+    return policy_router_find(p, peer) != NULL || is_guest_router(p, peer);
 }
 
 size_t policy_router_count(const struct policy *p)
 {
-    return p->routers ? p->routers->len : 0;
+    return (p->routers ? p->routers->len : 0) + (p->guests ? p->guests->n_routers : 0);
 }
 
+/* The i-th of both lists: how many of them are guests is what is looked for. */
 node_id policy_router_at(const struct policy *p, size_t i)
 {
-    return p->routers->items[i].id;
+    const struct routers *r = p->routers;
+    const struct guests *g = p->guests;
+    size_t low, high;
+
+    if (!g || g->n_routers == 0)
+        return r->items[i].id;
+    low = i > r->len ? i - r->len : 0;
+    high = MIN(i, g->n_routers);
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+
+        if (g->routers[mid] < r->items[i - mid - 1].id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low == g->n_routers || (i - low < r->len && r->items[i - low].id < g->routers[low]))
+        return r->items[i - low].id;
+    return g->routers[low];
 }
 
 struct policy_mark policy_routes_mark(const struct policy *p)
 {
-    return p->routers ? p->routers->mark : (struct policy_mark){0};
+    struct policy_mark mark = p->routers ? p->routers->mark : (struct policy_mark){0};
+
+    if (p->guests && p->guests->n_routers)
+        mark_mix_mark(&mark, p->guests->routes_mark);
+    return mark;
 }

@@ -4,10 +4,13 @@
  * Principals are node addresses: users' devices by user, then tagged nodes, each of these as often
  * as it has tags. Check rules go before accept rules; otherwise the order is the file's.
  *
+ * Guests get rules of their own behind each rule that has them as a source. The page of a check
+ * rule knows people of this tailnet only: it rejects guests.
+ *
  * The mark is the hash of the same text with each list of principals replaced by a sum.
  */
 
-#include "policy/policy_internal.h"
+#include "policy/guests_internal.h"
 
 #include <string.h>
 
@@ -393,16 +396,79 @@ static void put_link(struct ssh_out *o, const struct ssh_link *l)
     }
 }
 
+/* ---- Guests ---- */
+
+#define SSH_PORT 22
+
+static bool terms_have_ssh(const struct share_terms *t)
+{
+    for (size_t i = 0; i < t->n_ports; i++)
+        if (t->ports[i].first <= SSH_PORT && SSH_PORT <= t->ports[i].last)
+            return true;
+    return t->n_ports == 0;
+}
+
+static bool ssh_has_guest(const struct ssh_out *o, const struct ssh_link *l, const struct visit *v)
+{
+    return v->in && terms_have_ssh(&v->in->terms) &&
+           source_guest(o->p, &o->p->shape->sources[l->source], &o->p->guests->items[v->guest]);
+}
+
+static void put_reject_guests(struct json_writer *w)
+{
+    json_begin_object(w);
+    json_field_bool(w, STR("reject"), true);
+    json_field_str(w, STR("message"),
+                   STR("This session needs a check, which is for people of this tailnet.\r\n"));
+    json_end_object(w);
+}
+
+static void put_guest_link(struct ssh_out *o, const struct ssh_link *l, const struct local *local)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < local->n_visits && !any; i++)
+        any = ssh_has_guest(o, l, &local->visits[i]);
+    if (!any)
+        return;
+    json_begin_object(&o->w);
+    json_field_array(&o->w, STR("principals"));
+    for (size_t i = 0; i < local->n_visits; i++) {
+        const struct guest *g = &o->p->guests->items[local->visits[i].guest];
+
+        if (!ssh_has_guest(o, l, &local->visits[i]))
+            continue;
+        put_principal(&o->w, g->v4);
+        put_principal(&o->w, g->v6);
+    }
+    json_end_array(&o->w);
+    field_users(&o->w, l->rule);
+    if (l->rule->action == SSH_CHECK) {
+        json_key(&o->w, STR("action"));
+        json_value_follows(&o->w);
+        put_reject_guests(&(struct json_writer){.out = o->w.out});
+    } else {
+        field_action(o, l->rule);
+    }
+    field_accept_env(&o->w, l->rule);
+    json_end_object(&o->w);
+}
+
 static void put_rules(struct ssh_out *o)
 {
+    const struct local *local = o->m ? local_find(o->p, o->m->key[0]) : NULL;
+
     json_begin_object(&o->w);
     json_field_array(&o->w, STR("rules"));
     for (int action = SSH_CHECK; action >= SSH_ACCEPT; action--)
         for (size_t i = 0; o->c && i < o->c->n_ssh; i++) {
             const struct ssh_link *l = &o->p->shape->ssh[o->c->ssh[i]];
 
-            if ((int)l->rule->action == action)
-                put_link(o, l);
+            if ((int)l->rule->action != action)
+                continue;
+            put_link(o, l);
+            if (local && class_in(l->dst, o->c->id))
+                put_guest_link(o, l, local);
         }
     json_end_array(&o->w);
     json_end_object(&o->w);

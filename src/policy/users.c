@@ -60,6 +60,7 @@ bool user_selected(const struct policy_selector *s, const struct user *u,
     case SELECTOR_TAG:
     case SELECTOR_IPSET:
     case SELECTOR_HOST:
+    case SELECTOR_TAILNET:
     case SELECTOR_SERVICE:
         return false;
     }

@@ -1,26 +1,8 @@
 /* One compiled policy held against another, and against its own marks. */
 
-#include "decisions.h"
-
-#include <stdarg.h>
-#include <stdio.h>
+#include "decisions_words.h"
 
 #define ROUTES_MAX 64
-
-PRINTF_LIKE(2, 3) static bool differs(char why[DECISIONS_WHY], const char *fmt, ...)
-{
-    va_list args;
-
-    va_start(args, fmt);
-    (void)vsnprintf(why, DECISIONS_WHY, fmt, args);
-    va_end(args);
-    return false;
-}
-
-static unsigned long long id_of(const struct node *n)
-{
-    return (unsigned long long)n->id;
-}
 
 static void put_about_node(const struct policy *p, const struct node *n, struct buf *out)
 {

@@ -22,7 +22,7 @@ void dump_selector(const struct policy_selector *s, struct buf *out)
         [SELECTOR_PREFIX] = "prefix",       [SELECTOR_WILDCARD] = "*",  [SELECTOR_USER] = "user",
         [SELECTOR_DOMAIN] = "domain",       [SELECTOR_GROUP] = "group", [SELECTOR_TAG] = "tag",
         [SELECTOR_AUTOGROUP] = "autogroup", [SELECTOR_IPSET] = "ipset", [SELECTOR_HOST] = "host",
-        [SELECTOR_SERVICE] = "service",
+        [SELECTOR_SERVICE] = "service",     [SELECTOR_TAILNET] = "tailnet",
     };
 
     buf_put(out, str_from(kinds[s->kind]));
@@ -53,6 +53,7 @@ void dump_selector(const struct policy_selector *s, struct buf *out)
     case SELECTOR_AUTOGROUP:
         buf_printf(out, " %d", (int)s->autogroup);
         break;
+    case SELECTOR_TAILNET:
     case SELECTOR_SERVICE:
         buf_printf(out, " %.*s", STR_ARG(s->text));
         break;

@@ -66,6 +66,8 @@ size_t naive_peer_routes(const struct policy_document *d, const struct tailnet_v
 enum naive_ssh { NAIVE_SSH_NONE, NAIVE_SSH_ACCEPT, NAIVE_SSH_CHECK };
 enum naive_ssh naive_ssh(const struct policy_document *d, const struct tailnet_view *v,
                          const struct node *src, const struct node *dst, struct str login);
+/* Whether sessions must be recorded and nobody is there to. */
+bool naive_lacks_recorder(const struct policy_ssh_rule *r, const struct tailnet_view *v);
 /* Of the first check rule for the pair; -1: none. */
 int64_t naive_ssh_check_ms(const struct policy_document *d, const struct tailnet_view *v,
                            const struct node *src, const struct node *dst);

@@ -232,7 +232,7 @@ static bool ssh_takes_login(const struct policy_ssh_rule *r, const struct tailne
 }
 
 /* Must record, and nobody is there to: 8.1. */
-static bool lacks_recorder(const struct policy_ssh_rule *r, const struct tailnet_view *v)
+bool naive_lacks_recorder(const struct policy_ssh_rule *r, const struct tailnet_view *v)
 {
     const struct node *n;
 
@@ -259,7 +259,7 @@ enum naive_ssh naive_ssh(const struct policy_document *d, const struct tailnet_v
                 continue;
             if (!to_itself && !ssh_connects(r, v, src, dst))
                 continue;
-            if (lacks_recorder(r, v))
+            if (naive_lacks_recorder(r, v))
                 return NAIVE_SSH_NONE;
             if (ssh_takes_login(r, v, src, login))
                 return pass == 0 ? NAIVE_SSH_CHECK : NAIVE_SSH_ACCEPT;

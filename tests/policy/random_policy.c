@@ -152,9 +152,11 @@ static void source(struct gen *g, char out[SELECTOR_MAX])
         (void)snprintf(out, SELECTOR_MAX, "*");
     else if (what < 14)
         (void)snprintf(out, SELECTOR_MAX, "autogroup:danger-all");
-    else if (what < 15)
+    else if (what < 16)
         (void)snprintf(out, SELECTOR_MAX, "autogroup:shared");
-    else if (what < 17)
+    else if (what < 18)
+        (void)snprintf(out, SELECTOR_MAX, "tailnet:%s", chance(g, 70) ? "other" : "third");
+    else if (what < 20)
         (void)snprintf(out, SELECTOR_MAX, "autogroup:members");
     else if (what < 40)
         literal(g, out);
@@ -482,6 +484,17 @@ static void self_or_tagged(struct gen *g, char out[SELECTOR_MAX])
 }
 
 /* The combinations of 8.2. */
+/* Who may be of another tailnet. */
+static void outsiders(struct gen *g, char out[SELECTOR_MAX])
+{
+    if (chance(g, 40))
+        (void)snprintf(out, SELECTOR_MAX, "autogroup:shared");
+    else if (chance(g, 30))
+        (void)snprintf(out, SELECTOR_MAX, "tailnet:other");
+    else
+        user(g, out);
+}
+
 static void put_ssh_ends(struct gen *g)
 {
     uint64_t what = below(g, 100);
@@ -493,7 +506,7 @@ static void put_ssh_ends(struct gen *g)
         buf_printf(g->out, "[\"%s\"],\"dst\":[\"%s\"]", text, text);
         return;
     }
-    put_strings(g, what < 80 ? people : tagged, some(g));
+    put_strings(g, what >= 55 && what < 65 ? outsiders : what < 80 ? people : tagged, some(g));
     buf_put(g->out, STR(","));
     put_field(g, "dst");
     if (what < 45)

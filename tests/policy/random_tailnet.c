@@ -168,6 +168,9 @@ static struct domain *begin_domain(const struct random_tailnet *t, uint64_t revi
     info->name = str_copy(STR("default"));
     info->base_domain = str_copy(STR("example.net"));
     info->ephemeral_timeout_ms = 60000;
+    if (t->holds)
+        info->settings =
+            (struct tailnet_settings){.set = SETTING_DEVICE_APPROVAL, .device_approval = true};
     if (t->v4)
         info->prefix_v4 = prefix_of("100.64.0.0/10");
     if (t->v6)
@@ -222,6 +225,7 @@ static struct node *some_node(struct random_tailnet *t)
     n->created_ms = t->now_ms - (int64_t)below(t, 1000000) * 1000;
     n->n_approved = some_routes(t, 60, routes);
     n->approved = n->n_approved ? mem_dup(routes, n->n_approved * sizeof(*routes)) : NULL;
+    n->holds = t->holds && chance(t, 15) ? HOLD_DEVICE : 0;
     return n;
 }
 
@@ -283,8 +287,11 @@ void random_tailnet_init(struct random_tailnet *t, struct random_tailnet_options
 {
     struct err err;
 
-    *t = (struct random_tailnet){
-        .seed = o.seed, .now_ms = 1700000000000, .story = BUF(0), .choices = o.choices};
+    *t = (struct random_tailnet){.seed = o.seed,
+                                 .now_ms = 1700000000000,
+                                 .story = BUF(0),
+                                 .holds = o.holds,
+                                 .choices = o.choices};
     rand_seed(&t->rand, o.seed);
     t->v4 = !chance(t, 5);
     t->v6 = !t->v4 || !chance(t, 5);
@@ -490,6 +497,21 @@ static void retag(struct random_tailnet *t, const struct node *n)
     str_list_free(&c.tags);
 }
 
+/* A machine is held back or let go, or all of a user's. */
+static void change_hold(struct random_tailnet *t, const struct node *n)
+{
+    const struct user *u = chance(t, 25) ? some_user(t) : NULL;
+    struct command c = {.type = COMMAND_NODE_APPROVE, .id = n->id, .revokes = n->holds == 0};
+
+    if (u)
+        c = (struct command){.type = u->status == USER_ACTIVE ? COMMAND_USER_SUSPEND
+                                                              : COMMAND_USER_RESTORE,
+                             .id = u->id};
+    buf_printf(&t->story, "%s %llu %s\n", u ? "user" : "node", (unsigned long long)c.id,
+               c.revokes || c.type == COMMAND_USER_SUSPEND ? "loses access" : "gets access");
+    apply_plain(t, c);
+}
+
 /* Nothing a policy reads. */
 static void do_nothing_much(struct random_tailnet *t, const struct node *n)
 {
@@ -528,7 +550,9 @@ void random_tailnet_step(struct random_tailnet *t)
     uint64_t what = below(t, 100);
 
     t->now_ms += 1000;
-    if (what < 15 || !n)
+    if (t->holds && n && chance(t, 15))
+        change_hold(t, n);
+    else if (what < 15 || !n)
         join(t);
     else if (what < 25)
         change_users(t);
@@ -581,7 +605,8 @@ void random_tailnet_put(const struct random_tailnet *t, struct buf *out)
         put_routes(out, "announces", n->facts->routes, n->facts->n_routes);
         put_routes(out, "approved", n->approved, n->n_approved);
         put_routes(out, "serves", n->serving, n->n_serving);
-        buf_printf(out, " made %lld %.*s%s\n", (long long)n->created_ms,
-                   STR_ARG(n->facts->hostinfo), n->online ? "" : " offline");
+        buf_printf(out, " made %lld %.*s%s%s\n", (long long)n->created_ms,
+                   STR_ARG(n->facts->hostinfo), n->online ? "" : " offline",
+                   n->holds ? " held" : "");
     }
 }

@@ -24,12 +24,14 @@ struct random_tailnet {
     uint64_t serial;
     uint64_t generations[RANDOM_NODES_MAX]; /* of the nodes' streams, by id; 0: none */
     bool v4, v6;
+    bool holds;
     struct str choices; /* bytes that decide as long as they last; borrowed */
 };
 
 struct random_tailnet_options {
     uint64_t seed;
     size_t max_nodes; /* at first */
+    bool holds;       /* some nodes are held back, now and then */
     struct str choices;
 };
 void random_tailnet_init(struct random_tailnet *t, struct random_tailnet_options o);

@@ -49,6 +49,14 @@ static const struct {
      "node exit\n"},
     {"one's own", ACLS(""), ACLS(ACL("autogroup:member", "autogroup:self:22")),
      "+ alice@example.com (2 machines) may reach their user's other machines on port 22\n"},
+    {"one's own, in one family", ACLS(ACL("autogroup:member", "autogroup:self:22")),
+     ACLS(ACL("alice@example.com", "100.64.0.0/10:22")),
+     "+ alice@example.com (2 machines) may reach every machine (8 machines) on port 22 (IPv4 "
+     "only)\n"
+     "= alice@example.com (2 machines) may reach their user's other machines as before, on port 22 "
+     "(IPv4 only)\n"
+     "- alice@example.com (2 machines) may no longer reach their user's other machines on port 22 "
+     "(IPv6 only)\n"},
     {"half a subnet", ACLS(""),
      GRANTS("{\"src\":[\"bob@example.com\"],\"dst\":[\"10.0.0.0/25\"],\"ip\":[\"tcp:80\"]}"),
      "+ bob@example.com (bob-laptop) may reach 10.0.0.0/25 behind router on tcp 80\n"
