@@ -78,7 +78,7 @@ static size_t row_from(const struct audit_entry *e, struct db_value args[DB_COLU
         DB_INT_OF(e->id),
         DB_INT_OF(e->tailnet),
         DB_INT_OF(e->created_ms),
-        DB_INT_OF(e->origin),
+        DB_INT_OF(e->origin - ORIGIN_CLIENT),
         DB_INT_OF(audit_entry_is_client(e) ? 1 : 0),
         DB_TEXT_OF(e->author),
         DB_TEXT_OF(e->from),
@@ -132,7 +132,7 @@ static bool row_is_whole(const struct db_value *c, size_t n)
         if (c[i].type != types[i])
             return false;
     return c[0].i > 0 && c[0].i <= (int64_t)NUM_JSON_MAX && c[1].i >= 0 && c[3].i >= 0 &&
-           c[3].i <= ORIGIN_SERVER && c[8].i >= 0;
+           c[3].i <= ORIGIN_SERVER - ORIGIN_CLIENT && c[8].i >= 0;
 }
 
 static int on_row(void *user, const struct db_value *c, size_t n, struct err *err)
@@ -146,7 +146,7 @@ static int on_row(void *user, const struct db_value *c, size_t n, struct err *er
     const struct audit_entry e = {.id = (uint64_t)c[0].i,
                                   .tailnet = (tailnet_id)c[1].i,
                                   .created_ms = c[2].i,
-                                  .origin = (enum command_origin)c[3].i,
+                                  .origin = (enum command_origin)(c[3].i + ORIGIN_CLIENT),
                                   .author = c[4].s,
                                   .from = c[5].s,
                                   .action = c[6].s,

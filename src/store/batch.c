@@ -19,6 +19,11 @@ enum object_kind {
     OBJECT_NODE,
     OBJECT_API_KEY,
     OBJECT_AUDIT,
+    OBJECT_WEBHOOK,
+    OBJECT_DELIVERY,
+    OBJECT_SHARE,
+    OBJECT_SHARE_INVITE,
+    OBJECT_USER_INVITE,
     OBJECT_NONE
 };
 
@@ -42,6 +47,21 @@ static enum object_kind object_of(enum store_op_kind kind)
         return OBJECT_API_KEY;
     case STORE_PUT_AUDIT:
         return OBJECT_AUDIT;
+    case STORE_PUT_WEBHOOK:
+    case STORE_DELETE_WEBHOOK:
+        return OBJECT_WEBHOOK;
+    case STORE_PUT_DELIVERY:
+    case STORE_DELETE_DELIVERY:
+        return OBJECT_DELIVERY;
+    case STORE_PUT_SHARE:
+    case STORE_DELETE_SHARE:
+        return OBJECT_SHARE;
+    case STORE_PUT_SHARE_INVITE:
+    case STORE_DELETE_SHARE_INVITE:
+        return OBJECT_SHARE_INVITE;
+    case STORE_PUT_USER_INVITE:
+    case STORE_DELETE_USER_INVITE:
+        return OBJECT_USER_INVITE;
     }
     return OBJECT_NONE;
 }
@@ -67,11 +87,31 @@ static void op_unref(struct store_op *op)
     case STORE_PUT_AUDIT:
         audit_entry_unref(op->object);
         break;
+    case STORE_PUT_WEBHOOK:
+        webhook_unref(op->object);
+        break;
+    case STORE_PUT_DELIVERY:
+        delivery_unref(op->object);
+        break;
+    case STORE_PUT_SHARE:
+        share_unref(op->object);
+        break;
+    case STORE_PUT_SHARE_INVITE:
+        share_invite_unref(op->object);
+        break;
+    case STORE_PUT_USER_INVITE:
+        user_invite_unref(op->object);
+        break;
     case STORE_DELETE_TAILNET:
     case STORE_DELETE_USER:
     case STORE_DELETE_AUTH_KEY:
     case STORE_DELETE_NODE:
     case STORE_DELETE_API_KEY:
+    case STORE_DELETE_WEBHOOK:
+    case STORE_DELETE_DELIVERY:
+    case STORE_DELETE_SHARE:
+    case STORE_DELETE_SHARE_INVITE:
+    case STORE_DELETE_USER_INVITE:
         break;
     }
     op->object = NULL;
@@ -103,10 +143,10 @@ size_t store_batch_len(const struct store_batch *b)
     return b->len - b->dropped;
 }
 
-/* Ids are below 2^53, so three bits are free. */
+/* Ids are below 2^53, so eleven bits are free. */
 static uint64_t place_of(const struct store_op *op)
 {
-    return op->id << 3 | (uint64_t)object_of(op->kind);
+    return op->id << 5 | (uint64_t)object_of(op->kind);
 }
 
 /* Takes op.object. */
@@ -120,10 +160,7 @@ static void keep(struct store_batch *b, struct store_op op)
         b->ops[place - 1] = op;
         return;
     }
-    if (b->len == b->cap) {
-        b->cap = b->cap ? b->cap * 2 : 16;
-        b->ops = mem_realloc_array(b->ops, b->cap, sizeof(*b->ops));
-    }
+    b->ops = mem_room(b->ops, b->len, &b->cap, 16, sizeof(*b->ops));
     b->ops[b->len++] = op;
     map_put_u64(b->by_object, place_of(&op), (void *)(uintptr_t)b->len);
 }
@@ -154,10 +191,8 @@ static void keep_revision(struct store_batch *b, tailnet_id tailnet, uint64_t re
         b->revisions[i].revision = MAX(b->revisions[i].revision, revision);
         return;
     }
-    if (b->n_revisions == b->cap_revisions) {
-        b->cap_revisions = b->cap_revisions ? b->cap_revisions * 2 : 4;
-        b->revisions = mem_realloc_array(b->revisions, b->cap_revisions, sizeof(*b->revisions));
-    }
+    b->revisions =
+        mem_room(b->revisions, b->n_revisions, &b->cap_revisions, 4, sizeof(*b->revisions));
     b->revisions[b->n_revisions++] = (struct store_revision){tailnet, revision};
 }
 
@@ -192,12 +227,64 @@ static void add_auth_key(struct store_batch *b, const struct tailnet_view *view,
         keep(b, (struct store_op){STORE_DELETE_AUTH_KEY, false, c->tailnet, c->id, NULL});
 }
 
+static void add_webhook(struct store_batch *b, const struct tailnet_view *view,
+                        const struct change *c)
+{
+    const struct webhook *h = view ? view_webhook_find(view, c->id) : NULL;
+
+    if (h)
+        keep(b, (struct store_op){STORE_PUT_WEBHOOK, false, c->tailnet, c->id, webhook_ref(h)});
+    else
+        keep(b, (struct store_op){STORE_DELETE_WEBHOOK, false, c->tailnet, c->id, NULL});
+}
+
+/* Told in both its tailnets, as the same. */
+static void add_share(struct store_batch *b, const struct tailnet_view *view,
+                      const struct change *c)
+{
+    const struct share *s = view ? view_share_find(view, c->id) : NULL;
+
+    if (s)
+        keep(b, (struct store_op){STORE_PUT_SHARE, false, c->tailnet, c->id, share_ref(s)});
+    else
+        keep(b, (struct store_op){STORE_DELETE_SHARE, false, c->tailnet, c->id, NULL});
+}
+
+static void add_share_invite(struct store_batch *b, const struct tailnet_view *view,
+                             const struct change *c)
+{
+    const struct share_invite *i = view ? view_share_invite_find(view, c->id) : NULL;
+
+    if (i)
+        keep(b, (struct store_op){STORE_PUT_SHARE_INVITE, false, c->tailnet, c->id,
+                                  share_invite_ref(i)});
+    else
+        keep(b, (struct store_op){STORE_DELETE_SHARE_INVITE, false, c->tailnet, c->id, NULL});
+}
+
+static void add_user_invite(struct store_batch *b, const struct tailnet_view *view,
+                            const struct change *c)
+{
+    const struct user_invite *i = view ? view_user_invite_find(view, c->id) : NULL;
+
+    if (i)
+        keep(b, (struct store_op){STORE_PUT_USER_INVITE, false, c->tailnet, c->id,
+                                  user_invite_ref(i)});
+    else
+        keep(b, (struct store_op){STORE_DELETE_USER_INVITE, false, c->tailnet, c->id, NULL});
+}
+
 /* False: the change leaves nothing in the tables. */
 static bool add_change(struct store_batch *b, const struct tailnet_view *view,
                        const struct change *c)
 {
     switch (c->kind) {
     case CHANGE_NODE:
+        /* What it may use elsewhere is found out anew at every start. */
+        if (c->mask == NODE_ABROAD)
+            return false;
+        add_node(b, view, c);
+        return true;
     case CHANGE_NODE_REMOVED:
         add_node(b, view, c);
         return true;
@@ -208,6 +295,22 @@ static bool add_change(struct store_batch *b, const struct tailnet_view *view,
     case CHANGE_AUTH_KEY:
     case CHANGE_AUTH_KEY_REMOVED:
         add_auth_key(b, view, c);
+        return true;
+    case CHANGE_WEBHOOK:
+    case CHANGE_WEBHOOK_REMOVED:
+        add_webhook(b, view, c);
+        return true;
+    case CHANGE_SHARE:
+    case CHANGE_SHARE_REMOVED:
+        add_share(b, view, c);
+        return true;
+    case CHANGE_SHARE_INVITE:
+    case CHANGE_SHARE_INVITE_REMOVED:
+        add_share_invite(b, view, c);
+        return true;
+    case CHANGE_USER_INVITE:
+    case CHANGE_USER_INVITE_REMOVED:
+        add_user_invite(b, view, c);
         return true;
     case CHANGE_INFO:
         if (!view)
@@ -221,6 +324,10 @@ static bool add_change(struct store_batch *b, const struct tailnet_view *view,
         return false;
     case CHANGE_API_KEY: /* of no tailnet: store_batch_add_api_keys */
     case CHANGE_API_KEY_REMOVED:
+    case CHANGE_GUEST:
+    case CHANGE_GUEST_REMOVED:
+    case CHANGE_GUEST_USER:
+    case CHANGE_NODE_EXPIRING:
     case CHANGE_STREAM_END:
     case CHANGE_PENDING:
         return false;
@@ -279,6 +386,16 @@ void store_batch_add_api_keys(struct store_batch *b, const struct api_key_set *k
 void store_batch_add_audit(struct store_batch *b, const struct audit_entry *take)
 {
     keep(b, (struct store_op){STORE_PUT_AUDIT, false, 0, take->id, take});
+}
+
+void store_batch_add_delivery(struct store_batch *b, const struct delivery *d)
+{
+    keep(b, (struct store_op){STORE_PUT_DELIVERY, false, d->tailnet, d->id, delivery_ref(d)});
+}
+
+void store_batch_remove_delivery(struct store_batch *b, uint64_t id)
+{
+    keep(b, (struct store_op){STORE_DELETE_DELIVERY, false, 0, id, NULL});
 }
 
 void store_batch_set_counters(struct store_batch *b, const struct domain_counters *next)

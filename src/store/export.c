@@ -20,6 +20,7 @@ struct exporting {
     struct json_writer w;
     const struct db_table *table;
     struct buf scratch;
+    uint64_t tailnet; /* only what is of this one; 0: everything */
 };
 
 static void put_value(struct exporting *e, struct str name, const struct db_value *v)
@@ -59,8 +60,30 @@ static int put_row(void *user, const struct db_value *columns, size_t n, struct 
     return buf_is_full(e->w.out) ? err_set(err, ERR_LIMIT, "the export is too long") : 0;
 }
 
+/* The column that says whose a row is; empty: it is the server's. */
+static struct str owner_column(const struct db_table *t)
+{
+    if (str_eq(t->name, STR("tailnets")))
+        return STR("id");
+    for (size_t i = 0; i < t->n; i++)
+        if (str_eq(t->columns[i].name, STR("tailnet")))
+            return t->columns[i].name;
+    return STR_NONE;
+}
+
+static struct str condition(struct arena *arena, const struct db_table *t, uint64_t tailnet)
+{
+    struct str owner = owner_column(t);
+
+    if (tailnet == 0)
+        return STR_NONE;
+    return owner.len == 0 ? STR(" WHERE 1 = 0")
+                          : arena_printf(arena, " WHERE \"%.*s\" = $1", STR_ARG(owner));
+}
+
 /* SELECT every column, ordered by all of them. */
-static struct str select_all(struct db *db, struct arena *arena, const struct db_table *t)
+static struct str select_all(struct db *db, struct arena *arena, const struct db_table *t,
+                             uint64_t tailnet)
 {
     struct str names = STR_NONE, order = STR_NONE;
 
@@ -73,8 +96,8 @@ static struct str select_all(struct db *db, struct arena *arena, const struct db
                              STR_ARG(t->columns[i].name),
                              t->columns[i].type == DB_TEXT ? db->ops->text_order : "");
     }
-    return arena_printf(arena, "SELECT %.*s FROM \"%.*s\" ORDER BY %.*s", STR_ARG(names),
-                        STR_ARG(t->name), STR_ARG(order));
+    return arena_printf(arena, "SELECT %.*s FROM \"%.*s\"%.*s ORDER BY %.*s", STR_ARG(names),
+                        STR_ARG(t->name), STR_ARG(condition(arena, t, tailnet)), STR_ARG(order));
 }
 
 static int by_name(const void *a, const void *b)
@@ -96,16 +119,20 @@ static int export_tables(struct db *db, struct exporting *e, struct err *err)
         e->table = &tables.items[i];
         json_field_array(&e->w, e->table->name);
         buf_put_char(e->w.out, '\n');
-        status = db->ops->ask(db, select_all(db, arena, e->table).ptr, NULL, 0, put_row, e, err);
+        bool asks = e->tailnet != 0 && owner_column(e->table).len > 0;
+        const struct db_value args[] = {DB_INT_OF(e->tailnet)};
+
+        status = db->ops->ask(db, select_all(db, arena, e->table, e->tailnet).ptr,
+                              asks ? args : NULL, asks ? 1 : 0, put_row, e, err);
         json_end_array(&e->w);
         buf_put_char(e->w.out, '\n');
     }
     return status;
 }
 
-int db_export(struct db *db, struct buf *out, struct err *err)
+static int export_of(struct db *db, uint64_t tailnet, struct buf *out, struct err *err)
 {
-    struct exporting e = {.w = JSON_WRITER(out), .scratch = BUF(EXPORT_MAX)};
+    struct exporting e = {.w = JSON_WRITER(out), .scratch = BUF(EXPORT_MAX), .tailnet = tailnet};
     int version = 0;
     int status = db->ops->begin_reading(db, err);
 
@@ -129,6 +156,19 @@ int db_export(struct db *db, struct buf *out, struct err *err)
     if (status == 0 && buf_is_full(out))
         status = err_set(err, ERR_LIMIT, "the export is too long");
     return status;
+}
+
+int db_export(struct db *db, struct buf *out, struct err *err)
+{
+    return export_of(db, 0, out, err);
+}
+
+/* The answer to a question of the server's own, so by its own connection. */
+int store_export_tailnet(struct store *s, uint64_t tailnet, struct buf *out, struct err *err)
+{
+    int status = export_of(s->db, tailnet, out, err);
+
+    return status < 0 ? err_wrap(err, "exporting") : 0;
 }
 
 /* ---- beside a running server ---- */

@@ -19,7 +19,7 @@
 const char *import_what_name(enum import_what what)
 {
     static const char *const names[] = {"user",    "node",   "auth key",
-                                        "API key", "policy", "OAuth client"};
+                                        "API key", "policy", "OAuth client", "access token"};
 
     return what < ARRAY_LEN(names) ? names[what] : "";
 }
@@ -345,7 +345,7 @@ static int read_all(struct import *im, struct err *err)
     static int (*const steps[])(struct import *, struct err *) = {
         find_tailnet, note_target,     reserve_ids,          import_policy,
         import_users, judge_policy,    import_named_keys,    import_auth_keys,
-        import_nodes, import_api_keys, import_oauth_clients, set_policy,
+        import_nodes, import_api_keys, import_oauth, set_policy,
     };
 
     im->report->release = schema_release(&im->schema, im->arena);

@@ -34,6 +34,7 @@ enum import_what {
     IMPORT_API_KEY,
     IMPORT_POLICY,
     IMPORT_OAUTH_CLIENT,
+    IMPORT_OAUTH_TOKEN,
     IMPORT_WHATS
 };
 /* "user", "node", "auth key", ... */

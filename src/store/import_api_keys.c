@@ -25,17 +25,18 @@ static bool is_prefix(struct str prefix)
     return true;
 }
 
-static bool is_present(struct import *im, uint64_t id, struct str prefix, struct str hash)
+bool import_api_key_is_present(struct import *im, enum import_what what, uint64_t id,
+                               struct str prefix, struct str hash)
 {
     const struct api_key *same = map_find(im->api_prefixes, prefix);
 
     if (!same)
         return false;
     if (str_eq(same->legacy, hash))
-        import_note(im, IMPORT_PRESENT, IMPORT_API_KEY, id, prefix,
-                    "is key %llu, which is there already", (unsigned long long)same->id);
+        import_note(im, IMPORT_PRESENT, what, id, prefix, "is key %llu, which is there already",
+                    (unsigned long long)same->id);
     else
-        import_note(im, IMPORT_LEFT, IMPORT_API_KEY, id, prefix, "another key has the same prefix");
+        import_note(im, IMPORT_LEFT, what, id, prefix, "another key has the same prefix");
     return true;
 }
 
@@ -79,7 +80,7 @@ static int row(void *user, const struct db_value *columns, size_t n, struct err 
         import_note(im, IMPORT_LEFT, IMPORT_API_KEY, id, prefix, "it is expired");
         return 0;
     }
-    if (is_present(im, id, prefix, hash))
+    if (import_api_key_is_present(im, IMPORT_API_KEY, id, prefix, hash))
         return 0;
     if (map_len(im->api_prefixes) >= API_KEYS_MAX)
         return err_set(err, ERR_LIMIT, "a server has at most %d API keys", API_KEYS_MAX);

@@ -6,7 +6,8 @@
  *   import_sqlite.c, import_postgres.c   the source behind `struct foreign`
  *   import_values.c                      what a column may hold, to times, lists, keys
  *   import_tables.c                      which tables and columns there are; one SELECT by name
- *   import_map.c, import_nodes.c         rows to domain objects, and what stands in the way
+ *   import_map.c, import_nodes.c,        rows to domain objects, and what stands in the way
+ *   import_api_keys.c, import_oauth.c
  *   import.c                             the order of it, and the commit
  */
 
@@ -188,7 +189,11 @@ void import_note_auth_key(struct import *im, const struct auth_key *key);
 MUST_USE int import_policy(struct import *im, struct err *err);
 /* import_api_keys.c */
 MUST_USE int import_api_keys(struct import *im, struct err *err);
-MUST_USE int import_oauth_clients(struct import *im, struct err *err);
+/* A key of this prefix is there, which is noted. */
+bool import_api_key_is_present(struct import *im, enum import_what what, uint64_t id,
+                               struct str prefix, struct str hash);
+/* import_oauth.c; clients, then tokens; after the API keys */
+MUST_USE int import_oauth(struct import *im, struct err *err);
 /* import_nodes.c; users, keys and policy first */
 MUST_USE int import_named_keys(struct import *im, struct err *err);
 MUST_USE int import_nodes(struct import *im, struct err *err);

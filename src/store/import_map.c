@@ -443,26 +443,3 @@ int import_policy(struct import *im, struct err *err)
     str_free(&p.text);
     return status;
 }
-
-/* ---- OAuth clients ---- */
-
-static const char *const oauth_columns[] = {"id", "client_id", NULL};
-
-static int oauth_row(void *user, const struct db_value *columns, size_t n, struct err *err)
-{
-    struct import *im = user;
-    struct values r = {.names = oauth_columns, .v = columns, .n = n};
-    struct str name = values_text(&r, "client_id", IMPORT_NAME_MAX);
-
-    (void)err;
-    import_note(im, IMPORT_LEFT, IMPORT_OAUTH_CLIENT, values_id(&r, "id"), name,
-                "there are no OAuth clients yet: use an API key");
-    return 0;
-}
-
-int import_oauth_clients(struct import *im, struct err *err)
-{
-    if (!schema_has_column(&im->schema, "oauth_clients", "client_id"))
-        return 0;
-    return schema_select(&im->schema, "oauth_clients", oauth_columns, oauth_row, im, err);
-}

@@ -8,6 +8,7 @@
 #include "store/store_internal.h"
 #include "json/value.h"
 #include "json/writer.h"
+#include "store/regions.h"
 
 #define LIST_BYTES_MAX ((size_t)16 << 20)
 
@@ -77,56 +78,76 @@ struct str list_from_endpoints(struct arena *arena, const struct ip_addrport *it
 static void put_resolvers(struct json_writer *w, const struct dns_resolver *items, size_t n)
 {
     json_field_array(w, STR("resolvers"));
-    for (size_t i = 0; i < n; i++)
-        json_str(w, items[i].addr);
+    for (size_t i = 0; i < n; i++) {
+        if (!items[i].with_exit_node) {
+            json_str(w, items[i].addr);
+            continue;
+        }
+        json_begin_object(w);
+        json_field_str(w, STR("addr"), items[i].addr);
+        json_field_bool(w, STR("with_exit_node"), true);
+        json_end_object(w);
+    }
     json_end_array(w);
+}
+
+static void put_splits(struct json_writer *w, const struct dns_settings *dns)
+{
+    json_field_array(w, STR("splits"));
+    for (size_t i = 0; i < dns->n_splits; i++) {
+        json_begin_object(w);
+        json_field_str(w, STR("suffix"), dns->splits[i].suffix);
+        put_resolvers(w, dns->splits[i].resolvers, dns->splits[i].n_resolvers);
+        json_end_object(w);
+    }
+    json_end_array(w);
+}
+
+static void put_records(struct json_writer *w, const struct dns_settings *dns)
+{
+    json_field_array(w, STR("records"));
+    for (size_t i = 0; i < dns->n_records; i++) {
+        json_begin_object(w);
+        json_field_str(w, STR("name"), dns->records[i].name);
+        json_field_str(w, STR("type"), dns->records[i].type);
+        json_field_str(w, STR("value"), dns->records[i].value);
+        json_end_object(w);
+    }
+    json_end_array(w);
+}
+
+/* The members of the object, of the parts that say something. */
+static void put_dns(struct json_writer *w, const struct dns_settings *dns)
+{
+    if (dns->parts & DNS_MAGIC)
+        json_field_bool(w, STR("magic_dns"), dns->magic_dns);
+    if (dns->parts & DNS_OVERRIDE)
+        json_field_bool(w, STR("override_local_dns"), dns->override_local_dns);
+    if (dns->parts & DNS_RESOLVERS)
+        put_resolvers(w, dns->resolvers, dns->n_resolvers);
+    if (dns->parts & DNS_SPLITS)
+        put_splits(w, dns);
+    if (dns->parts & DNS_SEARCH)
+        json_field_str_list(w, STR("search_domains"), &dns->search_domains);
+    if (dns->parts & DNS_RECORDS)
+        put_records(w, dns);
 }
 
 struct str list_from_dns(struct arena *arena, const struct tailnet_info *info)
 {
     AUTO_FINI(buf_fini) struct buf out = BUF(LIST_BYTES_MAX);
+    AUTO(dns_settings_free) struct dns_settings *configured = tailnet_info_configured_dns(info);
     struct json_writer w = JSON_WRITER(&out);
 
     json_begin_object(&w);
-    json_field_bool(&w, STR("magic_dns"), info->magic_dns);
-    json_field_bool(&w, STR("override_local_dns"), info->override_local_dns);
-    put_resolvers(&w, info->resolvers, info->n_resolvers);
-    json_field_array(&w, STR("splits"));
-    for (size_t i = 0; i < info->n_splits; i++) {
-        json_begin_object(&w);
-        json_field_str(&w, STR("suffix"), info->splits[i].suffix);
-        put_resolvers(&w, info->splits[i].resolvers, info->splits[i].n_resolvers);
+    put_dns(&w, configured);
+    if (info->dns_own) {
+        json_field_object(&w, STR("own"));
+        put_dns(&w, info->dns_own);
         json_end_object(&w);
     }
-    json_end_array(&w);
-    json_field_str_list(&w, STR("search_domains"), &info->search_domains);
-    json_field_array(&w, STR("records"));
-    for (size_t i = 0; i < info->n_records; i++) {
-        json_begin_object(&w);
-        json_field_str(&w, STR("name"), info->records[i].name);
-        json_field_str(&w, STR("type"), info->records[i].type);
-        json_field_str(&w, STR("value"), info->records[i].value);
-        json_end_object(&w);
-    }
-    json_end_array(&w);
     json_end_object(&w);
     return finish(arena, &out);
-}
-
-static void put_derp_node(struct json_writer *w, const struct derp_node *n)
-{
-    json_begin_object(w);
-    json_field_str(w, STR("name"), n->name);
-    json_field_str(w, STR("host_name"), n->host_name);
-    json_field_str(w, STR("cert_name"), n->cert_name);
-    json_field_str(w, STR("ipv4"), n->ipv4);
-    json_field_str(w, STR("ipv6"), n->ipv6);
-    json_field_i64(w, STR("stun_port"), n->stun_port);
-    json_field_bool(w, STR("stun_only"), n->stun_only);
-    json_field_i64(w, STR("derp_port"), n->derp_port);
-    json_field_bool(w, STR("can_port80"), n->can_port80);
-    json_field_bool(w, STR("insecure_for_tests"), n->insecure_for_tests);
-    json_end_object(w);
 }
 
 struct str list_from_regions(struct arena *arena, const struct derp_region *items, size_t n)
@@ -135,19 +156,7 @@ struct str list_from_regions(struct arena *arena, const struct derp_region *item
     struct json_writer w = JSON_WRITER(&out);
 
     json_begin_array(&w);
-    for (size_t i = 0; i < n; i++) {
-        json_begin_object(&w);
-        json_field_u64(&w, STR("id"), items[i].id);
-        json_field_str(&w, STR("code"), items[i].code);
-        json_field_str(&w, STR("name"), items[i].name);
-        json_field_bool(&w, STR("avoid"), items[i].avoid);
-        json_field_bool(&w, STR("no_measure_no_home"), items[i].no_measure_no_home);
-        json_field_array(&w, STR("nodes"));
-        for (size_t k = 0; k < items[i].n_nodes; k++)
-            put_derp_node(&w, &items[i].nodes[k]);
-        json_end_array(&w);
-        json_end_object(&w);
-    }
+    regions_put(&w, items, n, REGIONS_STORED);
     json_end_array(&w);
     return finish(arena, &out);
 }
@@ -271,68 +280,123 @@ bool list_to_endpoints(struct str text, struct ip_addrport **items, uint8_t **ty
     return true;
 }
 
-static bool read_resolvers(const struct json_value *obj, struct dns_resolver **items, size_t *n)
+static bool read_resolver(const struct json_value *item, struct str *addr, bool *with_exit_node)
 {
-    const struct json_value *array = json_get_array(obj, "resolvers");
+    const struct json_value *text = json_is(item, JSON_STRING) ? item : json_get(item, "addr");
 
-    if (!array)
+    if (!json_is(text, JSON_STRING) ||
+        (text != item && !get_bool(item, "with_exit_node", with_exit_node)))
         return false;
-    if (json_len(array) == 0)
-        return true;
-    *items = mem_alloc_array(json_len(array), sizeof(**items));
+    *addr = text->str;
+    return true;
+}
+
+static bool read_splits(const struct json_value *array, struct dns_settings *dns)
+{
+    if (!json_is(array, JSON_ARRAY))
+        return false;
     JSON_EACH(item, array) {
-        if (!json_is(item, JSON_STRING))
+        const struct json_value *suffix = json_get(item, "suffix");
+        const struct json_value *resolvers = json_get_array(item, "resolvers");
+
+        if (!json_is(suffix, JSON_STRING) || !resolvers)
             return false;
-        (*items)[(*n)++].addr = str_copy(item->str);
+        struct dns_split *split = dns_add_split(dns, suffix->str);
+        JSON_EACH(r, resolvers) {
+            struct str addr;
+            bool with_exit_node = false;
+
+            if (!read_resolver(r, &addr, &with_exit_node))
+                return false;
+            dns_split_add(split, addr, with_exit_node);
+        }
     }
     return true;
 }
 
-static bool read_splits(const struct json_value *array, struct tailnet_info *info)
+static bool read_records(const struct json_value *array, struct dns_settings *dns)
 {
     if (!json_is(array, JSON_ARRAY))
         return false;
-    if (json_len(array) == 0)
-        return true;
-    info->splits = mem_alloc_array(json_len(array), sizeof(*info->splits));
     JSON_EACH(item, array) {
-        struct dns_split *split = &info->splits[info->n_splits++];
+        const struct json_value *name = json_get(item, "name"), *type = json_get(item, "type"),
+                                *value = json_get(item, "value");
 
-        if (!get_str(item, "suffix", &split->suffix) ||
-            !read_resolvers(item, &split->resolvers, &split->n_resolvers))
+        if (!json_is(name, JSON_STRING) || !json_is(type, JSON_STRING) ||
+            !json_is(value, JSON_STRING))
             return false;
+        dns_add_record(dns, name->str, type->str, value->str);
     }
     return true;
 }
 
-static bool read_records(const struct json_value *array, struct tailnet_info *info)
+static bool read_global(const struct json_value *array, struct dns_settings *dns)
 {
     if (!json_is(array, JSON_ARRAY))
         return false;
-    if (json_len(array) == 0)
-        return true;
-    info->records = mem_alloc_array(json_len(array), sizeof(*info->records));
     JSON_EACH(item, array) {
-        struct dns_record *record = &info->records[info->n_records++];
+        struct str addr;
+        bool with_exit_node = false;
 
-        if (!get_str(item, "name", &record->name) || !get_str(item, "type", &record->type) ||
-            !get_str(item, "value", &record->value))
+        if (!read_resolver(item, &addr, &with_exit_node))
             return false;
+        (void)dns_add_resolver(dns, addr, with_exit_node);
     }
     return true;
+}
+
+/* One member, if it is there, and its part. */
+static bool read_part(const struct json_value *obj, const char *key, enum dns_part part,
+                      struct dns_settings *dns)
+{
+    const struct json_value *v = json_get(obj, key);
+
+    if (!v)
+        return true;
+    dns->parts |= part;
+    switch (part) {
+    case DNS_MAGIC:
+        return get_bool(obj, key, &dns->magic_dns);
+    case DNS_OVERRIDE:
+        return get_bool(obj, key, &dns->override_local_dns);
+    case DNS_RESOLVERS:
+        return read_global(v, dns);
+    case DNS_SPLITS:
+        return read_splits(v, dns);
+    case DNS_SEARCH:
+        return read_strings(v, &dns->search_domains);
+    case DNS_RECORDS:
+        return read_records(v, dns);
+    }
+    return false;
+}
+
+static bool read_dns(const struct json_value *obj, struct dns_settings *dns)
+{
+    return json_is(obj, JSON_OBJECT) && read_part(obj, "magic_dns", DNS_MAGIC, dns) &&
+           read_part(obj, "override_local_dns", DNS_OVERRIDE, dns) &&
+           read_part(obj, "resolvers", DNS_RESOLVERS, dns) &&
+           read_part(obj, "splits", DNS_SPLITS, dns) &&
+           read_part(obj, "search_domains", DNS_SEARCH, dns) &&
+           read_part(obj, "records", DNS_RECORDS, dns);
 }
 
 bool list_to_dns(struct str text, struct tailnet_info *info)
 {
     AUTO(arena_free) struct arena *arena = arena_new();
+    AUTO(dns_settings_free) struct dns_settings *configured = dns_settings_new();
+    AUTO(dns_settings_free) struct dns_settings *own = NULL;
     const struct json_value *dns = parse(arena, text, JSON_OBJECT);
 
-    return get_bool(dns, "magic_dns", &info->magic_dns) &&
-           get_bool(dns, "override_local_dns", &info->override_local_dns) &&
-           read_resolvers(dns, &info->resolvers, &info->n_resolvers) &&
-           read_splits(json_get(dns, "splits"), info) &&
-           read_strings(json_get(dns, "search_domains"), &info->search_domains) &&
-           read_records(json_get(dns, "records"), info);
+    if (!dns || !read_dns(dns, configured) || configured->parts != DNS_ALL)
+        return false;
+    if (json_get(dns, "own")) {
+        own = dns_settings_new();
+        if (!read_dns(json_get(dns, "own"), own) || own->parts == 0)
+            return false;
+    }
+    tailnet_info_settle_dns(info, TAKE(configured), TAKE(own));
+    return true;
 }
 
 static bool read_derp_node(const struct json_value *v, struct derp_node *n)
@@ -372,20 +436,23 @@ static bool read_region(const struct json_value *v, struct derp_region *r)
     return true;
 }
 
-bool list_to_regions(struct str text, struct derp_region **items, size_t *n)
+bool list_read_regions(const struct json_value *array, struct derp_region **items, size_t *n)
 {
-    if (str_eq(text, STR("[]")))
-        return true;
-
-    AUTO(arena_free) struct arena *arena = arena_new();
-    const struct json_value *array = parse(arena, text, JSON_ARRAY);
-
-    if (!array)
+    if (!json_is(array, JSON_ARRAY))
         return false;
+    if (json_len(array) == 0)
+        return true;
     *items = mem_alloc_array(json_len(array), sizeof(**items));
     JSON_EACH(item, array) {
         if (!read_region(item, &(*items)[(*n)++]))
             return false;
     }
     return true;
+}
+
+bool list_to_regions(struct str text, struct derp_region **items, size_t *n)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+
+    return str_eq(text, STR("[]")) || list_read_regions(parse(arena, text, JSON_ARRAY), items, n);
 }

@@ -88,14 +88,22 @@ size_t row_from_info(const struct tailnet_info *info, uint64_t revision, struct 
     put_prefix(&w, arena, &info->prefix_v4);
     put_prefix(&w, arena, &info->prefix_v6);
     put_u64(&w, info->allocation);
-    put_i64(&w, info->node_expiry_ms);
+    put_i64(&w, info->settings.set & SETTING_KEY_DURATION
+                    ? info->settings.configured_key_duration_ms
+                    : info->node_expiry_ms);
     put_i64(&w, info->ephemeral_timeout_ms);
     put_bool(&w, info->taildrop);
     put_bool(&w, info->logtail);
-    put_bool(&w, info->auto_update);
+    put_bool(&w, info->settings.set & SETTING_AUTO_UPDATE ? info->settings.configured_auto_update
+                                                          : info->auto_update);
     put_bool(&w, info->randomize_client_port);
     put_text(&w, list_from_dns(arena, info));
-    put_text(&w, list_from_regions(arena, info->regions, info->n_regions));
+    if (info->settings.set & SETTING_RELAYS)
+        put_text(&w, list_from_regions(arena, info->settings.configured_regions,
+                                       info->settings.n_configured_regions));
+    else
+        put_text(&w, list_from_regions(arena, info->regions, info->n_regions));
+    put_text(&w, list_from_settings(arena, &info->settings));
     return w.n;
 }
 
@@ -128,6 +136,7 @@ size_t row_from_user(const struct user *u, struct arena *arena,
     put_u64(&w, u->role);
     put_i64(&w, u->created_ms);
     put_text(&w, list_from_strings(arena, &u->groups));
+    put_u64(&w, u->status);
     return w.n;
 }
 
@@ -150,6 +159,7 @@ size_t row_from_auth_key(const struct auth_key *k, struct arena *arena,
     put_i64(&w, k->expiry_ms);
     put_text(&w, k->description);
     put_i64(&w, k->revoked_ms);
+    put_bool(&w, k->preauthorized);
     return w.n;
 }
 
@@ -169,6 +179,106 @@ size_t row_from_api_key(const struct api_key *k, struct arena *arena,
     put_i64(&w, k->created_ms);
     put_i64(&w, k->expiry_ms);
     put_i64(&w, k->last_seen_ms);
+    put_u64(&w, k->kind);
+    put_u64(&w, k->client);
+    put_text(&w, list_from_strings(arena, &k->tags));
+    return w.n;
+}
+
+/* Their names, so that a number never means another one day. */
+static struct str subscriptions_text(const struct webhook *h, struct arena *arena)
+{
+    struct str_list names = {0};
+    struct str text;
+
+    for (unsigned i = 0; i < EVENT_TEST; i++)
+        if (h->subscriptions & BIT(i))
+            str_list_add(&names, str_from(webhook_event_name((enum webhook_event)i)));
+    text = list_from_strings(arena, &names);
+    str_list_free(&names);
+    return text;
+}
+
+size_t row_from_webhook(const struct webhook *h, struct arena *arena,
+                        struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    put_u64(&w, h->id);
+    put_u64(&w, h->tailnet);
+    put_text(&w, h->url);
+    put_text(&w, str_from(webhook_provider_name(h->provider)));
+    put_text(&w, subscriptions_text(h, arena));
+    put_text(&w, h->secret);
+    put_text(&w, h->creator);
+    put_i64(&w, h->created_ms);
+    put_i64(&w, h->modified_ms);
+    return w.n;
+}
+
+size_t row_from_share(const struct share *s, struct arena *arena,
+                      struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    put_u64(&w, s->id);
+    put_u64(&w, s->owner);
+    put_u64(&w, s->node);
+    put_id_or_null(&w, s->sharer);
+    put_u64(&w, s->guest);
+    put_id_or_null(&w, s->user);
+    put_text(&w, list_from_terms(arena, &s->terms));
+    put_i64(&w, s->created_ms);
+    put_i64(&w, s->accepted_ms);
+    put_i64(&w, s->expiry_ms);
+    return w.n;
+}
+
+size_t row_from_share_invite(const struct share_invite *i, struct arena *arena,
+                             struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    put_u64(&w, i->id);
+    put_u64(&w, i->tailnet);
+    put_u64(&w, i->node);
+    put_id_or_null(&w, i->sharer);
+    put_bool(&w, i->whole_tailnet);
+    put_text(&w, list_from_terms(arena, &i->terms));
+    put_i64(&w, i->share_expiry_ms);
+    put_blob(&w, i->hash, sizeof(i->hash));
+    put_u64(&w, i->uses_left);
+    put_u64(&w, i->uses);
+    put_i64(&w, i->created_ms);
+    put_i64(&w, i->expiry_ms);
+    return w.n;
+}
+
+size_t row_from_user_invite(const struct user_invite *i, struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    put_u64(&w, i->id);
+    put_u64(&w, i->tailnet);
+    put_id_or_null(&w, i->inviter);
+    put_u64(&w, i->role);
+    put_text(&w, i->email);
+    put_blob(&w, i->hash, sizeof(i->hash));
+    put_i64(&w, i->created_ms);
+    put_i64(&w, i->expiry_ms);
+    return w.n;
+}
+
+size_t row_from_delivery(const struct delivery *d, struct db_value args[DB_COLUMNS_MAX])
+{
+    struct row_writer w = {.args = args};
+
+    put_u64(&w, d->id);
+    put_u64(&w, d->webhook);
+    put_u64(&w, d->tailnet);
+    put_text(&w, str_from(webhook_event_name(d->event)));
+    put_i64(&w, d->created_ms);
+    put_text(&w, d->body);
     return w.n;
 }
 
@@ -213,6 +323,8 @@ size_t row_from_node(const struct node *node, struct arena *arena,
              list_from_endpoints(arena, node->endpoints, node->endpoint_types, node->n_endpoints));
     put_text(&w, list_from_prefixes(arena, node->approved, node->n_approved));
     put_facts(&w, node->facts, arena);
+    put_text(&w, list_from_attributes(arena, node->attributes, node->n_attributes));
+    put_bool(&w, (node->holds & HOLD_DEVICE) != 0);
     return w.n;
 }
 
@@ -391,6 +503,8 @@ int row_to_info(const struct db_value *columns, size_t n, struct tailnet_info **
         complain(&r, "dns", "is damaged");
     if (!list_to_regions(get(&r, "regions", DB_TEXT).s, &info->regions, &info->n_regions))
         complain(&r, "regions", "is damaged");
+    if (!list_to_settings(get(&r, "settings", DB_TEXT).s, info))
+        complain(&r, "settings", "are damaged");
     info->policy = get_text(&r, "policy");
     info->policy_author = get_text(&r, "policy author");
     info->policy_updated_ms = get_i64(&r, "policy created_ms");
@@ -419,6 +533,7 @@ int row_to_user(const struct db_value *columns, size_t n, struct user **out, str
     u->role = (enum user_role)get_range(&r, "role", ROLE_MEMBER, ROLE_AUDITOR);
     u->created_ms = get_i64(&r, "created_ms");
     get_strings(&r, "provider_groups", &u->groups);
+    u->status = (enum user_status)get_range(&r, "status", USER_ACTIVE, USER_SUSPENDED);
     if (finish(&r) < 0) {
         user_unref(u);
         return r.status;
@@ -447,11 +562,154 @@ int row_to_auth_key(const struct db_value *columns, size_t n, struct auth_key **
     k->expiry_ms = get_i64(&r, "expiry_ms");
     k->description = get_text(&r, "description");
     k->revoked_ms = get_i64(&r, "revoked_ms");
+    k->preauthorized = get_bool(&r, "preauthorized");
     if (finish(&r) < 0) {
         auth_key_unref(k);
         return r.status;
     }
     *out = k;
+    return 0;
+}
+
+static uint32_t get_subscriptions(struct row_reader *r)
+{
+    struct str_list names = {0};
+    uint32_t bits = 0;
+
+    get_strings(r, "subscriptions", &names);
+    for (size_t i = 0; i < names.len; i++) {
+        enum webhook_event event = EVENT_TEST;
+
+        if (webhook_event_find(names.items[i], &event))
+            bits |= BIT(event);
+        else
+            complain(r, "subscriptions", "names no event");
+    }
+    str_list_free(&names);
+    return bits;
+}
+
+int row_to_webhook(const struct db_value *columns, size_t n, struct webhook **out, struct err *err)
+{
+    struct row_reader r = reader_of("webhooks", columns, n, err);
+    struct webhook *h = webhook_new();
+
+    h->id = get_id(&r, "id");
+    h->tailnet = get_id(&r, "tailnet");
+    h->url = get_text(&r, "url");
+    if (!webhook_provider_find(get(&r, "provider", DB_TEXT).s, &h->provider))
+        complain(&r, "provider", "is none");
+    h->subscriptions = get_subscriptions(&r);
+    h->secret = get_text(&r, "secret");
+    h->creator = get_text(&r, "creator");
+    h->created_ms = get_i64(&r, "created_ms");
+    h->modified_ms = get_i64(&r, "modified_ms");
+    if (finish(&r) < 0) {
+        webhook_unref(h);
+        return r.status;
+    }
+    *out = h;
+    return 0;
+}
+
+static void get_terms(struct row_reader *r, struct share_terms *out)
+{
+    if (!list_to_terms(get(r, "terms", DB_TEXT).s, out))
+        complain(r, "terms", "are not what was written");
+}
+
+int row_to_share(const struct db_value *columns, size_t n, struct share **out, struct err *err)
+{
+    struct row_reader r = reader_of("shares", columns, n, err);
+    struct share *s = share_new();
+
+    s->id = get_id(&r, "id");
+    s->owner = get_id(&r, "owner");
+    s->node = get_id(&r, "node");
+    s->sharer = get_id_or_null(&r, "sharer");
+    s->guest = get_id(&r, "guest");
+    s->user = get_id_or_null(&r, "user_id");
+    get_terms(&r, &s->terms);
+    s->created_ms = get_i64(&r, "created_ms");
+    s->accepted_ms = get_i64(&r, "accepted_ms");
+    s->expiry_ms = get_i64(&r, "expiry_ms");
+    if (finish(&r) < 0) {
+        share_unref(s);
+        return r.status;
+    }
+    *out = s;
+    return 0;
+}
+
+int row_to_share_invite(const struct db_value *columns, size_t n, struct share_invite **out,
+                        struct err *err)
+{
+    struct row_reader r = reader_of("share_invites", columns, n, err);
+    struct share_invite *i = share_invite_new();
+
+    i->id = get_id(&r, "id");
+    i->tailnet = get_id(&r, "tailnet");
+    i->node = get_id(&r, "node");
+    i->sharer = get_id_or_null(&r, "sharer");
+    i->whole_tailnet = get_bool(&r, "whole_tailnet");
+    get_terms(&r, &i->terms);
+    i->share_expiry_ms = get_i64(&r, "share_expiry_ms");
+    get_bytes(&r, "hash", i->hash, sizeof(i->hash));
+    i->uses_left = (uint32_t)get_range(&r, "uses_left", 1, UINT32_MAX);
+    i->uses = (uint32_t)get_range(&r, "uses", 0, UINT32_MAX);
+    i->created_ms = get_i64(&r, "created_ms");
+    i->expiry_ms = get_i64(&r, "expiry_ms");
+    if (finish(&r) < 0) {
+        share_invite_unref(i);
+        return r.status;
+    }
+    *out = i;
+    return 0;
+}
+
+int row_to_user_invite(const struct db_value *columns, size_t n, struct user_invite **out,
+                       struct err *err)
+{
+    struct row_reader r = reader_of("user_invites", columns, n, err);
+    struct user_invite *i = user_invite_new();
+
+    i->id = get_id(&r, "id");
+    i->tailnet = get_id(&r, "tailnet");
+    i->inviter = get_id_or_null(&r, "inviter");
+    i->role = (enum user_role)get_range(&r, "role", ROLE_MEMBER, ROLE_AUDITOR);
+    i->email = get_text(&r, "email");
+    get_bytes(&r, "hash", i->hash, sizeof(i->hash));
+    i->created_ms = get_i64(&r, "created_ms");
+    i->expiry_ms = get_range(&r, "expiry_ms", 1, INT64_MAX);
+    if (finish(&r) < 0) {
+        user_invite_unref(i);
+        return r.status;
+    }
+    *out = i;
+    return 0;
+}
+
+int row_to_delivery(const struct db_value *columns, size_t n, struct delivery **out,
+                    struct err *err)
+{
+    struct row_reader r = reader_of("webhook_deliveries", columns, n, err);
+    struct delivery *d = delivery_new();
+    struct str event;
+
+    d->id = get_id(&r, "id");
+    d->webhook = get_id(&r, "webhook");
+    d->tailnet = get_id(&r, "tailnet");
+    event = get(&r, "event", DB_TEXT).s;
+    d->event = EVENT_TEST;
+    if (!str_eq(event, STR("test")) && !webhook_event_find(event, &d->event))
+        complain(&r, "event", "is none");
+    d->created_ms = get_i64(&r, "created_ms");
+    d->body = get_text(&r, "body");
+    if (finish(&r) < 0) {
+        delivery_unref(d);
+        return r.status;
+    }
+    *out = d;
     return 0;
 }
 
@@ -471,6 +729,9 @@ int row_to_api_key(const struct db_value *columns, size_t n, struct api_key **ou
     k->created_ms = get_i64(&r, "created_ms");
     k->expiry_ms = get_i64(&r, "expiry_ms");
     k->last_seen_ms = get_i64(&r, "last_seen_ms");
+    k->kind = (enum api_key_kind)get_range(&r, "kind", 0, API_KEY_KINDS - 1);
+    k->client = (uint64_t)get_range(&r, "client", 0, (int64_t)NUM_JSON_MAX - 1);
+    get_strings(&r, "tags", &k->tags);
     if (finish(&r) < 0) {
         api_key_unref(k);
         return r.status;
@@ -540,6 +801,10 @@ int row_to_node(const struct db_value *columns, size_t n, struct node **out, str
         complain(&r, "endpoints", "is no list of endpoints");
     get_prefixes(&r, "approved", &node->approved, &node->n_approved);
     node->facts = get_facts(&r);
+    if (!list_to_attributes(get(&r, "attributes", DB_TEXT).s, &node->attributes,
+                            &node->n_attributes))
+        complain(&r, "attributes", "is no list of attributes");
+    node->holds = get_bool(&r, "hold_device") ? HOLD_DEVICE : 0;
     if (finish(&r) < 0) {
         node_unref(node);
         return r.status;

@@ -514,8 +514,9 @@ static int sqlite_set_up(struct db_sqlite *db, const struct store_options *optio
     status = sqlite_script(&db->base,
                            wal ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = DELETE", err);
     if (status == 0)
-        status =
-            sqlite_script(&db->base, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", err);
+        status = sqlite_script(
+            &db->base,
+            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY", err);
     if (options->wal_never_checkpoints || options->wal_autocheckpoint > 0)
         (void)sqlite3_wal_autocheckpoint(
             db->handle, options->wal_never_checkpoints

@@ -40,6 +40,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
 
     if (status < 0)
         return err_wrap(err, "opening the database");
+    db_watch(db, options);
     status = db_migrate(db, &list, err);
     if (status == 0)
         status = db->ops->prepare_all(db, err);
@@ -131,6 +132,31 @@ static int load_api_key(void *user, const struct db_value *columns, size_t n, st
     return 0;
 }
 
+static int load_webhook(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct loading *l = user;
+    struct webhook *h = NULL;
+    int status = row_to_webhook(columns, n, &h, err);
+
+    if (status < 0)
+        return status;
+    if (domain_load_webhook(l->domain, h, err) < 0)
+        return err_wrap(err, "webhooks row %lld", (long long)columns[0].i);
+    return 0;
+}
+
+/* Only looked at here: store_deliveries hands them out. */
+static int load_delivery(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct delivery *d = NULL;
+    int status = row_to_delivery(columns, n, &d, err);
+
+    (void)user;
+    if (status == 0)
+        delivery_unref(d);
+    return status;
+}
+
 static int load_node(void *user, const struct db_value *columns, size_t n, struct err *err)
 {
     struct loading *l = user;
@@ -147,6 +173,45 @@ static int load_node(void *user, const struct db_value *columns, size_t n, struc
     return 0;
 }
 
+static int load_share(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct loading *l = user;
+    struct share *s = NULL;
+    int status = row_to_share(columns, n, &s, err);
+
+    if (status < 0)
+        return status;
+    if (domain_load_share(l->domain, s, err) < 0)
+        return err_wrap(err, "shares row %lld", (long long)columns[0].i);
+    return 0;
+}
+
+static int load_share_invite(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct loading *l = user;
+    struct share_invite *i = NULL;
+    int status = row_to_share_invite(columns, n, &i, err);
+
+    if (status < 0)
+        return status;
+    if (domain_load_share_invite(l->domain, i, err) < 0)
+        return err_wrap(err, "share_invites row %lld", (long long)columns[0].i);
+    return 0;
+}
+
+static int load_user_invite(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct loading *l = user;
+    struct user_invite *i = NULL;
+    int status = row_to_user_invite(columns, n, &i, err);
+
+    if (status < 0)
+        return status;
+    if (domain_load_user_invite(l->domain, i, err) < 0)
+        return err_wrap(err, "user_invites row %lld", (long long)columns[0].i);
+    return 0;
+}
+
 static const struct {
     struct str name;
     size_t at;
@@ -157,6 +222,11 @@ static const struct {
     {STR_INIT("node"), offsetof(struct domain_counters, node)},
     {STR_INIT("api_key"), offsetof(struct domain_counters, api_key)},
     {STR_INIT("audit"), offsetof(struct domain_counters, audit)},
+    {STR_INIT("webhook"), offsetof(struct domain_counters, webhook)},
+    {STR_INIT("event"), offsetof(struct domain_counters, event)},
+    {STR_INIT("share"), offsetof(struct domain_counters, share)},
+    {STR_INIT("share_invite"), offsetof(struct domain_counters, share_invite)},
+    {STR_INIT("user_invite"), offsetof(struct domain_counters, user_invite)},
 };
 
 static uint64_t *counter_at(struct domain_counters *c, size_t i)
@@ -186,11 +256,20 @@ int db_load(struct db *db, struct domain *d, struct err *err)
         enum db_statement id;
         db_row_fn *on_row;
     } steps[] = {
-        {SQL_INFOS_ALL, load_info},         {SQL_USERS_ALL, load_user},
-        {SQL_AUTH_KEYS_ALL, load_auth_key}, {SQL_NODES_ALL, load_node},
-        {SQL_API_KEYS_ALL, load_api_key},   {SQL_COUNTERS_ALL, load_counter},
+        {SQL_INFOS_ALL, load_info},
+        {SQL_USERS_ALL, load_user},
+        {SQL_AUTH_KEYS_ALL, load_auth_key},
+        {SQL_NODES_ALL, load_node},
+        {SQL_API_KEYS_ALL, load_api_key},
+        {SQL_WEBHOOKS_ALL, load_webhook},
+        {SQL_DELIVERIES_ALL, load_delivery},
+        {SQL_SHARES_ALL, load_share},
+        {SQL_SHARE_INVITES_ALL, load_share_invite},
+        {SQL_USER_INVITES_ALL, load_user_invite},
+        {SQL_COUNTERS_ALL, load_counter},
     };
-    struct loading l = {.domain = d, .counters = {1, 1, 1, 1, 1, 1}, .auth_keys = map_new()};
+    struct loading l = {
+        .domain = d, .counters = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, .auth_keys = map_new()};
     int status = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(steps) && status == 0; i++)
@@ -249,6 +328,36 @@ int store_policies(struct store *s, tailnet_id tailnet,
 
     if (s->db->ops->run(s->db, SQL_POLICIES_OF, args, ARRAY_LEN(args), read_policy, &r, err) < 0)
         return err_wrap(err, "reading earlier policies");
+    return 0;
+}
+
+/* ---- what is on its way to webhooks ---- */
+
+struct deliveries_read {
+    void (*each)(void *user, const struct delivery *d);
+    void *user;
+};
+
+static int read_delivery(void *user, const struct db_value *columns, size_t n, struct err *err)
+{
+    struct deliveries_read *r = user;
+    struct delivery *d = NULL;
+    int status = row_to_delivery(columns, n, &d, err);
+
+    if (status < 0)
+        return status;
+    r->each(r->user, d);
+    delivery_unref(d);
+    return 0;
+}
+
+int store_deliveries(struct store *s, void (*each)(void *user, const struct delivery *d),
+                     void *user, struct err *err)
+{
+    struct deliveries_read r = {.each = each, .user = user};
+
+    if (s->db->ops->run(s->db, SQL_DELIVERIES_ALL, NULL, 0, read_delivery, &r, err) < 0)
+        return err_wrap(err, "reading what is on its way to webhooks");
     return 0;
 }
 
@@ -311,6 +420,16 @@ static int commit_delete(struct store *s, enum db_statement id, const struct sto
     return run(s, id, args, ARRAY_LEN(args), err);
 }
 
+/* With its entries in the audit log: whoever had it deleted may rely on that. */
+static int commit_delete_tailnet(struct store *s, const struct store_op *op, struct err *err)
+{
+    int status = commit_delete(s, SQL_TAILNET_DELETE, op, err);
+
+    if (status == 0)
+        status = commit_delete(s, SQL_TAILNET_AUDIT_DELETE, op, err);
+    return status < 0 ? status : commit_delete(s, SQL_TAILNET_DELIVERIES_DELETE, op, err);
+}
+
 static int commit_info(struct store *s, const struct tailnet_info *info, uint64_t revision,
                        struct arena *arena, struct err *err)
 {
@@ -342,8 +461,29 @@ static int commit_op(struct store *s, const struct store_batch *b, const struct 
         return run(s, SQL_API_KEY_PUT, args, row_from_api_key(op->object, arena, args), err);
     case STORE_PUT_AUDIT:
         return audit_commit(s, op->object, err);
+    case STORE_PUT_WEBHOOK:
+        return run(s, SQL_WEBHOOK_PUT, args, row_from_webhook(op->object, arena, args), err);
+    case STORE_PUT_DELIVERY:
+        return run(s, SQL_DELIVERY_PUT, args, row_from_delivery(op->object, args), err);
+    case STORE_PUT_SHARE:
+        return run(s, SQL_SHARE_PUT, args, row_from_share(op->object, arena, args), err);
+    case STORE_PUT_SHARE_INVITE:
+        return run(s, SQL_SHARE_INVITE_PUT, args, row_from_share_invite(op->object, arena, args),
+                   err);
+    case STORE_PUT_USER_INVITE:
+        return run(s, SQL_USER_INVITE_PUT, args, row_from_user_invite(op->object, args), err);
+    case STORE_DELETE_USER_INVITE:
+        return commit_delete(s, SQL_USER_INVITE_DELETE, op, err);
+    case STORE_DELETE_SHARE:
+        return commit_delete(s, SQL_SHARE_DELETE, op, err);
+    case STORE_DELETE_SHARE_INVITE:
+        return commit_delete(s, SQL_SHARE_INVITE_DELETE, op, err);
+    case STORE_DELETE_WEBHOOK:
+        return commit_delete(s, SQL_WEBHOOK_DELETE, op, err);
+    case STORE_DELETE_DELIVERY:
+        return commit_delete(s, SQL_DELIVERY_DELETE, op, err);
     case STORE_DELETE_TAILNET:
-        return commit_delete(s, SQL_TAILNET_DELETE, op, err);
+        return commit_delete_tailnet(s, op, err);
     case STORE_DELETE_USER:
         return commit_delete(s, SQL_USER_DELETE, op, err);
     case STORE_DELETE_AUTH_KEY:

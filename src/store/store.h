@@ -37,6 +37,8 @@ struct store_options {
     /* Where a backup goes before PostgreSQL's tables change; empty: the working directory. With
      * SQLite it goes beside the file. */
     struct str backup_dir;
+    bool log_statements; /* each one, without what is put into it */
+    uint32_t slow_ms;    /* those that take as long are logged; 0: none */
 };
 /*
  * Opens, checks and migrates. One server a database: a second one is refused (ERR_CONFLICT).
@@ -62,6 +64,10 @@ MUST_USE int store_policies(struct store *s, tailnet_id tailnet,
                             bool (*each)(void *user, struct str text, int64_t created_ms),
                             void *user, struct err *err);
 
+/* What was on its way to webhooks when the server stopped, oldest first; borrowed for the call. */
+MUST_USE int store_deliveries(struct store *s, void (*each)(void *user, const struct delivery *d),
+                              void *user, struct err *err);
+
 /* Small named values of the server itself (schema-free): settings, first-start marks. */
 MUST_USE int store_value_get(struct store *s, struct str name, struct buf *value, bool *found,
                              struct err *err);
@@ -75,11 +81,21 @@ enum store_op_kind {
     STORE_PUT_NODE,
     STORE_PUT_API_KEY,
     STORE_PUT_AUDIT,
+    STORE_PUT_WEBHOOK,
+    STORE_PUT_DELIVERY,
+    STORE_PUT_SHARE,
+    STORE_PUT_SHARE_INVITE,
+    STORE_PUT_USER_INVITE,
     STORE_DELETE_TAILNET,
     STORE_DELETE_USER,
     STORE_DELETE_AUTH_KEY,
     STORE_DELETE_NODE,
     STORE_DELETE_API_KEY,
+    STORE_DELETE_WEBHOOK,
+    STORE_DELETE_DELIVERY,
+    STORE_DELETE_SHARE,
+    STORE_DELETE_SHARE_INVITE,
+    STORE_DELETE_USER_INVITE,
 };
 
 struct store_batch;
@@ -96,6 +112,10 @@ void store_batch_add(struct store_batch *b, const struct tailnet_view *view,
 /* The same for API keys, which are in no view: looks at these changes only, passes over others. */
 void store_batch_add_api_keys(struct store_batch *b, const struct api_key_set *keys,
                               const struct change *changes, size_t n, bool *durable);
+/* An event on its way to a webhook, which is in no view either: refers to it. */
+void store_batch_add_delivery(struct store_batch *b, const struct delivery *d);
+/* It was taken, or given up. */
+void store_batch_remove_delivery(struct store_batch *b, uint64_t id);
 void store_batch_set_counters(struct store_batch *b, const struct domain_counters *next);
 /* Puts what `older` holds under what is in `b`: of one object b's operation stays. Empties older.
  */
@@ -111,6 +131,9 @@ MUST_USE int store_commit(struct store *s, const struct store_batch *b, struct e
 
 /* The whole store as JSON text (docs/storage.md), as of one moment. Beside a running server. */
 MUST_USE int store_export(const struct store_options *options, struct buf *out, struct err *err);
+/* The rows of one tailnet in the same form, none of the server's. On the store's thread. */
+MUST_USE int store_export_tailnet(struct store *s, uint64_t tailnet, struct buf *out,
+                                  struct err *err);
 /* A copy to a file, 0600, over what is there: SQLite's own form, or JSON from PostgreSQL. Beside a
  * running server. */
 MUST_USE int store_backup(const struct store_options *options, struct str path, struct err *err);

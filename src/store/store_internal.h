@@ -43,9 +43,26 @@ enum db_statement {
     SQL_NODE_PUT,
     SQL_API_KEY_PUT,
     SQL_AUDIT_PUT,
+    SQL_WEBHOOK_PUT,
+    SQL_WEBHOOK_DELETE,
+    SQL_WEBHOOKS_ALL,
+    SQL_DELIVERY_PUT,
+    SQL_DELIVERY_DELETE,
+    SQL_DELIVERIES_ALL,
+    SQL_SHARE_PUT,
+    SQL_SHARE_DELETE,
+    SQL_SHARES_ALL,
+    SQL_SHARE_INVITE_PUT,
+    SQL_SHARE_INVITE_DELETE,
+    SQL_SHARE_INVITES_ALL,
+    SQL_USER_INVITE_PUT,
+    SQL_USER_INVITE_DELETE,
+    SQL_USER_INVITES_ALL,
     SQL_AUDIT_PRUNE,
     SQL_AUDIT_PAGE,
     SQL_TAILNET_DELETE,
+    SQL_TAILNET_AUDIT_DELETE,
+    SQL_TAILNET_DELIVERIES_DELETE,
     SQL_USER_DELETE,
     SQL_AUTH_KEY_DELETE,
     SQL_NODE_DELETE,
@@ -70,7 +87,7 @@ const char *db_sql(enum db_statement id);
  * Migration n brings a database from version n - 1 to n; they are never edited once released. They
  * are written for SQLite; dialect.c says what becomes of them for PostgreSQL.
  */
-#define DB_VERSION 4
+#define DB_VERSION 9
 const char *db_migration(int version);
 /* So that our files are known from other programs' ("Hats"). */
 #define DB_APPLICATION_ID 0x48617473
@@ -140,7 +157,16 @@ struct db_ops {
 /* Every engine's struct begins with this. */
 struct db {
     const struct db_ops *ops;
+    /* statements.c: what an operator wants to see of it; all zero: nothing. */
+    struct db_watch {
+        const struct db_ops *engine;
+        struct db_ops ops; /* the engine's, with a `run` that tells */
+        bool each;
+        uint32_t slow_ms; /* 0: never */
+    } watch;
 };
+/* statements.c: from now on statements are logged as the options say. */
+void db_watch(struct db *db, const struct store_options *options);
 
 /* Opens the file and locks it against a second server; makes or checks nothing in it. */
 MUST_USE int db_sqlite_open(const struct store_options *options, struct db **out, struct err *err);
@@ -256,6 +282,14 @@ size_t row_from_api_key(const struct api_key *k, struct arena *arena,
                         struct db_value args[DB_COLUMNS_MAX]);
 size_t row_from_node(const struct node *node, struct arena *arena,
                      struct db_value args[DB_COLUMNS_MAX]);
+size_t row_from_webhook(const struct webhook *h, struct arena *arena,
+                        struct db_value args[DB_COLUMNS_MAX]);
+size_t row_from_share(const struct share *s, struct arena *arena,
+                      struct db_value args[DB_COLUMNS_MAX]);
+size_t row_from_share_invite(const struct share_invite *i, struct arena *arena,
+                             struct db_value args[DB_COLUMNS_MAX]);
+size_t row_from_user_invite(const struct user_invite *i, struct db_value args[DB_COLUMNS_MAX]);
+size_t row_from_delivery(const struct delivery *d, struct db_value args[DB_COLUMNS_MAX]);
 /* Columns back to objects; errors say "users row 7: ...". */
 MUST_USE int row_to_info(const struct db_value *columns, size_t n, struct tailnet_info **out,
                          uint64_t *revision, struct err *err);
@@ -265,6 +299,16 @@ MUST_USE int row_to_auth_key(const struct db_value *columns, size_t n, struct au
                              struct err *err);
 MUST_USE int row_to_api_key(const struct db_value *columns, size_t n, struct api_key **out,
                             struct err *err);
+MUST_USE int row_to_webhook(const struct db_value *columns, size_t n, struct webhook **out,
+                            struct err *err);
+MUST_USE int row_to_share(const struct db_value *columns, size_t n, struct share **out,
+                          struct err *err);
+MUST_USE int row_to_share_invite(const struct db_value *columns, size_t n,
+                                 struct share_invite **out, struct err *err);
+MUST_USE int row_to_user_invite(const struct db_value *columns, size_t n, struct user_invite **out,
+                                struct err *err);
+MUST_USE int row_to_delivery(const struct db_value *columns, size_t n, struct delivery **out,
+                             struct err *err);
 MUST_USE int row_to_node(const struct db_value *columns, size_t n, struct node **out,
                          struct err *err);
 
@@ -276,6 +320,9 @@ struct str list_from_prefixes(struct arena *arena, const struct ip_prefix *items
 struct str list_from_endpoints(struct arena *arena, const struct ip_addrport *items,
                                const uint8_t *types, size_t n);
 struct str list_from_dns(struct arena *arena, const struct tailnet_info *info);
+struct str list_from_settings(struct arena *arena, const struct tailnet_settings *s);
+struct str list_from_attributes(struct arena *arena, const struct node_attribute *items, size_t n);
+struct str list_from_terms(struct arena *arena, const struct share_terms *t);
 struct str list_from_regions(struct arena *arena, const struct derp_region *items, size_t n);
 
 /* False: not what was written; outputs hold what must be freed all the same. */
@@ -284,7 +331,15 @@ MUST_USE bool list_to_prefixes(struct str text, struct ip_prefix **items, size_t
 MUST_USE bool list_to_endpoints(struct str text, struct ip_addrport **items, uint8_t **types,
                                 size_t *n);
 MUST_USE bool list_to_dns(struct str text, struct tailnet_info *info);
+/* Over what the info has, which must be what is configured. */
+MUST_USE bool list_to_settings(struct str text, struct tailnet_info *info);
+MUST_USE bool list_to_attributes(struct str text, struct node_attribute **items, size_t *n);
+MUST_USE bool list_to_terms(struct str text, struct share_terms *out);
 MUST_USE bool list_to_regions(struct str text, struct derp_region **items, size_t *n);
+/* The same of a list within another column. */
+struct json_value;
+MUST_USE bool list_read_regions(const struct json_value *array, struct derp_region **items,
+                                size_t *n);
 
 /* ---- the audit log (audit.c) ---- */
 

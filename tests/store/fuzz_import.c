@@ -26,7 +26,9 @@ static const char *const shapes[][12] = {
      "api_keys: id prefix hash expiration last_seen created_at",
      "nodes: id machine_key node_key disco_key endpoints host_info ipv4 ipv6 hostname given_name "
      "user_id register_method tags auth_key_id last_seen expiry approved_routes created_at",
-     "policies: id data", "oauth_clients: id client_id", NULL},
+     "policies: id data",
+     "oauth_clients: id client_id secret_hash scopes tags description created_at revoked",
+     "oauth_access_tokens: id prefix hash client_id scopes tags expiration", NULL},
     /* 0.17 to 0.27 */
     {"users: id name created_at",
      "pre_auth_keys: id key user_id reusable ephemeral used expiration",
@@ -252,6 +254,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ASSERT(counts[2] == report.counts[IMPORT_AUTH_KEY][IMPORT_TAKEN] +
                             report.counts[IMPORT_AUTH_KEY][IMPORT_CHANGED] +
                             report.counts[IMPORT_API_KEY][IMPORT_TAKEN] +
-                            report.counts[IMPORT_API_KEY][IMPORT_CHANGED]);
+                            report.counts[IMPORT_API_KEY][IMPORT_CHANGED] +
+                            report.counts[IMPORT_OAUTH_CLIENT][IMPORT_TAKEN] +
+                            report.counts[IMPORT_OAUTH_TOKEN][IMPORT_TAKEN]);
     return 0;
 }

@@ -253,14 +253,18 @@ static const char *differ_dns(const struct tailnet_info *a, const struct tailnet
     SAME("tailnet", a->id, magic_dns);
     SAME("tailnet", a->id, override_local_dns);
     SAME("tailnet", a->id, n_resolvers);
-    for (size_t i = 0; i < a->n_resolvers; i++)
+    for (size_t i = 0; i < a->n_resolvers; i++) {
         SAME_STR("tailnet", a->id, resolvers[i].addr);
+        SAME("tailnet", a->id, resolvers[i].with_exit_node);
+    }
     SAME("tailnet", a->id, n_splits);
     for (size_t i = 0; i < a->n_splits; i++) {
         SAME_STR("tailnet", a->id, splits[i].suffix);
         SAME("tailnet", a->id, splits[i].n_resolvers);
-        for (size_t k = 0; k < a->splits[i].n_resolvers; k++)
+        for (size_t k = 0; k < a->splits[i].n_resolvers; k++) {
             SAME_STR("tailnet", a->id, splits[i].resolvers[k].addr);
+            SAME("tailnet", a->id, splits[i].resolvers[k].with_exit_node);
+        }
     }
     if (!str_list_eq(&a->search_domains, &b->search_domains))
         return differ("tailnet %llu: search_domains", (unsigned long long)a->id);
@@ -270,6 +274,55 @@ static const char *differ_dns(const struct tailnet_info *a, const struct tailnet
         SAME_STR("tailnet", a->id, records[i].type);
         SAME_STR("tailnet", a->id, records[i].value);
     }
+    return NULL;
+}
+
+/* One's own settings and the configured ones, each as an info of its own. */
+static const char *differ_settings(const struct tailnet_info *a, const struct dns_settings *x,
+                                   const struct dns_settings *y)
+{
+    AUTO(tailnet_info_unref) const struct tailnet_info *one = NULL, *other = NULL;
+    struct tailnet_info *p = tailnet_info_new(), *q = tailnet_info_new();
+
+    one = p;
+    other = q;
+    if (!x != !y || (x && x->parts != y->parts))
+        return differ("tailnet %llu: parts of DNS", (unsigned long long)a->id);
+    p->id = q->id = a->id;
+    if (x) {
+        tailnet_info_settle_dns(p, dns_settings_copy(x), NULL);
+        tailnet_info_settle_dns(q, dns_settings_copy(y), NULL);
+    }
+    return differ_dns(one, other);
+}
+
+static const char *differ_all_dns(const struct tailnet_info *a, const struct tailnet_info *b)
+{
+    const char *d = differ_dns(a, b);
+
+    if (!d)
+        d = differ_settings(a, a->dns_own, b->dns_own);
+    return d ? d : differ_settings(a, a->dns_configured, b->dns_configured);
+}
+
+static const char *differ_own(const struct tailnet_info *a, const struct tailnet_info *b)
+{
+    SAME("tailnet", a->id, settings.set);
+    SAME("tailnet", a->id, settings.key_duration_ms);
+    SAME("tailnet", a->id, settings.auto_update);
+    SAME("tailnet", a->id, settings.policy_elsewhere);
+    SAME_STR("tailnet", a->id, settings.policy_link);
+    for (size_t i = 0; i < CONTACTS; i++)
+        SAME_STR("tailnet", a->id, settings.contacts[i]);
+    SAME("tailnet", a->id, settings.configured_key_duration_ms);
+    SAME("tailnet", a->id, settings.configured_auto_update);
+    for (size_t i = 0; i < QUOTAS; i++)
+        SAME("tailnet", a->id, settings.max[i]);
+    SAME("tailnet", a->id, settings.user_approval);
+    SAME("tailnet", a->id, settings.device_approval);
+    if (!join_rules_eq(a->settings.joining, a->settings.n_joining, b->settings.joining,
+                       b->settings.n_joining))
+        return differ("tailnet %llu: joining rules", (unsigned long long)a->id);
     return NULL;
 }
 
@@ -297,7 +350,21 @@ const char *differ_infos(const struct tailnet_info *a, const struct tailnet_info
     SAME("tailnet", a->id, n_regions);
     for (size_t i = 0; i < a->n_regions && !d; i++)
         d = differ_regions(&a->regions[i], &b->regions[i]);
-    return d ? d : differ_dns(a, b);
+    d = d ? d : differ_own(a, b);
+    return d ? d : differ_all_dns(a, b);
+}
+
+static const char *differ_attributes(const struct node *a, const struct node *b)
+{
+    SAME("node", a->id, n_attributes);
+    for (size_t i = 0; i < a->n_attributes; i++) {
+        SAME_STR("node", a->id, attributes[i].name);
+        SAME("node", a->id, attributes[i].kind);
+        SAME_STR("node", a->id, attributes[i].value);
+        SAME("node", a->id, attributes[i].expiry_ms);
+        SAME_STR("node", a->id, attributes[i].comment);
+    }
+    return NULL;
 }
 
 const char *differ_users(const struct user *a, const struct user *b)
@@ -313,6 +380,7 @@ const char *differ_users(const struct user *a, const struct user *b)
     if (!str_list_eq(&a->groups, &b->groups))
         return differ("user %llu: groups", (unsigned long long)a->id);
     SAME("user", a->id, role);
+    SAME("user", a->id, status);
     SAME("user", a->id, created_ms);
     return NULL;
 }
@@ -329,6 +397,7 @@ const char *differ_auth_keys(const struct auth_key *a, const struct auth_key *b)
     SAME_STR("auth key", a->id, legacy);
     SAME("auth key", a->id, reusable);
     SAME("auth key", a->id, ephemeral);
+    SAME("auth key", a->id, preauthorized);
     SAME("auth key", a->id, used);
     SAME("auth key", a->id, created_ms);
     SAME("auth key", a->id, expiry_ms);
@@ -351,6 +420,11 @@ const char *differ_api_keys(const struct api_key *a, const struct api_key *b)
     SAME("API key", a->id, created_ms);
     SAME("API key", a->id, expiry_ms);
     SAME("API key", a->id, last_seen_ms);
+    SAME("API key", a->id, kind);
+    SAME("API key", a->id, client);
+    SAME("API key", a->id, is_asleep);
+    if (!str_list_eq(&a->tags, &b->tags))
+        return differ("API key %llu: tags", (unsigned long long)a->id);
     return NULL;
 }
 
@@ -398,6 +472,7 @@ const char *differ_nodes(const struct node *a, const struct node *b)
     SAME("node", a->id, method);
     SAME("node", a->id, auth_key);
     SAME("node", a->id, ephemeral);
+    SAME("node", a->id, holds);
     SAME_BYTES("node", a->id, machine);
     SAME_BYTES("node", a->id, key);
     SAME_BYTES("node", a->id, disco);
@@ -420,7 +495,61 @@ const char *differ_nodes(const struct node *a, const struct node *b)
     SAME("node", a->id, n_approved);
     for (size_t i = 0; i < a->n_approved; i++)
         SAME_BYTES("node", a->id, approved[i]);
-    return differ_facts(a->id, a->facts, b->facts);
+
+    const char *d = differ_attributes(a, b);
+
+    return d ? d : differ_facts(a->id, a->facts, b->facts);
+}
+
+static const char *differ_shares(const struct tailnet_view *a, const struct tailnet_view *b)
+{
+    const struct share *s;
+    const struct share_invite *i;
+    size_t at = 0, n = 0;
+
+    while ((s = view_share_next(a, &at))) {
+        const struct share *o = view_share_find(b, s->id);
+
+        if (!o || s->owner != o->owner || s->node != o->node || s->sharer != o->sharer ||
+            s->guest != o->guest || s->user != o->user || !share_terms_eq(&s->terms, &o->terms) ||
+            s->created_ms != o->created_ms || s->accepted_ms != o->accepted_ms ||
+            s->expiry_ms != o->expiry_ms)
+            return differ("share %llu", (unsigned long long)s->id);
+        n++;
+    }
+    for (at = 0; view_share_next(b, &at);)
+        n--;
+    for (at = 0; (i = view_share_invite_next(a, &at)); n++) {
+        const struct share_invite *o = view_share_invite_find(b, i->id);
+
+        if (!o || i->tailnet != o->tailnet || i->node != o->node || i->sharer != o->sharer ||
+            i->whole_tailnet != o->whole_tailnet || !share_terms_eq(&i->terms, &o->terms) ||
+            i->share_expiry_ms != o->share_expiry_ms || memcmp(i->hash, o->hash, 32) != 0 ||
+            i->uses_left != o->uses_left || i->uses != o->uses || i->created_ms != o->created_ms ||
+            i->expiry_ms != o->expiry_ms)
+            return differ("invitation %llu", (unsigned long long)i->id);
+    }
+    for (at = 0; view_share_invite_next(b, &at);)
+        n--;
+    return n != 0 ? differ("other shares or invitations") : NULL;
+}
+
+static const char *differ_user_invites(const struct tailnet_view *a, const struct tailnet_view *b)
+{
+    const struct user_invite *i;
+    size_t at = 0, n = 0;
+
+    for (; (i = view_user_invite_next(a, &at)); n++) {
+        const struct user_invite *o = view_user_invite_find(b, i->id);
+
+        if (!o || i->tailnet != o->tailnet || i->inviter != o->inviter || i->role != o->role ||
+            !str_eq(i->email, o->email) || memcmp(i->hash, o->hash, 32) != 0 ||
+            i->created_ms != o->created_ms || i->expiry_ms != o->expiry_ms)
+            return differ("invitation of people %llu", (unsigned long long)i->id);
+    }
+    for (at = 0; view_user_invite_next(b, &at);)
+        n--;
+    return n != 0 ? differ("other invitations of people") : NULL;
 }
 
 static const char *differ_views(const struct tailnet_view *a, const struct tailnet_view *b)
@@ -459,7 +588,8 @@ static const char *differ_views(const struct tailnet_view *a, const struct tailn
                 ? differ("node %llu: exit_node", (unsigned long long)node->id)
                 : differ_nodes(node, other);
     }
-    return d;
+    d = d ? d : differ_shares(a, b);
+    return d ? d : differ_user_invites(a, b);
 }
 
 const char *differ_domains(struct domain *a, struct domain *b)

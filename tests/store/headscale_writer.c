@@ -347,6 +347,28 @@ static void fill_routes(sqlite3 *db)
     put_route(db, "5", "99", "'10.7.0.0/16'", "1", "NULL");
 }
 
+static void put_token(sqlite3 *db, const char *id, const char *prefix, const char *client,
+                      const char *expiration)
+{
+    hs_put(db, "oauth_access_tokens", "id", id, "prefix", prefix, "hash", "'" HS_HASH_OAUTH "'",
+           "client_id", client, "scopes", "'[\"auth_keys\"]'", "tags", "'[\"tag:k8s\"]'",
+           "expiration", expiration, "created_at", CREATED, NULL);
+}
+
+static void fill_oauth(sqlite3 *db)
+{
+    hs_put(db, "oauth_clients", "id", "1", "client_id", "'0123456789ab'", "secret_hash",
+           "'" HS_HASH_OAUTH "'", "scopes", "'[\"auth_keys\",\"devices:core\"]'", "tags",
+           "'[\"tag:k8s\"]'", "description", "'operator'", "user_id", "1", "created_at", CREATED,
+           NULL);
+    hs_put(db, "oauth_clients", "id", "2", "client_id", "'0123456789ac'", "secret_hash",
+           "'" HS_HASH_OAUTH "'", "scopes", "'[\"all\"]'", "created_at", CREATED, "revoked",
+           CREATED, NULL);
+    put_token(db, "1", "'00000000000a'", "'0123456789ab'", "'2027-01-15 08:30:00+00:00'");
+    put_token(db, "2", "'00000000000b'", "'0123456789ab'", "'2024-06-01 07:30:00+00:00'");
+    put_token(db, "3", "'00000000000c'", "'0123456789ac'", "'2027-01-15 08:30:00+00:00'");
+}
+
 void hs_fill(sqlite3 *db, enum hs_release r)
 {
     fill_users(db);
@@ -357,6 +379,5 @@ void hs_fill(sqlite3 *db, enum hs_release r)
     hs_put(db, "policies", "id", "2", "data", "'" HS_POLICY "'", "created_at", CREATED, NULL);
     hs_put(db, "policies", "id", "3", "data", "'{\"old\":1}'", "created_at", CREATED, "deleted_at",
            CREATED, NULL);
-    hs_put(db, "oauth_clients", "id", "1", "client_id", "'0123456789ab'", "created_at", CREATED,
-           NULL);
+    fill_oauth(db);
 }

@@ -54,5 +54,8 @@ void hs_fill(sqlite3 *db, enum hs_release r);
 #define HS_HASH_API64 "$2a$04$abcdefghijklmnopqrstuum3CgIstH2PK45baiaFTPBlCd5gXikhO"
 #define HS_HASH_API32 "$2a$04$abcdefghijklmnopqrstuudzwqTQSvBod5saWv8fcaQIlV8vX0Mm."
 #define HS_HASH_API43 "$2a$04$abcdefghijklmnopqrstuur0ObIoTFQm2Ylmv8wTDguBv5v2qjiQu"
+/* Argon2id of 64 characters, with cheap settings. */
+#define HS_HASH_OAUTH \
+    "$argon2id$v=19$m=8,t=1,p=1$EBESExQVFhcYGRobHB0eHw$um4x0gwWNyqEWyi0KhqG47INp7hhOt/InrY8aKuGaVQ"
 /* Key 1 in clear, up to 0.27. */
 #define HS_CLEAR_KEY "00112233445566778899aabbccddeeff0011223344556677"

@@ -158,7 +158,25 @@ static void step_tailnet(struct history *h, const struct tailnet_view *view)
         info->prefix_v6 = (struct ip_prefix){0};
     if (chance(h, 30))
         str_list_add(&info->search_domains, STR("s.example"));
-    switch (below(h, 4)) {
+    switch (below(h, 5)) {
+    case 4: {
+        struct join_rule rules[] = {
+            {.by = JOIN_DOMAIN, .value = STR("b.example"), .needs_approval = chance(h, 50)},
+            {.by = JOIN_GROUP, .provider = STR("https://i"), .value = STR("oidc:\xc3\xa4\"")},
+            {.by = JOIN_ANYONE, .role = ROLE_AUDITOR, .needs_approval = chance(h, 50)}};
+        struct tailnet_settings s = {.set = (unsigned)below(h, SETTINGS_ALL + 1),
+                                     .joining = rules,
+                                     .n_joining = below(h, ARRAY_LEN(rules) + 1),
+                                     .user_approval = chance(h, 30),
+                                     .device_approval = chance(h, 50),
+                                     .key_duration_ms = (int64_t)below(h, 9) * DAY_MS,
+                                     .auto_update = chance(h, 50),
+                                     .policy_link = STR("https://git.example/p"),
+                                     .contacts = {STR("a@b"), STR("c@d"), STR_NONE}};
+
+        run_plain(h, (struct command){.type = COMMAND_SETTINGS_SET, .tailnet = id, .settings = &s});
+        break;
+    }
     case 3:
         run_plain(h, (struct command){.type = COMMAND_POLICY_SET,
                                       .tailnet = id,
@@ -199,11 +217,71 @@ static void step_user(struct history *h, const struct tailnet_view *view)
     c.provider_id = c.provider.len > 0 ? c.name : STR_NONE;
     c.role = (enum user_role)below(h, ROLE_AUDITOR + 1);
     c.fields = (unsigned)below(h, 2 * USER_FIELD_PROVIDER);
+    c.with_nodes = chance(h, 40);
     c.type = chance(h, 50)   ? COMMAND_USER_CREATE
              : chance(h, 30) ? COMMAND_USER_RENAME
              : chance(h, 30) ? COMMAND_USER_UPDATE
              : chance(h, 40) ? COMMAND_USER_LOGIN
                              : COMMAND_USER_DELETE;
+    run_plain(h, c);
+}
+
+/* Who is it that the step is about: a few people, each with an address of his own. */
+static struct command somebody(struct history *h, struct arena *arena, enum command_type type)
+{
+    struct str id = arena_printf(arena, "user%llu", (unsigned long long)below(h, 12));
+
+    return (struct command){.type = type,
+                            .provider = STR("oidc"),
+                            .provider_id = id,
+                            .name = id,
+                            .issuer = STR("https://i"),
+                            .email = arena_printf(arena, "%.*s@b.example", STR_ARG(id)),
+                            .email_verified = chance(h, 70)};
+}
+
+static void step_invite(struct history *h, const struct tailnet_view *view)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct command_result r = {0};
+    struct command who = somebody(h, arena, COMMAND_USER_INVITE_ACCEPT);
+    struct command make = {.type = COMMAND_USER_INVITE_CREATE,
+                           .tailnet = view_info(view)->id,
+                           .user = chance(h, 50) ? any_user(h, view) : 0,
+                           .role = (enum user_role)below(h, ROLES),
+                           .email = chance(h, 50) ? who.email : STR_NONE,
+                           .expiry_ms = chance(h, 30) ? 0 : h->w.now_ms + DAY_MS};
+
+    if (run(h, make, &r) < 0)
+        return;
+    who.secret = str_copy(r.secret);
+    command_result_fini(&r);
+    if (chance(h, 50))
+        run_plain(h, who);
+    str_free(&who.secret);
+}
+
+static void step_people(struct history *h, const struct tailnet_view *view)
+{
+    static const enum command_type types[] = {
+        COMMAND_USER_LOGIN,    COMMAND_USER_LOGIN,        COMMAND_USER_APPROVE,
+        COMMAND_USER_APPROVE,  COMMAND_USER_SUSPEND,      COMMAND_USER_RESTORE,
+        COMMAND_USER_RESTORE,  COMMAND_NODE_APPROVE,      COMMAND_NODE_APPROVE,
+        COMMAND_LOGIN_CHOICES, COMMAND_USER_INVITE_REVOKE};
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct command c = somebody(h, arena, types[below(h, ARRAY_LEN(types))]);
+    const struct node *node = any_node(h, view);
+    const struct user_invite *first = view_user_invite_next(view, &(size_t){0});
+
+    if (chance(h, 25)) {
+        step_invite(h, view);
+        return;
+    }
+    c.tailnet = view_info(view)->id;
+    c.id = c.type == COMMAND_NODE_APPROVE         ? (node ? node->id : 0)
+           : c.type == COMMAND_USER_INVITE_REVOKE ? (first ? first->id : 0)
+                                                  : any_user(h, view);
+    c.revokes = chance(h, 30);
     run_plain(h, c);
 }
 
@@ -216,6 +294,7 @@ static void step_auth_key(struct history *h, const struct tailnet_view *view)
                         .tags = tags,
                         .reusable = chance(h, 70),
                         .ephemeral = chance(h, 20),
+                        .preauthorized = chance(h, 30),
                         .expiry_ms = chance(h, 50) ? 0 : h->w.now_ms + DAY_MS};
     struct command_result r = {0};
 
@@ -232,6 +311,24 @@ static void step_auth_key(struct history *h, const struct tailnet_view *view)
     str_list_free(&tags);
 }
 
+/* Clients, tokens and sessions: keys of other kinds. Some orders are refused. */
+static void step_oauth(struct history *h, const struct tailnet_view *view, const struct api_key *k)
+{
+    static const enum command_type types[] = {
+        COMMAND_OAUTH_CLIENT_CREATE, COMMAND_OAUTH_CLIENT_UPDATE, COMMAND_OAUTH_CLIENT_DELETE,
+        COMMAND_OAUTH_TOKEN_CREATE,  COMMAND_SESSION_CREATE,      COMMAND_SESSION_DELETE};
+    struct str scopes[] = {STR("devices:core"), STR("users:read")}, tag = STR("tag:k8s");
+    struct command c = {.type = types[below(h, ARRAY_LEN(types))],
+                        .tailnet = view_info(view)->id,
+                        .id = k ? k->id : 0,
+                        .user = any_user(h, view),
+                        .scopes = {scopes, 1 + below(h, 2)},
+                        .tags = {&tag, below(h, 2)},
+                        .expiry_ms = h->w.now_ms + (int64_t)below(h, 10) * DAY_MS};
+
+    run_plain(h, c);
+}
+
 static void step_api_key(struct history *h, const struct tailnet_view *view)
 {
     AUTO(api_key_set_unref) const struct api_key_set *keys = domain_api_keys(h->w.domain);
@@ -246,6 +343,10 @@ static void step_api_key(struct history *h, const struct tailnet_view *view)
     do {
         k = api_key_set_next(keys, &at);
     } while (k && skip-- > 0);
+    if (chance(h, 40)) {
+        step_oauth(h, view, k);
+        return;
+    }
     if (!k || chance(h, 40)) {
         c.type = COMMAND_API_KEY_CREATE;
         c.user = c.tailnet != 0 && chance(h, 50) ? any_user(h, view) : 0;
@@ -323,12 +424,13 @@ static void step_node(struct history *h, const struct tailnet_view *view)
     struct ip_prefix routes[3];
     struct str_list tags = {0};
     struct command c = {.tailnet = view_info(view)->id};
+    struct node_attribute attribute;
     char name[32];
 
     if (!node)
         return;
     c.id = node->id;
-    switch (below(h, 8)) {
+    switch (below(h, 11)) {
     case 6:
         c.type = COMMAND_NODE_MOVE;
         c.user = any_user(h, view);
@@ -352,6 +454,26 @@ static void step_node(struct history *h, const struct tailnet_view *view)
     case 3:
         c.type = COMMAND_NODE_DELETE;
         break;
+    case 8:
+        c.type = COMMAND_NODE_ATTRIBUTE_SET;
+        snprintf(name, sizeof(name), "custom:a%llu", (unsigned long long)below(h, 5));
+        attribute = (struct node_attribute){
+            .name = str_from(name),
+            .kind = ATTRIBUTE_NUMBER,
+            .value = STR("17"),
+            .expiry_ms = chance(h, 50) ? 0 : h->w.now_ms + 1 + (int64_t)below(h, 5) * 60000,
+            .comment = chance(h, 50) ? STR("caf\xc3\xa9") : STR_NONE};
+        c.attribute = &attribute;
+        break;
+    case 9:
+        c.type = COMMAND_NODE_ATTRIBUTE_DELETE;
+        snprintf(name, sizeof(name), "custom:a%llu", (unsigned long long)below(h, 5));
+        c.name = str_from(name);
+        break;
+    case 10:
+        c.type = COMMAND_NODE_ADDRESS;
+        c.addr = IP_ADDR_V4(100, 64, 1, (uint8_t)below(h, 256));
+        break;
     case 4:
         c.type = COMMAND_STREAM_CLOSE;
         c.generation = h->generation;
@@ -368,6 +490,89 @@ static void step_node(struct history *h, const struct tailnet_view *view)
     str_list_free(&tags);
 }
 
+static struct share_terms some_terms(struct history *h, struct ip_prefix *route,
+                                     struct share_ports *ports)
+{
+    struct share_terms t = {.exit_node = chance(h, 30), .two_way = chance(h, 30)};
+
+    *route = some_route(h);
+    *ports = (struct share_ports){(uint16_t)(1 + below(h, 90)), (uint16_t)(90 + below(h, 900))};
+    t.all_routes = chance(h, 20);
+    if (!t.all_routes && chance(h, 30)) {
+        t.routes = route;
+        t.n_routes = 1;
+    }
+    if (chance(h, 30)) {
+        t.ports = ports;
+        t.n_ports = 1;
+    }
+    return t;
+}
+
+static uint64_t any_share(struct history *h, const struct tailnet_view *view, bool invite)
+{
+    uint64_t ids[64];
+    size_t n = 0, at = 0;
+
+    while (n < ARRAY_LEN(ids)) {
+        const struct share *s = invite ? NULL : view_share_next(view, &at);
+        const struct share_invite *i = invite ? view_share_invite_next(view, &at) : NULL;
+
+        if (!s && !i)
+            break;
+        ids[n++] = s ? s->id : i->id;
+    }
+    return n > 0 ? ids[below(h, n)] : 0;
+}
+
+static void step_share(struct history *h, const struct tailnet_view *view)
+{
+    tailnet_id ids[64];
+    size_t n = domain_tailnet_ids(h->w.domain, ids, ARRAY_LEN(ids));
+    AUTO(view_unref) const struct tailnet_view *other = domain_view(h->w.domain, ids[below(h, n)]);
+    const struct node *node = any_node(h, view);
+    struct ip_prefix route;
+    struct share_ports ports;
+    struct share_terms terms = some_terms(h, &route, &ports);
+    int64_t end = chance(h, 50) ? 0 : h->w.now_ms + (int64_t)below(h, 9) * 60000;
+    struct share share = {.node = node ? node->id : 0,
+                          .sharer = chance(h, 50) ? any_user(h, view) : 0,
+                          .guest = view_info(other)->id,
+                          .user = chance(h, 50) ? any_user(h, other) : 0,
+                          .terms = terms,
+                          .expiry_ms = end};
+    struct share_invite invite = {.node = share.node,
+                                  .sharer = share.sharer,
+                                  .terms = terms,
+                                  .uses_left = (uint32_t)below(h, 3),
+                                  .share_expiry_ms = end,
+                                  .whole_tailnet = chance(h, 50)};
+    struct command c = {.tailnet = view_info(view)->id,
+                        .share = &share,
+                        .invite = &invite,
+                        .is_accepted = chance(h, 70)};
+    struct command_result r = {0};
+
+    static const enum command_type types[] = {
+        COMMAND_SHARE_CREATE, COMMAND_SHARE_CREATE,        COMMAND_SHARE_CREATE,
+        COMMAND_SHARE_ACCEPT, COMMAND_SHARE_UPDATE,        COMMAND_SHARE_REVOKE,
+        COMMAND_NODE_ABROAD,  COMMAND_SHARE_INVITE_CREATE, COMMAND_SHARE_INVITE_REVOKE};
+    c.type = types[below(h, ARRAY_LEN(types))];
+    c.id = c.type == COMMAND_NODE_ABROAD
+               ? share.node
+               : any_share(h, view, c.type == COMMAND_SHARE_INVITE_REVOKE);
+    if (run(h, c, &r) < 0)
+        return;
+    struct str secret = c.type == COMMAND_SHARE_INVITE_CREATE ? str_copy(r.secret) : STR_NONE;
+    command_result_fini(&r);
+    if (secret.len > 0)
+        run_plain(h, (struct command){.type = COMMAND_SHARE_INVITE_ACCEPT,
+                                      .tailnet = share.guest,
+                                      .user = share.user,
+                                      .text = secret});
+    str_free(&secret);
+}
+
 static void step(struct history *h)
 {
     AUTO(view_unref) const struct tailnet_view *view = domain_view(h->w.domain, any_tailnet(h));
@@ -376,8 +581,10 @@ static void step(struct history *h)
     h->w.now_ms += (int64_t)below(h, 20000);
     if (what < 6)
         step_tailnet(h, view);
-    else if (what < 18)
+    else if (what < 14)
         step_user(h, view);
+    else if (what < 20)
+        step_people(h, view);
     else if (what < 32)
         step_auth_key(h, view);
     else if (what < 40)
@@ -386,8 +593,10 @@ static void step(struct history *h)
         step_register(h);
     else if (what < 78)
         step_client(h, view);
-    else if (what < 95)
+    else if (what < 88)
         step_node(h, view);
+    else if (what < 95)
+        step_share(h, view);
     else
         run_plain(h, (struct command){.type = COMMAND_TICK});
 }

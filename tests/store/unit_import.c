@@ -182,7 +182,7 @@ static void check_api_keys(struct domain *d, enum hs_release rel)
     AUTO(api_key_set_unref) const struct api_key_set *keys = domain_api_keys(d);
     const struct api_key *k = api_key_set_find(keys, 1);
 
-    assert_int_equal(api_key_set_count(keys), rel >= HS_0_16 ? 1 : 0);
+    assert_int_equal(api_key_set_count(keys), rel == HS_0_30 ? 3 : rel >= HS_0_16 ? 1 : 0);
     if (rel < HS_0_16)
         return;
     assert_true(k->tailnet == 0 && k->user == 0 && k->expiry_ms == 0 && k->scopes.len == 0);
@@ -192,6 +192,26 @@ static void check_api_keys(struct domain *d, enum hs_release rel)
     assert_str(k->legacy, rel >= HS_0_28   ? STR(HS_HASH_API64)
                           : rel >= HS_0_25 ? STR(HS_HASH_API32)
                                            : STR(HS_HASH_API43));
+}
+
+static void check_oauth(struct domain *d)
+{
+    AUTO(api_key_set_unref) const struct api_key_set *keys = domain_api_keys(d);
+    const struct api_key *k, *client = NULL, *token = NULL;
+
+    for (size_t at = 0; (k = api_key_set_next(keys, &at));) {
+        client = k->kind == API_KEY_OAUTH_CLIENT ? k : client;
+        token = k->kind == API_KEY_OAUTH_TOKEN ? k : token;
+    }
+    assert_str(client->prefix, STR("0123456789ab"));
+    assert_str(client->legacy, STR(HS_HASH_OAUTH));
+    assert_str(client->description, STR("operator"));
+    assert_true(client->tailnet == 1 && client->user == 0 && client->expiry_ms == 0);
+    assert_true(client->scopes.len == 2 && client->tags.len == 1);
+    assert_str(token->prefix, STR("00000000000a"));
+    assert_true(token->client == client->id && token->tailnet == 1);
+    assert_true(token->expiry_ms > 0);
+    assert_str(token->scopes.items[0], STR("auth_keys"));
 }
 
 static void check_laptop(const struct node *n, enum hs_release rel)
@@ -251,9 +271,13 @@ static void check_report(const struct run *r, enum hs_release rel)
     assert_int_equal(p->counts[IMPORT_API_KEY][IMPORT_LEFT], rel >= HS_0_16 ? 1 : 0);
     assert_int_equal(p->counts[IMPORT_POLICY][IMPORT_TAKEN], rel >= HS_0_23 ? 1 : 0);
     assert_int_equal(p->counts[IMPORT_OAUTH_CLIENT][IMPORT_LEFT], rel == HS_0_30 ? 1 : 0);
+    assert_int_equal(p->counts[IMPORT_OAUTH_CLIENT][IMPORT_TAKEN], rel == HS_0_30 ? 1 : 0);
+    assert_int_equal(p->counts[IMPORT_OAUTH_TOKEN][IMPORT_TAKEN], rel == HS_0_30 ? 1 : 0);
+    assert_int_equal(p->counts[IMPORT_OAUTH_TOKEN][IMPORT_LEFT], rel == HS_0_30 ? 1 : 0);
     assert_int_equal(p->n_notes, p->counts[IMPORT_AUTH_KEY][IMPORT_LEFT] +
                                      p->counts[IMPORT_API_KEY][IMPORT_LEFT] +
-                                     p->counts[IMPORT_OAUTH_CLIENT][IMPORT_LEFT]);
+                                     p->counts[IMPORT_OAUTH_CLIENT][IMPORT_LEFT] +
+                                     p->counts[IMPORT_OAUTH_TOKEN][IMPORT_LEFT]);
     assert_int_equal(p->n_tagged, 1);
     assert_int_equal(p->n_routes, 3);
 }
@@ -278,6 +302,8 @@ static void every_release_is_taken_object_by_object(void **state)
         check_users(v, rel);
         check_auth_keys(v, rel);
         check_api_keys(r.domain, rel);
+        if (rel == HS_0_30)
+            check_oauth(r.domain);
         check_laptop(view_node_find(v, 1), rel);
         check_others(v);
         assert_str(view_info(v)->policy, rel >= HS_0_23 ? STR(HS_POLICY) : STR_NONE);
@@ -710,6 +736,14 @@ static const struct {
      "user_id is no number"},
     {"an id beyond all", "UPDATE nodes SET id = 9007199254740993 WHERE id = 1", IMPORT_NODE, 0,
      "id is no number"},
+    {"an OAuth client's hash that is none",
+     "UPDATE oauth_clients SET secret_hash = 'x' WHERE id = 1", IMPORT_OAUTH_CLIENT, 1,
+     "secret_hash is no Argon2id hash"},
+    {"a client id that is none", "UPDATE oauth_clients SET client_id = 'gg' WHERE id = 1",
+     IMPORT_OAUTH_CLIENT, 1, "client_id is none"},
+    {"an access token's tag that is none",
+     "UPDATE oauth_access_tokens SET tags = '[\"k8s\"]' WHERE id = 1", IMPORT_OAUTH_TOKEN, 1,
+     "tags hold one that is none"},
     {"a negative id", "UPDATE nodes SET id = -4 WHERE id = 1", IMPORT_NODE, 0, "id is no number"},
     {"a huge hostname", "UPDATE nodes SET hostname = hex(zeroblob(500000)) WHERE id = 1",
      IMPORT_NODE, 1, "hostname has 1000000 bytes"},
@@ -736,7 +770,7 @@ static void damage_stops_all_unless_it_may_be_left_out(void **state)
 
         print_message("%s\n", damages[i].name);
         run_init(&r);
-        sqlite3 *db = hs_make(r.from, HS_0_29);
+        sqlite3 *db = hs_make(r.from, HS_0_30);
         hs_fill(db, HS_0_29);
         hs_sql(db, damages[i].sql);
         sqlite3_close(db);

@@ -174,7 +174,7 @@ static void check(struct run *r, enum hs_release rel)
     assert_str(view_info(v)->policy, rel >= HS_0_23 ? STR(HS_POLICY) : STR_NONE);
     if (rel >= HS_0_28)
         assert_str(view_auth_key_find(v, 1)->legacy, STR(HS_HASH_AUTH));
-    assert_int_equal(api_key_set_count(keys), 1);
+    assert_int_equal(api_key_set_count(keys), rel == HS_0_30 ? 3 : 1);
     assert_true(secret_is_bcrypt(api_key_set_find(keys, 1)->legacy));
     view_unref(v);
     domain_free(d);

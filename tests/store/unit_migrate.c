@@ -40,6 +40,20 @@ static const char *const rows[DB_VERSION + 1] = {
     [3] = "INSERT INTO audit (id, tailnet, created_ms, origin, is_client, author, source, action,"
           " object, object_id, object_name, before, after) VALUES (1, 1, 12, 1, 0, 'socket', '',"
           " 'user.create', 'user', 3, 'alice', '', '')",
+    [5] = "INSERT INTO api_keys (id, tailnet, user_id, prefix, hash, legacy, description, scopes,"
+          " created_ms, expiry_ms, last_seen_ms, kind, client, tags) VALUES (8, 1, NULL,"
+          " 'abcdefabcdee', x'000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f',"
+          " '', 'operator', '[\"all\"]', 13, 0, 0, 1, 0, '[\"tag:k8s\"]')",
+    [9] =
+        "UPDATE tailnets SET settings = '{\"joining\":[{\"by\":\"domain\",\"provider\":\"\","
+        "\"value\":\"a.example\",\"needs_approval\":true,\"role\":\"auditor\"}],"
+        "\"user_approval\":false,\"device_approval\":true}';"
+        "UPDATE nodes SET hold_device = 1;"
+        "UPDATE users SET status = 2;"
+        "UPDATE auth_keys SET preauthorized = 1;"
+        "INSERT INTO user_invites (id, tailnet, inviter, role, email, hash, created_ms, expiry_ms)"
+        " VALUES (6, 1, 3, 1, 'b@a.example',"
+        " x'000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f', 14, 99)",
 };
 
 static struct db *open_engine(const char *path)
@@ -96,6 +110,30 @@ static int version_of(const char *path)
     return version;
 }
 
+/* Who was there before is active, and his machines need nobody's approval. */
+static void assert_people(const struct tailnet_view *view, int made_at)
+{
+    const struct tailnet_settings *s = &view_info(view)->settings;
+    const struct user_invite *i = view_user_invite_find(view, 6);
+    bool is_new = made_at >= 9;
+    size_t n;
+
+    assert_int_equal(view_user_find(view, 3)->status, is_new ? USER_SUSPENDED : USER_ACTIVE);
+    assert_int_equal(view_node_find(view, 5)->holds, is_new ? HOLD_USER | HOLD_DEVICE : 0);
+    assert_int_equal(view_auth_keys(view, &n)[0]->preauthorized, is_new);
+    assert_int_equal(
+        s->set, is_new ? SETTING_JOINING | SETTING_USER_APPROVAL | SETTING_DEVICE_APPROVAL : 0);
+    assert_true((i != NULL) == is_new);
+    if (!is_new)
+        return;
+    assert_true(s->n_joining == 1 && s->joining[0].by == JOIN_DOMAIN &&
+                s->joining[0].needs_approval && s->joining[0].role == ROLE_AUDITOR);
+    assert_str(s->joining[0].value, STR("a.example"));
+    assert_true(!s->user_approval && s->device_approval);
+    assert_true(i->inviter == 3 && i->role == ROLE_ADMIN && i->expiry_ms == 99);
+    assert_str(i->email, STR("b@a.example"));
+}
+
 static void assert_rows(const char *path, int made_at)
 {
     struct world w;
@@ -113,6 +151,7 @@ static void assert_rows(const char *path, int made_at)
     assert_str(view_info(view)->policy, made_at >= 2 ? STR("{}") : STR(""));
     assert_int_equal(domain_counters(w.domain).node, 77);
     assert_true(view_revision(view) >= 9);
+    assert_people(view, made_at);
     /* And it is a database like any other. */
     world_user(&w, 0, "carol");
     assert_int_equal(world_commit(&w, NULL), 0);

@@ -31,6 +31,40 @@ static void add_texts(struct str_list *list, size_t n)
         str_list_add(list, odd_text[i % ARRAY_LEN(odd_text)]);
 }
 
+/* Settings of one's own, of some parts. */
+static void set_dns(struct tailnet_info *info, size_t turn)
+{
+    struct dns_settings *own = dns_settings_new();
+
+    own->parts = (unsigned)turn % DNS_ALL + 1;
+    own->magic_dns = own->parts & DNS_MAGIC && turn % 2;
+    if (own->parts & DNS_RESOLVERS)
+        (void)dns_add_resolver(own, STR("9.9.9.9"), turn % 2);
+    if (own->parts & DNS_SPLITS)
+        dns_split_add(dns_add_split(own, STR("own.test")), STR("10.0.0.53:53"), turn % 3);
+    if (own->parts & DNS_SEARCH)
+        dns_add_search(own, STR("own.test"));
+    if (own->parts & DNS_RECORDS)
+        dns_add_record(own, STR("a.own.test"), STR("AAAA"), STR("fd7a::1"));
+    tailnet_info_settle_dns(info, tailnet_info_configured_dns(info), own);
+}
+
+/* Settings over what is configured, of some parts. */
+static void set_settings(struct tailnet_info *info, size_t turn)
+{
+    struct tailnet_settings s = {.set = (unsigned)turn % (SETTINGS_ALL + 1)};
+
+    if (s.set & SETTING_KEY_DURATION)
+        s.key_duration_ms = (int64_t)turn * 7;
+    s.auto_update = s.set & SETTING_AUTO_UPDATE && turn % 2;
+    s.policy_elsewhere = s.set & SETTING_POLICY_ELSEWHERE && turn % 3;
+    if (s.set & SETTING_POLICY_LINK)
+        s.policy_link = STR("https://git.example/\"policy\"");
+    if (s.set & SETTING_CONTACT_SUPPORT)
+        s.contacts[CONTACT_SUPPORT] = STR("\xc3\xa4@b.example");
+    tailnet_info_settle_settings(info, &s);
+}
+
 static struct tailnet_info *info_of(size_t turn)
 {
     struct tailnet_info *info = tailnet_info_new();
@@ -58,6 +92,7 @@ static struct tailnet_info *info_of(size_t turn)
     }
     info->magic_dns = turn % 2;
     info->override_local_dns = !info->magic_dns;
+    set_settings(info, turn * 13);
     if (turn % 2 == 0)
         return info;
 
@@ -65,6 +100,7 @@ static struct tailnet_info *info_of(size_t turn)
     info->resolvers = mem_alloc_array(2, sizeof(*info->resolvers));
     info->resolvers[0].addr = str_copy(STR("1.1.1.1"));
     info->resolvers[1].addr = str_copy(odd_text[turn % ARRAY_LEN(odd_text)]);
+    info->resolvers[1].with_exit_node = turn % 3;
     info->n_splits = 2;
     info->splits = mem_alloc_array(2, sizeof(*info->splits));
     info->splits[0].suffix = str_copy(STR("a.b"));
@@ -95,6 +131,8 @@ static struct tailnet_info *info_of(size_t turn)
                                                    .can_port80 = true,
                                                    .insecure_for_tests = true};
     info->regions[1] = (struct derp_region){.id = 1, .no_measure_no_home = true};
+    if (turn % 4)
+        set_dns(info, turn);
     return info;
 }
 
@@ -154,6 +192,9 @@ static struct api_key *api_key_of(size_t turn)
     k->created_ms = T0;
     k->expiry_ms = turn % 2 ? 0 : T0 + 1;
     k->last_seen_ms = turn % 3 ? 0 : T0 + 2;
+    k->kind = (enum api_key_kind)(turn % API_KEY_KINDS);
+    k->client = turn % 2 ? turn : 0;
+    add_texts(&k->tags, turn % 4);
     return k;
 }
 
@@ -204,6 +245,15 @@ static struct node *node_of(size_t turn)
         assert_true(ip_addrport_parse(str_from(endpoints[i]), &n->endpoints[i]));
         n->endpoint_types[i] = (uint8_t)(i * 127);
     }
+    n->n_attributes = turn % 3;
+    n->attributes = mem_alloc_array(n->n_attributes, sizeof(*n->attributes));
+    for (size_t i = 0; i < n->n_attributes; i++)
+        n->attributes[i] =
+            (struct node_attribute){.name = str_copy(i == 0 ? STR("custom:a") : STR("custom:b")),
+                                    .kind = (enum attribute_kind)((turn + i) % 3),
+                                    .value = str_copy(i == 0 ? STR("true") : STR("\xc3\xa4 \"x\"")),
+                                    .expiry_ms = turn % 2 ? T0 : 0,
+                                    .comment = i == 0 ? STR_NONE : str_copy(STR("why"))};
     n->n_approved = turn % (ARRAY_LEN(routes) + 1);
     n->approved = mem_alloc_array(n->n_approved, sizeof(*n->approved));
     f->n_routes = n->n_approved;
