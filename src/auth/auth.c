@@ -5,8 +5,10 @@
  *
  *   fits, by SHA-256 ------------------------> AUTH_OK at once
  *   does not, and no key is an imported one -> AUTH_REFUSED at once
- *   anything else ---------------------------> one bcrypt hash on a worker: of the key it may be,
+ *   anything else ---------------------------> one slow hash on a worker: of the key it may be,
  *                                              or of any, whose result then does not count
+ *
+ * "Imported" is asked for each kind of key by itself: what kind is shown, its text says openly.
  *
  * So from the outside a wrong secret, an unknown prefix, an expired key and no key at all look the
  * same. A ticket is the caller's hold on a hash under way; the memory is the job's until the
@@ -18,6 +20,7 @@
 #include <stdatomic.h>
 
 #include "auth/auth_internal.h"
+#include "auth/roles.h"
 #include "core/clock.h"
 #include "core/map.h"
 #include "core/metric.h"
@@ -44,7 +47,7 @@ struct auth_loop {
     const struct api_key_set *keys; /* counted; NULL before the first */
     struct map *by_prefix;          /* struct known */
     struct map *by_id;              /* the same */
-    size_t n_imported;
+    size_t n_imported[API_KEY_KINDS];
 };
 
 struct auth {
@@ -110,7 +113,7 @@ static void forget_all(struct auth_loop *l)
     map_free(l->by_id);
     l->by_prefix = map_new();
     l->by_id = map_new();
-    l->n_imported = 0;
+    memset(l->n_imported, 0, sizeof(l->n_imported));
 }
 
 void auth_free(struct auth *a)
@@ -146,7 +149,7 @@ static void forget(struct auth_loop *l, api_key_id id)
     if (!k)
         return;
     (void)map_remove(l->by_prefix, k->key->prefix);
-    l->n_imported -= k->key->legacy.len > 0;
+    l->n_imported[k->key->kind] -= k->key->legacy.len > 0;
     known_free(k);
 }
 
@@ -165,7 +168,7 @@ static void learn(struct auth_loop *l, const struct api_key *key)
     k->key = api_key_ref(key);
     (void)map_put_u64(l->by_id, key->id, k);
     (void)map_put(l->by_prefix, key->prefix, k);
-    l->n_imported += key->legacy.len > 0;
+    l->n_imported[key->kind] += key->legacy.len > 0;
 }
 
 void auth_set_keys(struct auth *a, struct loop *loop, const struct api_key_set *keys,
@@ -222,7 +225,7 @@ static void work(struct worker_job *job)
 {
     struct auth_ticket *t = CONTAINER_OF(job, struct auth_ticket, job);
 
-    t->fits = secret_bcrypt_matches(t->secret, t->hash);
+    t->fits = secret_slow_matches(t->secret, t->hash);
 }
 
 static struct auth_ticket *submit(struct auth_loop *l, struct auth *a, api_key_id id,
@@ -271,27 +274,62 @@ static bool reported(struct auth_ticket *t)
 
 static bool has_expired(const struct api_key *k, int64_t now_ms)
 {
-    return k->expiry_ms != 0 && k->expiry_ms <= now_ms;
-}
-
-static void accept(struct auth *a, struct auth_loop *l, struct known *k, auth_done_fn *done,
-                   void *user)
-{
-    struct caller who = caller_of_api_key(k->key);
-    int64_t now = clock_unix_ms();
-
-    if (a->options.on_seen && now - MAX(k->seen_ms, k->key->last_seen_ms) >= API_KEY_SEEN_MS) {
-        k->seen_ms = now;
-        a->options.on_seen(a->options.user, l->loop, k->key->id);
-    }
-    done(user, AUTH_OK, &who);
-    caller_fini(&who);
+    return k->is_asleep || (k->expiry_ms != 0 && k->expiry_ms <= now_ms);
 }
 
 static void refuse(auth_done_fn *done, void *user)
 {
     metric_add(&refused, 1);
     done(user, AUTH_REFUSED, NULL);
+}
+
+/* Holds what somebody's key says against what he may himself. False: nothing. */
+static bool bound_by_user(const struct auth *a, const struct auth_loop *l, const struct api_key *k,
+                          struct caller *c)
+{
+    if (k->user == 0 || k->kind == API_KEY_OAUTH_CLIENT || k->kind == API_KEY_OAUTH_TOKEN)
+        return true;
+    c->role = ROLE_MEMBER;
+    bool has_role =
+        a->options.role && a->options.role(a->options.user, l->loop, k->tailnet, k->user, &c->role);
+    struct permissions his = has_role ? permissions_of_role(c->role) : (struct permissions){0};
+    c->may = permissions_both(c->may, his);
+    return his.read != 0;
+}
+
+static void accept(struct auth *a, struct auth_loop *l, struct known *k, auth_done_fn *done,
+                   void *user)
+{
+    const struct api_key *client =
+        k->key->client ? api_key_set_find(l->keys, k->key->client) : k->key;
+    AUTO_FINI(caller_fini) struct caller who = caller_of_api_key(k->key, client);
+    int64_t now = clock_unix_ms();
+
+    if (!bound_by_user(a, l, k->key, &who)) {
+        refuse(done, user);
+        return;
+    }
+    /* A token is used all day long by one program; when it was made says enough. */
+    if (a->options.on_seen && k->key->kind != API_KEY_OAUTH_TOKEN &&
+        now - MAX(k->seen_ms, k->key->last_seen_ms) >= API_KEY_SEEN_MS) {
+        k->seen_ms = now;
+        a->options.on_seen(a->options.user, l->loop, k->key->id);
+    }
+    done(user, AUTH_OK, &who);
+}
+
+bool auth_again(const struct auth *a, struct loop *loop, struct caller *c)
+{
+    const struct auth_loop *l = loop_of(a, loop);
+    const struct known *k;
+
+    if (c->kind == CALLER_SOCKET)
+        return true;
+    k = c->api_key != 0 ? map_find_u64(l->by_id, c->api_key) : NULL;
+    if (!k || has_expired(k->key, clock_unix_ms()))
+        return false;
+    c->may = permissions_of_scopes(&k->key->scopes);
+    return bound_by_user(a, l, k->key, c);
 }
 
 /* The key may be gone, or have expired, since the hash was begun. */
@@ -317,15 +355,17 @@ static void check_reported(struct worker_job *job)
 }
 
 static struct auth_ticket *check_slowly(struct auth *a, struct auth_loop *l, struct known *maybe,
-                                        struct str secret, auth_done_fn *done, void *user)
+                                        enum api_key_kind kind, struct str secret,
+                                        auth_done_fn *done, void *user)
 {
     struct str hash = maybe ? maybe->key->legacy : STR_NONE;
     struct str prefix;
     void *value;
 
-    /* Any imported key's hash will do, the result does not count. */
+    /* Any imported key's hash of that kind will do, the result does not count. */
     for (size_t at = 0; hash.len == 0 && map_next(l->by_prefix, &at, &prefix, &value);)
-        hash = ((const struct known *)value)->key->legacy;
+        if (((const struct known *)value)->key->kind == kind)
+            hash = ((const struct known *)value)->key->legacy;
 
     struct auth_ticket *t = submit(l, a, maybe ? maybe->key->id : 0, secret, hash, check_reported);
     if (!t) {
@@ -348,30 +388,61 @@ static bool fits_at_once(const struct known *k, struct str secret)
     return fits && k && (!is_imported || k->is_proven);
 }
 
-struct auth_ticket *auth_check(struct auth *a, struct loop *loop, struct str header,
-                               auth_done_fn *done, void *user)
+/* A whole key of one of the kinds (BIT(enum api_key_kind)); `id`: the prefix it must have, empty:
+ * any. */
+static struct auth_ticket *check_text(struct auth *a, struct auth_loop *l, struct str text,
+                                      uint32_t kinds, struct str id, auth_done_fn *done, void *user)
 {
-    struct auth_loop *l = loop_of(a, loop);
-    struct auth_credentials shown;
+    enum api_key_kind kind = API_KEY_PLAIN;
     struct str prefix = STR_NONE, secret = STR("-");
-    struct auth_ticket *ticket = NULL;
-    struct known *k = NULL;
+    bool is_key = api_key_split_any(text, &kind, &prefix, &secret) && (kinds & BIT(kind)) != 0;
+    struct known *k = is_key ? map_find(l->by_prefix, prefix) : NULL;
 
-    if (auth_credentials_parse(header, &shown) &&
-        api_key_split(str_bytes(shown.name, shown.name_len), &prefix, &secret))
-        k = map_find(l->by_prefix, prefix);
+    /* What is no key costs what a wrong one does. */
+    while (!is_key && (kinds & BIT(kind)) == 0)
+        kind = (enum api_key_kind)((kind + 1) % API_KEY_KINDS);
+    if (k && (k->key->kind != kind || (id.len > 0 && !str_eq(id, prefix))))
+        k = NULL;
 
     bool fits = fits_at_once(k, secret);
     bool may_fit = k && k->key->legacy.len > 0 && !k->is_proven;
 
     if (fits && !has_expired(k->key, clock_unix_ms()))
         accept(a, l, k, done, user);
-    else if (l->n_imported == 0)
+    else if (l->n_imported[kind] == 0)
         refuse(done, user);
     else
-        ticket = check_slowly(a, l, may_fit ? k : NULL, secret, done, user);
+        return check_slowly(a, l, may_fit ? k : NULL, kind, secret, done, user);
+    return NULL;
+}
+
+struct auth_ticket *auth_check(struct auth *a, struct loop *loop, struct str header,
+                               auth_done_fn *done, void *user)
+{
+    struct auth_credentials shown;
+    struct str text = STR_NONE;
+
+    if (auth_credentials_parse(header, &shown))
+        text = str_bytes(shown.name, shown.name_len);
+
+    struct auth_ticket *ticket =
+        check_text(a, loop_of(a, loop), text, BIT(API_KEY_PLAIN) | BIT(API_KEY_OAUTH_TOKEN),
+                   STR_NONE, done, user);
     auth_credentials_fini(&shown);
     return ticket;
+}
+
+struct auth_ticket *auth_check_client(struct auth *a, struct loop *loop, struct str client_id,
+                                      struct str secret, auth_done_fn *done, void *user)
+{
+    return check_text(a, loop_of(a, loop), secret, BIT(API_KEY_OAUTH_CLIENT), client_id, done,
+                      user);
+}
+
+struct auth_ticket *auth_check_session(struct auth *a, struct loop *loop, struct str token,
+                                       auth_done_fn *done, void *user)
+{
+    return check_text(a, loop_of(a, loop), token, BIT(API_KEY_SESSION), STR_NONE, done, user);
 }
 
 /* ---- Imported auth keys ---- */

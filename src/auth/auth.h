@@ -13,7 +13,9 @@
  *      the SHA-256 of the secret that fitted, one per key, so nobody can make it grow.
  *   2. While there are imported keys, every refusal costs one bcrypt hash, whatever is wrong; while
  *      there are none, none does.
- *   3. At most AUTH_HASHES_MAX hashes are under way or wait, over the whole server; who comes
+ *   3. A key or a session that is somebody's lets do what its scopes say and what that user may by
+ *      now, no more; of one who may nothing it is refused.
+ *   4. At most AUTH_HASHES_MAX hashes are under way or wait, over the whole server; who comes
  *      beyond is told AUTH_BUSY. Keys of our own and known ones are never in that line.
  */
 
@@ -30,6 +32,13 @@ struct auth_options {
     size_t n_loops;
     /* A key was used; at most once in API_KEY_SEEN_MS for a key and a loop. May be NULL. */
     void (*on_seen)(void *user, struct loop *loop, api_key_id id);
+    /*
+     * The role that counts for a user at this moment; false: none, whatever he made or holds opens
+     * nothing. Asked at every check of an API key or a session of somebody. NULL: users may
+     * nothing.
+     */
+    bool (*role)(void *user, struct loop *loop, tailnet_id tailnet, user_id id,
+                 enum user_role *role);
     void *user;
 };
 MUST_USE int auth_new(const struct auth_options *options, struct auth **out, struct err *err);
@@ -46,6 +55,12 @@ void auth_set_keys(struct auth *a, struct loop *loop, const struct api_key_set *
                    const struct change *changes, size_t n_changes, bool reset);
 /* The newest set this loop has, borrowed until the next; never NULL, but NULL before the first. */
 const struct api_key_set *auth_keys(const struct auth *a, const struct loop *loop);
+
+/*
+ * For who stays longer than a check: whether the caller's key is still there and good, and what it
+ * may now, which goes into c->may and c->role. False: nothing any more.
+ */
+MUST_USE bool auth_again(const struct auth *a, struct loop *loop, struct caller *c);
 
 /*
  * Whether the secret fits a bcrypt hash; for imported auth keys (REGISTER_PROVE). `done` comes

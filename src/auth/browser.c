@@ -58,6 +58,11 @@ bool cookie_get(struct str header, struct str name, struct str *value)
     return false;
 }
 
+struct str session_cookie_name(bool is_secure)
+{
+    return is_secure ? STR("__Host-hatsize_session") : STR("hatsize_session");
+}
+
 void cookie_put(struct buf *out, const struct cookie *c)
 {
     buf_put(out, c->name);

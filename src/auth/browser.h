@@ -17,6 +17,12 @@ MUST_USE bool form_get(struct arena *arena, struct str text, struct str name, st
 /* The cookie's value out of one Cookie header, borrowed; the first of that name. */
 MUST_USE bool cookie_get(struct str header, struct str name, struct str *value);
 
+/*
+ * The cookie of a web session. With https the prefix makes browsers keep it to this host, to https
+ * and to the whole of it.
+ */
+struct str session_cookie_name(bool is_secure);
+
 struct cookie {
     struct str name;
     struct str value; /* letters, digits, '-', '_' */

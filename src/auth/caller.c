@@ -23,6 +23,8 @@ static const struct {
     {"api_access_tokens", AREA_API_KEYS},
     {"logs:configuration", AREA_LOGS},
     {"webhooks", AREA_WEBHOOKS},
+    {"devices:posture_attributes", AREA_POSTURE},
+    {"account_settings", AREA_ACCOUNT},
     {"server", AREA_SERVER},
 };
 
@@ -97,15 +99,27 @@ struct caller caller_session(tailnet_id tailnet, user_id user, struct str login,
     return c;
 }
 
-struct caller caller_of_api_key(const struct api_key *k)
+struct caller caller_of_api_key(const struct api_key *k, const struct api_key *client)
 {
-    struct caller c = {.kind = CALLER_API_KEY,
+    static const enum caller_kind kinds[API_KEY_KINDS] = {
+        [API_KEY_PLAIN] = CALLER_API_KEY,
+        [API_KEY_OAUTH_CLIENT] = CALLER_OAUTH,
+        [API_KEY_OAUTH_TOKEN] = CALLER_OAUTH,
+        [API_KEY_SESSION] = CALLER_SESSION,
+    };
+    struct caller c = {.kind = kinds[k->kind],
                        .tailnet = k->tailnet,
                        .user = k->user,
                        .api_key = k->id,
                        .may = permissions_of_scopes(&k->scopes)};
 
-    put_author(&c, "key:", k->prefix);
+    str_list_copy(&c.tags, &k->tags);
+    if (k->kind == API_KEY_PLAIN)
+        put_author(&c, "key:", k->prefix);
+    else if (k->kind == API_KEY_SESSION)
+        put_author(&c, "user:", k->description);
+    else
+        put_author(&c, "oauth:", client ? client->prefix : k->prefix);
     return c;
 }
 

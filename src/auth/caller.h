@@ -6,8 +6,8 @@
  *
  *   Unix socket -----------------------> caller_socket()             the whole server
  *   Authorization: Bearer, Basic ------> auth_check(…) --done-->     an API key's caller
- *   cookie of a log-in ----------------> caller_session()            a user of a tailnet
- *   OAuth access token ----------------> (the OAuth part fills in a caller of its own)
+ *   the same with an access token -----> the same                    an OAuth client's caller
+ *   cookie of a log-in ----------------> auth_check_session(…)       a user of a tailnet
  *
  * Rules
  *   1. A stranger learns nothing: every refusal is the same 401, and takes as long, whether the key
@@ -50,7 +50,9 @@ enum area {
     AREA_API_KEYS,
     AREA_LOGS, /* the audit log */
     AREA_WEBHOOKS,
-    AREA_SERVER, /* tailnets, backups, what concerns no single tailnet */
+    AREA_POSTURE, /* devices:posture_attributes */
+    AREA_ACCOUNT, /* account_settings: whom to write to */
+    AREA_SERVER,  /* tailnets, backups, what concerns no single tailnet */
     AREA_COUNT
 };
 struct permissions {
@@ -73,11 +75,14 @@ struct caller {
     enum caller_kind kind;
     tailnet_id tailnet; /* the only one it may name; 0: the whole server */
     user_id user;       /* on whose behalf; 0: nobody's */
-    api_key_id api_key; /* CALLER_API_KEY */
+    enum user_role
+        role; /* of `user`, as it counts: administrators by the configuration are owners */
+    api_key_id api_key; /* the key, the access token, the session; 0: none */
     struct permissions may;
     struct str_list tags; /* CALLER_OAUTH: the only tags it may give; owned */
-    char author[128];     /* for the audit: "socket", "key:<prefix>", "user:<login>" */
-    char from[64];        /* its address, or "" on the socket */
+    /* For the audit: "socket", "key:<prefix>", "oauth:<client id>", "user:<login>". */
+    char author[128];
+    char from[64]; /* its address, or "" on the socket */
 };
 #define CALLER_NOBODY ((struct caller){0})
 struct caller caller_socket(void);
@@ -111,13 +116,23 @@ typedef void auth_done_fn(void *user, enum auth_answer answer, const struct call
 struct auth_ticket;
 /*
  * Checks the value of an Authorization header: `Bearer <key>` (the word exactly so), or `Basic …`
- * with the key as the user name. On `loop`, from its thread. `done` is called once: from inside,
- * and NULL is returned; or later on the loop, when an imported key must be hashed first, and the
- * ticket is good until then. `header` is not needed any longer afterwards. Empty: refused. When the
- * server goes down with a check under way, AUTH_BUSY comes as its loop is freed.
+ * with the key as the user name; an API key or an access token. On `loop`, from its thread. `done`
+ * is called once: from inside, and NULL is returned; or later on the loop, when an imported key
+ * must be hashed first, and the ticket is good until then. `header` is not needed any longer
+ * afterwards. Empty: refused. When the server goes down with a check under way, AUTH_BUSY comes as
+ * its loop is freed.
  */
 struct auth_ticket *auth_check(struct auth *a, struct loop *loop, struct str header,
                                auth_done_fn *done, void *user);
+/*
+ * The same for an OAuth client's secret, as a whole; it must be of this client id, unless that is
+ * empty. The caller is CALLER_OAUTH with the client in `api_key`, and may only ask for tokens.
+ */
+struct auth_ticket *auth_check_client(struct auth *a, struct loop *loop, struct str client_id,
+                                      struct str secret, auth_done_fn *done, void *user);
+/* The same for the token in a session's cookie; always answered from inside. */
+struct auth_ticket *auth_check_session(struct auth *a, struct loop *loop, struct str token,
+                                       auth_done_fn *done, void *user);
 /* The client went: `done` will not be called. NULL is fine. */
 void auth_cancel(struct auth_ticket *ticket);
 

@@ -39,6 +39,7 @@ struct oidc_provider {
     struct str name;         /* [a-z0-9-], in URLs of the pick page; "" for the only one */
     struct str group_prefix; /* before its groups in policies: "oidc:", "oidc-<name>:" */
     struct str title;        /* what the pick page calls it; empty: the issuer's host */
+    struct str tailnet;      /* the only one that its people may log in to; empty: any */
     struct str issuer;
     struct str client_id;
     struct str client_secret;
@@ -47,6 +48,7 @@ struct oidc_provider {
     const struct oidc_param *extra; /* of the authorization URL */
     size_t n_extra;
     struct oidc_rules rules;
+    struct oidc_admins admins;
     enum oidc_pkce pkce;
     bool use_expiry_from_token;
     const char *ca_file; /* tests: trust this; NULL: the system's authorities */

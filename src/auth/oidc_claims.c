@@ -85,11 +85,9 @@ static struct str claim_text(const struct json_value *payload, const char *name,
 {
     const struct json_value *v = json_get(payload, name);
 
-    if (!json_is(v, JSON_STRING) || v->str.len == 0 || v->str.len > OIDC_TEXT_MAX)
+    if (!json_is(v, JSON_STRING) || v->str.len == 0 || v->str.len > OIDC_TEXT_MAX ||
+        str_has_control(v->str))
         return otherwise;
-    for (size_t i = 0; i < v->str.len; i++)
-        if ((unsigned char)v->str.ptr[i] < 0x20 || v->str.ptr[i] == 0x7f)
-            return otherwise;
     return v->str;
 }
 
@@ -206,6 +204,18 @@ const char *oidc_rules_refuse(const struct oidc_rules *rules, const struct oidc_
         (c->email.len == 0 || !list_has(rules->users, rules->n_users, c->email)))
         return "unauthorised user";
     return NULL;
+}
+
+bool oidc_admins_have(const struct oidc_admins *admins, const struct oidc_claims *c)
+{
+    if (c->subject.len > 0 && list_has(admins->subjects, admins->n_subjects, c->subject))
+        return true;
+    if (c->email_verified && c->email.len > 0 && list_has(admins->users, admins->n_users, c->email))
+        return true;
+    for (size_t i = 0; i < c->n_groups; i++)
+        if (list_has(admins->groups, admins->n_groups, c->groups[i]))
+            return true;
+    return false;
 }
 
 /* ---- Identity and name ---- */

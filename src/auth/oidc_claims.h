@@ -68,6 +68,20 @@ struct oidc_rules {
 const char *oidc_rules_refuse(const struct oidc_rules *rules, const struct oidc_claims *claims);
 
 /*
+ * Who may administer this server in a browser: whom any of the lists names, and nobody else. A mail
+ * address counts only if the provider verified it, whatever the rules above say.
+ */
+struct oidc_admins {
+    const struct str *users; /* mail addresses */
+    size_t n_users;
+    const struct str *groups;
+    size_t n_groups;
+    const struct str *subjects;
+    size_t n_subjects;
+};
+bool oidc_admins_have(const struct oidc_admins *admins, const struct oidc_claims *claims);
+
+/*
  * The one text that stands for issuer and subject, as headscale stores it: the issuer without
  * doubled slashes, '/', the subject percent-encoded as in a URL's path. For one issuer no two
  * subjects give the same.

@@ -96,6 +96,17 @@ void page_ssh_check(struct buf *out, struct str id)
     put_tail(out);
 }
 
+void page_old_link(struct buf *out, struct str url)
+{
+    put_head(out, "Old link", "This link is from an older server");
+    put_paragraph(out, STR("It was made before this server took over, and is good for nothing any "
+                           "more. Get a new one from the machine that wants to join:"));
+    put_command(out, "tailscale up --login-server ", url, "");
+    put_paragraph(out, STR("A machine that had joined before goes on by itself and needs no "
+                           "link."));
+    put_tail(out);
+}
+
 /* ---- Log-in ---- */
 
 static struct str host_of(struct str url)
@@ -123,23 +134,60 @@ void page_pick(struct buf *out, struct str path, const struct oidc_provider *pro
     put_tail(out);
 }
 
+static void put_rows(struct buf *out, const struct page_row *rows, size_t n)
+{
+    buf_put(out, STR("<table>\n"));
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(out, "<tr><th>%s</th><td>%s", rows[i].label, rows[i].is_code ? "<code>" : "");
+        page_put_escaped(out, rows[i].value);
+        buf_printf(out, "%s</td></tr>\n", rows[i].is_code ? "</code>" : "");
+    }
+    buf_put(out, STR("</table>\n"));
+}
+
+static void put_options(struct buf *out, const struct page_option *options, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(out, "<p><button type=\"submit\" name=\"tailnet\" value=\"%llu\">",
+                   (unsigned long long)options[i].value);
+        page_put_escaped(out, options[i].label);
+        buf_put(out, STR("</button>"));
+        if (options[i].note)
+            page_put_escaped(out, str_from(options[i].note));
+        buf_put(out, STR("</p>\n"));
+    }
+}
+
 void page_ask(struct buf *out, const struct page_question *q)
 {
     put_head(out, q->title, q->heading);
     put_paragraph(out, str_from(q->text));
-    buf_put(out, STR("<table>\n"));
-    for (size_t i = 0; i < q->n_rows; i++) {
-        buf_printf(out, "<tr><th>%s</th><td>%s", q->rows[i].label,
-                   q->rows[i].is_code ? "<code>" : "");
-        page_put_escaped(out, q->rows[i].value);
-        buf_printf(out, "%s</td></tr>\n", q->rows[i].is_code ? "</code>" : "");
-    }
-    buf_put(out, STR("</table>\n<form method=\"post\" action=\""));
+    put_rows(out, q->rows, q->n_rows);
+    if (q->note)
+        put_paragraph(out, str_from(q->note));
+    buf_put(out, STR("<form method=\"post\" action=\""));
     page_put_escaped(out, q->action);
     buf_put(out, STR("\"><input type=\"hidden\" name=\"token\" value=\""));
     page_put_escaped(out, q->token);
-    buf_printf(out, "\"><button type=\"submit\">%s</button></form>\n", q->button);
+    buf_put(out, STR("\">"));
+    if (q->n_options > 0)
+        put_options(out, q->options, q->n_options);
+    else
+        buf_printf(out, "<button type=\"submit\">%s</button>", q->button);
+    buf_put(out, STR("</form>\n"));
     put_paragraph(out, STR("If you did not ask for this, close this window: nothing happens."));
+    put_tail(out);
+}
+
+void page_tell(struct buf *out, const char *title, const struct page_row *rows, size_t n,
+               const char *text, struct str command)
+{
+    put_head(out, title, title);
+    if (n > 0)
+        put_rows(out, rows, n);
+    put_paragraph(out, str_from(text));
+    if (command.len > 0)
+        put_command(out, "", command, "");
     put_tail(out);
 }
 

@@ -30,6 +30,8 @@ struct str page_style(void); /* for the test of the hash */
 /* `id` is checked by then, and escaped all the same. */
 void page_register(struct buf *out, struct str id);
 void page_ssh_check(struct buf *out, struct str id);
+/* Behind a link that an older headscale gave out: how to get a new one. `url` is server_url. */
+void page_old_link(struct buf *out, struct str url);
 
 /* Which provider to log in with: links to `path`?provider=<name>. */
 void page_pick(struct buf *out, struct str path, const struct oidc_provider *providers, size_t n);
@@ -38,6 +40,11 @@ struct page_row {
     const char *label;
     struct str value;
     bool is_code;
+};
+struct page_option {
+    uint64_t value; /* of the field "tailnet" */
+    struct str label;
+    const char *note; /* beside it; NULL: nothing */
 };
 struct page_question {
     const char *title;
@@ -48,8 +55,14 @@ struct page_question {
     struct str action; /* where the answer is posted to */
     struct str token;  /* in the hidden field "token" */
     const char *button;
+    const char *note;                  /* NULL: none */
+    const struct page_option *options; /* a button each, in place of the one */
+    size_t n_options;
 };
 void page_ask(struct buf *out, const struct page_question *q);
+/* What there is to say, with a line to type if there is one. */
+void page_tell(struct buf *out, const char *title, const struct page_row *rows, size_t n,
+               const char *text, struct str command);
 /* "Registered as X. You can now close this window." */
 void page_done(struct buf *out, const char *title, const char *verb, struct str who);
 /* By the class of the status; `detail` may be NULL, and is for people who have logged in. */

@@ -5,6 +5,7 @@
 #include "../unit.h"
 
 #include "auth/auth.h"
+#include "auth/roles.h"
 #include "core/buf.h"
 #include "core/clock.h"
 #include "net/loop.h"
@@ -25,6 +26,9 @@ struct world {
     struct auth_ticket *ticket;
     unsigned seen;
     api_key_id seen_id;
+    enum user_role role; /* of every user */
+    bool is_out;         /* who may nothing */
+    unsigned asked;
 };
 
 static void on_seen(void *user, struct loop *loop, api_key_id id)
@@ -57,6 +61,19 @@ static void apply(struct world *w, struct command c, struct command_result *r)
     change_list_fini(&changes);
 }
 
+static bool role_of(void *user, struct loop *loop, tailnet_id tailnet, user_id id,
+                    enum user_role *role)
+{
+    struct world *w = user;
+
+    assert_ptr_equal(loop, w->loop);
+    assert_int_equal(tailnet, w->tailnet);
+    assert_true(id != 0);
+    w->asked++;
+    *role = w->role;
+    return !w->is_out;
+}
+
 static void world_init(struct world *w)
 {
     struct tailnet_info *info = tailnet_info_new();
@@ -67,7 +84,8 @@ static void world_init(struct world *w)
     clock_test_stop();
     assert_int_equal(loop_new("auth", &w->loop, &err), 0);
     const struct auth_options options = {
-        .loops = &w->loop, .n_loops = 1, .on_seen = on_seen, .user = w};
+        .loops = &w->loop, .n_loops = 1, .on_seen = on_seen, .role = role_of, .user = w};
+    w->role = ROLE_OWNER;
     assert_int_equal(auth_new(&options, &w->auth, &err), 0);
     publish(w, NULL);
     info->name = str_copy(STR("default"));
@@ -386,6 +404,219 @@ static void too_many_hashes_are_put_off(void **state)
     world_fini(&w);
 }
 
+/* ---- OAuth clients, access tokens, sessions ---- */
+
+static struct str some_scopes[] = {STR_INIT("auth_keys"), STR_INIT("devices:core")};
+static struct str some_tags[] = {STR_INIT("tag:k8s")};
+
+static api_key_id new_of(struct world *w, struct command c, char text[128])
+{
+    struct command_result r = {0};
+
+    c.scopes = (struct str_list){some_scopes, 2};
+    c.tags = (struct str_list){some_tags, 1};
+    apply(w, c, &r);
+    snprintf(text, 128, "%.*s", STR_ARG(r.secret));
+    api_key_id id = r.id;
+    command_result_fini(&r);
+    return id;
+}
+
+static enum auth_answer client(struct world *w, struct str id, const char *secret)
+{
+    w->answers = 0;
+    caller_fini(&w->who);
+    w->ticket = auth_check_client(w->auth, w->loop, id, str_from(secret), on_done, w);
+    for (int i = 0; i < ROUNDS_MAX && w->answers == 0; i++)
+        loop_run_once(w->loop, 10);
+    assert_int_equal(w->answers, 1);
+    return w->answer;
+}
+
+static enum auth_answer session(struct world *w, const char *token)
+{
+    w->answers = 0;
+    caller_fini(&w->who);
+    assert_null(auth_check_session(w->auth, w->loop, str_from(token), on_done, w));
+    assert_int_equal(w->answers, 1);
+    return w->answer;
+}
+
+static void what_is_somebodys_lets_do_what_he_may(void **state)
+{
+    struct world w;
+    char his[128], nobodys[128], cookie[128];
+    struct command_result r = {0};
+    struct caller kept;
+
+    (void)state;
+    world_init(&w);
+    apply(&w, (struct command){.type = COMMAND_USER_CREATE, .name = STR("alice")}, &r);
+    user_id alice = r.id;
+    command_result_fini(&r);
+    api_key_id id =
+        new_key(&w, (struct command){.tailnet = w.tailnet, .user = alice, .expiry_ms = 0}, his);
+    (void)new_key(&w, (struct command){.tailnet = w.tailnet}, nobodys);
+    (void)new_of(&w,
+                 (struct command){.type = COMMAND_SESSION_CREATE,
+                                  .user = alice,
+                                  .expiry_ms = clock_unix_ms() + 60000},
+                 cookie);
+
+    w.role = ROLE_AUDITOR;
+    assert_int_equal(bearer(&w, his), AUTH_OK);
+    assert_int_equal(w.asked, 1);
+    assert_true(caller_may_read(&w.who, AREA_POLICY) && !caller_may_write(&w.who, AREA_DEVICES));
+    kept = caller_copy(&w.who);
+    assert_int_equal(session(&w, cookie), AUTH_OK);
+    /* A session's own scopes are the other half. */
+    assert_true(caller_may_read(&w.who, AREA_AUTH_KEYS) && !caller_may_read(&w.who, AREA_POLICY) &&
+                !caller_may_write(&w.who, AREA_AUTH_KEYS));
+    assert_int_equal(bearer(&w, nobodys), AUTH_OK);
+    assert_true(caller_may_write(&w.who, AREA_DEVICES));
+    assert_int_equal(w.asked, 2);
+
+    /* Another role is in force at once, also for who has come in before. */
+    w.role = ROLE_IT_ADMIN;
+    assert_int_equal(bearer(&w, his), AUTH_OK);
+    assert_true(caller_may_write(&w.who, AREA_DEVICES) && !caller_may_write(&w.who, AREA_POLICY));
+    assert_true(auth_again(w.auth, w.loop, &kept) && caller_may_write(&kept, AREA_DEVICES));
+
+    w.is_out = true;
+    assert_int_equal(bearer(&w, his), AUTH_REFUSED);
+    assert_int_equal(session(&w, cookie), AUTH_REFUSED);
+    assert_int_equal(bearer(&w, nobodys), AUTH_OK);
+    assert_false(auth_again(w.auth, w.loop, &kept));
+    assert_int_equal(kept.may.read, 0);
+
+    w.is_out = false;
+    w.role = ROLE_MEMBER;
+    assert_false(auth_again(w.auth, w.loop, &kept));
+    assert_int_equal(bearer(&w, his), AUTH_REFUSED);
+    w.role = ROLE_OWNER;
+    assert_true(auth_again(w.auth, w.loop, &kept) && kept.role == ROLE_OWNER);
+    apply(&w, (struct command){.type = COMMAND_API_KEY_DELETE, .id = id}, &r);
+    command_result_fini(&r);
+    assert_false(auth_again(w.auth, w.loop, &kept));
+    caller_fini(&kept);
+    world_fini(&w);
+}
+
+static void each_kind_of_key_opens_its_own_door(void **state)
+{
+    struct world w;
+    char plain[128], secret[128], token[128], cookie[128];
+    struct command_result r = {0};
+
+    (void)state;
+    world_init(&w);
+    (void)new_key(&w, (struct command){0}, plain);
+    api_key_id of = new_of(&w, (struct command){.type = COMMAND_OAUTH_CLIENT_CREATE}, secret);
+    (void)new_of(&w, (struct command){.type = COMMAND_OAUTH_TOKEN_CREATE, .id = of}, token);
+    apply(&w, (struct command){.type = COMMAND_USER_CREATE, .name = STR("alice")}, &r);
+    (void)new_of(&w,
+                 (struct command){.type = COMMAND_SESSION_CREATE,
+                                  .user = r.id,
+                                  .text = STR("alice@example.net"),
+                                  .expiry_ms = clock_unix_ms() + 60000},
+                 cookie);
+    command_result_fini(&r);
+
+    assert_int_equal(bearer(&w, token), AUTH_OK);
+    assert_int_equal(w.who.kind, CALLER_OAUTH);
+    assert_true(w.who.tailnet == w.tailnet && w.who.user == 0);
+    assert_true(caller_may_write(&w.who, AREA_AUTH_KEYS) && !caller_may_read(&w.who, AREA_POLICY) &&
+                !caller_may_read(&w.who, AREA_SERVER));
+    assert_int_equal(w.who.tags.len, 1);
+    /* The log names the client. */
+    assert_true(str_starts(str_from(w.who.author), STR("oauth:")));
+    assert_memory_equal(w.who.author + 6, secret + strlen("hskey-client-"), 12);
+    assert_int_equal(w.seen, 0);
+
+    assert_int_equal(client(&w, STR_NONE, secret), AUTH_OK);
+    assert_true(w.who.api_key == of);
+    assert_int_equal(w.seen, 1);
+    assert_int_equal(client(&w, str_sub(str_from(secret), strlen("hskey-client-"), 12), secret),
+                     AUTH_OK);
+    assert_int_equal(client(&w, STR("000000000000"), secret), AUTH_REFUSED);
+
+    assert_int_equal(session(&w, cookie), AUTH_OK);
+    assert_int_equal(w.who.kind, CALLER_SESSION);
+    assert_string_equal(w.who.author, "user:alice@example.net");
+    assert_true(w.who.user != 0);
+
+    const char *const all[] = {plain, secret, token, cookie};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        assert_int_equal(bearer(&w, all[i]) == AUTH_OK, i == 0 || i == 2);
+        assert_int_equal(client(&w, STR_NONE, all[i]) == AUTH_OK, i == 1);
+        assert_int_equal(session(&w, all[i]) == AUTH_OK, i == 3);
+    }
+    clock_test_advance_ms(60000);
+    assert_int_equal(session(&w, cookie), AUTH_REFUSED);
+    clock_test_advance_ms(OAUTH_TOKEN_MS);
+    assert_int_equal(bearer(&w, token), AUTH_REFUSED);
+    apply(&w, (struct command){.type = COMMAND_OAUTH_CLIENT_DELETE, .id = of}, &r);
+    command_result_fini(&r);
+    assert_int_equal(client(&w, STR_NONE, secret), AUTH_REFUSED);
+    world_fini(&w);
+}
+
+static void load(struct world *w, enum api_key_kind kind, const char *prefix, api_key_id client_id)
+{
+    static const char hash[] = "$argon2id$v=19$m=8,t=1,p=1$EBESExQVFhcYGRobHB0eHw$"
+                               "um4x0gwWNyqEWyi0KhqG47INp7hhOt/InrY8aKuGaVQ";
+    struct api_key *k = api_key_new();
+    struct err err = {0};
+
+    k->id = domain_counters(w->domain).api_key;
+    k->kind = kind;
+    k->tailnet = w->tailnet;
+    k->client = client_id;
+    k->prefix = str_copy(str_from(prefix));
+    k->legacy = str_copy(str_from(hash));
+    str_list_add(&k->scopes, STR("all"));
+    k->expiry_ms = client_id ? clock_unix_ms() + 1000 : 0;
+    assert_int_equal(domain_load_api_key(w->domain, k, &err), 0);
+    publish(w, NULL);
+}
+
+/* headscale's own, with Argon2id hashes. */
+static void imported_clients_and_tokens_are_good(void **state)
+{
+    static const char secret[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    struct world w;
+    char text[128], plain[128];
+
+    (void)state;
+    world_init(&w);
+    (void)new_key(&w, (struct command){0}, plain);
+    api_key_id id = domain_counters(w.domain).api_key;
+    load(&w, API_KEY_OAUTH_CLIENT, "aaaaaaaaaaaa", 0);
+    load(&w, API_KEY_OAUTH_TOKEN, "bbbbbbbbbbbb", id);
+    snprintf(text, sizeof(text), "hskey-client-aaaaaaaaaaaa-%s", secret);
+    assert_int_equal(client(&w, STR_NONE, text), AUTH_OK);
+    assert_non_null(w.ticket);
+    assert_int_equal(client(&w, STR_NONE, text), AUTH_OK);
+    assert_null(w.ticket); /* known by now */
+    text[strlen(text) - 1] = 'e';
+    assert_int_equal(client(&w, STR_NONE, text), AUTH_REFUSED);
+    assert_non_null(w.ticket);
+    /* Strangers to clients cost a hash now, strangers to API keys none. */
+    assert_int_equal(client(&w, STR_NONE, "hskey-client-cccccccccccc-0123"), AUTH_REFUSED);
+    assert_non_null(w.ticket);
+    assert_int_equal(client(&w, STR_NONE, plain), AUTH_REFUSED);
+    assert_non_null(w.ticket);
+    plain[strlen(plain) - 1] = plain[strlen(plain) - 1] == '0' ? '1' : '0';
+    assert_int_equal(bearer(&w, plain), AUTH_REFUSED);
+    assert_null(w.ticket);
+    snprintf(text, sizeof(text), "hskey-oauthtok-bbbbbbbbbbbb-%s", secret);
+    assert_int_equal(bearer(&w, text), AUTH_OK);
+    assert_string_equal(w.who.author, "oauth:aaaaaaaaaaaa");
+    clock_test_advance_ms(1000);
+    assert_int_equal(bearer(&w, text), AUTH_REFUSED);
+    world_fini(&w);
+}
+
 static void last_use_is_noted_once_a_minute(void **state)
 {
     struct world w;
@@ -456,6 +687,9 @@ int main(void)
         cmocka_unit_test(cancelled_checks_say_nothing),
         cmocka_unit_test(too_many_hashes_are_put_off),
         cmocka_unit_test(last_use_is_noted_once_a_minute),
+        cmocka_unit_test(what_is_somebodys_lets_do_what_he_may),
+        cmocka_unit_test(each_kind_of_key_opens_its_own_door),
+        cmocka_unit_test(imported_clients_and_tokens_are_good),
         cmocka_unit_test(auth_keys_are_proven),
     };
 

@@ -220,6 +220,39 @@ static void filters_are_headscales(void **state)
     }
 }
 
+/* Nobody by default; by any list; by a mail address only if it is verified. */
+static void administrators_are_named(void **state)
+{
+    static const struct str users[] = {STR_INIT("a@b.c"), STR_INIT("")};
+    static const struct str groups[] = {STR_INIT("ops")};
+    static const struct str subjects[] = {STR_INIT("7"), STR_INIT("")};
+    const struct oidc_admins nobody = {0}, all = {users, 2, groups, 1, subjects, 2};
+    static const struct {
+        const char *claims;
+        bool is_admin;
+    } cases[] = {
+        {"{\"sub\":\"1\",\"email\":\"a@b.c\",\"email_verified\":true}", true},
+        {"{\"sub\":\"1\",\"email\":\"a@b.c\"}", false},
+        {"{\"sub\":\"1\",\"email\":\"A@b.c\",\"email_verified\":true}", false},
+        {"{\"sub\":\"1\",\"email_verified\":true}", false},
+        {"{\"sub\":\"7\"}", true},
+        {"{\"sub\":\"77\",\"groups\":[\"op\"]}", false},
+        {"{\"sub\":\"1\",\"groups\":[\"x\",\"ops\"]}", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        struct oidc_claims c;
+        struct err err = {0};
+
+        print_message("%s\n", cases[i].claims);
+        assert_int_equal(oidc_claims_read(arena, parse(arena, cases[i].claims), &c, &err), 0);
+        assert_int_equal(oidc_admins_have(&all, &c), cases[i].is_admin);
+        assert_false(oidc_admins_have(&nobody, &c));
+    }
+}
+
 static void identities_are_headscales_and_apart(void **state)
 {
     static const struct {
@@ -253,6 +286,7 @@ int main(void)
         cmocka_unit_test(claims_are_read_leniently),
         cmocka_unit_test(user_info_overrides_of_the_same_person_only),
         cmocka_unit_test(filters_are_headscales),
+        cmocka_unit_test(administrators_are_named),
         cmocka_unit_test(identities_are_headscales_and_apart),
     };
 

@@ -36,17 +36,25 @@ static void nothing_of_others_is_markup(void **state)
                                            .n_rows = 2,
                                            .action = STR(NASTY),
                                            .token = STR(NASTY),
-                                           .button = "Yes"};
-    struct buf pages[9];
+                                           .button = "Yes",
+                                           .note = NASTY};
+    const struct page_option options[] = {{7, STR(NASTY), NASTY}};
+    struct page_question several = question;
+    struct buf pages[12];
     size_t n = 0;
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(pages); i++)
         pages[i] = BUF(PAGE_MAX);
     page_ask(&pages[n++], &question);
+    several.options = options;
+    several.n_options = 1;
+    page_ask(&pages[n++], &several);
+    page_tell(&pages[n++], NASTY, rows, 2, NASTY, STR(NASTY));
     page_pick(&pages[n++], STR(NASTY), &provider, 1);
     page_done(&pages[n++], "T", "Registered", STR(NASTY));
     page_register(&pages[n++], STR(NASTY));
+    page_old_link(&pages[n++], STR(NASTY));
     page_ssh_check(&pages[n++], STR(NASTY));
     page_error(&pages[n++], 400, NASTY);
     page_apple(&pages[n++], STR(NASTY));
