@@ -1,5 +1,6 @@
 /*
- * Addresses: given once each over the whole server, freed when the node goes.
+ * Addresses: given once each over the whole server, freed when the node goes. A tailnet that was
+ * told so (settings.addresses_apart) gives its own whoever else has them, once each within itself.
  *
  * Sequential allocation goes on behind the address given last and starts over at the prefix's end,
  * so an address that was freed is not given to another machine soon. Asking whether one is taken is
@@ -44,13 +45,51 @@ static const struct reserved *reserved_with(struct ip_addr addr)
     return NULL;
 }
 
-static bool is_free(const struct domain *d, struct ip_addr addr)
+/* Where the tailnet's addresses are looked up. */
+static struct map *map_of(const struct domain *d, const struct tailnet *t)
 {
-    return !reserved_with(addr) && !map_find(d->node_by_addr, addr_key(&addr));
+    return t->node_by_addr ? t->node_by_addr : d->node_by_addr;
+}
+
+struct node_state *address_holder(const struct domain *d, const struct tailnet *t,
+                                  const struct ip_addr *addr)
+{
+    return map_find(map_of(d, t), addr_key(addr));
+}
+
+/* Those of nodes, and those by which guests are known. */
+struct taken {
+    const struct map *nodes;
+    const struct map *guests; /* NULL: there are none */
+};
+
+static struct taken taken_in(const struct domain *d, const struct tailnet *t)
+{
+    return (struct taken){map_of(d, t), t->guest_addrs};
+}
+
+static bool is_taken(const struct taken *taken, struct ip_addr addr)
+{
+    return map_find(taken->nodes, addr_key(&addr)) ||
+           (taken->guests && map_find(taken->guests, addr_key(&addr)));
+}
+
+static bool is_free(const struct taken *taken, struct ip_addr addr)
+{
+    return !reserved_with(addr) && !is_taken(taken, addr);
+}
+
+bool address_is_free(const struct domain *d, const struct tailnet *t, struct ip_prefix p,
+                     struct ip_addr addr)
+{
+    const struct taken taken = taken_in(d, t);
+
+    return is_free(&taken, addr) && !ip_addr_eq(addr, ip_prefix_first(p)) &&
+           !ip_addr_eq(addr, ip_prefix_last(p));
 }
 
 /* The first free one from `from` to `to`, both included. */
-static bool find_between(const struct domain *d, struct ip_addr from, struct ip_addr to,
+static bool find_between(const struct taken *taken, struct ip_addr from, struct ip_addr to,
                          struct ip_addr *out)
 {
     struct ip_addr at = from;
@@ -58,7 +97,7 @@ static bool find_between(const struct domain *d, struct ip_addr from, struct ip_
     while (ip_addr_cmp(at, to) <= 0) {
         const struct reserved *r = reserved_with(at);
 
-        if (!r && !map_find(d->node_by_addr, addr_key(&at))) {
+        if (!r && !is_taken(taken, at)) {
             *out = at;
             return true;
         }
@@ -70,26 +109,38 @@ static bool find_between(const struct domain *d, struct ip_addr from, struct ip_
     return false;
 }
 
-/* Cryptographically random within the prefix. */
-static struct ip_addr random_addr(struct ip_prefix p)
+/* The prefix with host bits of the noise. */
+static struct ip_addr addr_of(struct ip_prefix p, const uint8_t noise[16])
 {
     struct ip_addr a = p.addr;
-    uint8_t noise[16];
 
-    rand_bytes(noise, sizeof(noise));
     for (unsigned bit = p.bits; bit < ip_addr_width(a); bit++)
         a.bytes[bit / 8] |= (uint8_t)(noise[bit / 8] & (0x80u >> (bit % 8)));
     return a;
 }
 
-static bool find_in(const struct domain *d, struct ip_prefix p, struct ip_addr last_given,
+/* Cryptographically random within the prefix. */
+static struct ip_addr random_addr(struct ip_prefix p)
+{
+    uint8_t noise[16];
+
+    rand_bytes(noise, sizeof(noise));
+    return addr_of(p, noise);
+}
+
+/* Without the network's and the broadcast address. False: nothing is left. */
+static bool usable(struct ip_prefix p, struct ip_addr *first, struct ip_addr *last)
+{
+    return ip_addr_next(ip_prefix_first(p), first) && ip_addr_prev(ip_prefix_last(p), last) &&
+           ip_addr_cmp(*first, *last) <= 0;
+}
+
+static bool find_in(const struct taken *taken, struct ip_prefix p, struct ip_addr last_given,
                     enum address_allocation how, struct ip_addr *out)
 {
     struct ip_addr first, last, start;
 
-    /* Without the network's and the broadcast address. */
-    if (!ip_addr_next(ip_prefix_first(p), &first) || !ip_addr_prev(ip_prefix_last(p), &last) ||
-        ip_addr_cmp(first, last) > 0)
+    if (!usable(p, &first, &last))
         return false;
     start = first;
     if (ip_addr_cmp(last_given, first) >= 0 && ip_addr_cmp(last_given, last) < 0 &&
@@ -101,22 +152,23 @@ static bool find_in(const struct domain *d, struct ip_prefix p, struct ip_addr l
         if (ip_addr_cmp(a, first) < 0 || ip_addr_cmp(a, last) > 0)
             continue;
         start = a;
-        if (is_free(d, a))
+        if (is_free(taken, a))
             break;
     }
-    if (find_between(d, start, last, out))
+    if (find_between(taken, start, last, out))
         return true;
     return ip_addr_cmp(start, first) > 0 && ip_addr_prev(start, &start) &&
-           find_between(d, first, start, out);
+           find_between(taken, first, start, out);
 }
 
 static int find_one(const struct domain *d, const struct tailnet *t, struct ip_prefix p,
                     struct ip_addr last_given, struct ip_addr *out, struct err *err)
 {
+    const struct taken taken = taken_in(d, t);
     struct buf text = BUF(64);
 
     *out = (struct ip_addr){0};
-    if (!ip_prefix_is_set(p) || find_in(d, p, last_given, t->info->allocation, out))
+    if (!ip_prefix_is_set(p) || find_in(&taken, p, last_given, t->info->allocation, out))
         return 0;
     ip_prefix_put(&text, p);
     int status = err_set(err, ERR_LIMIT, "no address is free in %.*s", STR_ARG(buf_str(&text)));
@@ -135,18 +187,44 @@ bool address_find(const struct domain *d, const struct tailnet *t, uint8_t famil
            ip_addr_is_set(*out);
 }
 
+bool address_find_alias(const struct domain *d, const struct tailnet *t, uint8_t family,
+                        node_id guest, struct ip_addr *out)
+{
+    struct ip_prefix p = family == IP_V4 ? t->info->prefix_v4 : t->info->prefix_v6;
+    const struct taken taken = taken_in(d, t);
+    uint64_t mixed = guest;
+    struct ip_addr first, last, start;
+    uint8_t noise[16];
+
+    if (!ip_prefix_is_set(p) || !usable(p, &first, &last))
+        return false;
+    /* Spread over the prefix, so that a restart finds the same one. */
+    for (size_t i = 0; i < sizeof(noise); i++) {
+        mixed = (mixed ^ (mixed >> 29)) * UINT64_C(0x9e3779b97f4a7c15);
+        noise[i] = (uint8_t)(mixed >> 56);
+    }
+    start = addr_of(p, noise);
+    if (ip_addr_cmp(start, first) < 0 || ip_addr_cmp(start, last) > 0)
+        start = first;
+    if (find_between(&taken, start, last, out))
+        return true;
+    return ip_addr_prev(start, &start) && ip_addr_cmp(start, first) >= 0 &&
+           find_between(&taken, first, start, out);
+}
+
 void address_set(struct domain *d, struct node_state *s, uint8_t family, struct ip_addr addr)
 {
     struct node *n = node_edit(d, s, NODE_CARD);
     struct ip_addr *at = family == IP_V4 ? &n->v4 : &n->v6;
 
     if (ip_addr_is_set(*at))
-        (void)map_remove(d->node_by_addr, addr_key(at));
+        (void)map_remove(map_of(d, s->tailnet), addr_key(at));
     *at = addr;
-    if (!ip_addr_is_set(addr))
-        return;
-    (void)map_put(d->node_by_addr, addr_key(at), s);
-    *(family == IP_V4 ? &s->tailnet->last_v4 : &s->tailnet->last_v6) = addr;
+    if (ip_addr_is_set(addr)) {
+        (void)map_put(map_of(d, s->tailnet), addr_key(at), s);
+        *(family == IP_V4 ? &s->tailnet->last_v4 : &s->tailnet->last_v6) = addr;
+    }
+    guests_readdress(d, s);
 }
 
 int addresses_find(const struct domain *d, const struct tailnet *t, struct ip_addr *v4,
@@ -162,11 +240,11 @@ void addresses_take(struct domain *d, struct node_state *s)
     const struct node *n = node_now(s);
 
     if (ip_addr_is_set(n->v4)) {
-        (void)map_put(d->node_by_addr, addr_key(&n->v4), s);
+        (void)map_put(map_of(d, s->tailnet), addr_key(&n->v4), s);
         s->tailnet->last_v4 = n->v4;
     }
     if (ip_addr_is_set(n->v6)) {
-        (void)map_put(d->node_by_addr, addr_key(&n->v6), s);
+        (void)map_put(map_of(d, s->tailnet), addr_key(&n->v6), s);
         s->tailnet->last_v6 = n->v6;
     }
 }
@@ -176,7 +254,7 @@ void addresses_free(struct domain *d, const struct node_state *s)
     const struct node *n = node_now(s);
 
     if (ip_addr_is_set(n->v4))
-        (void)map_remove(d->node_by_addr, addr_key(&n->v4));
+        (void)map_remove(map_of(d, s->tailnet), addr_key(&n->v4));
     if (ip_addr_is_set(n->v6))
-        (void)map_remove(d->node_by_addr, addr_key(&n->v6));
+        (void)map_remove(map_of(d, s->tailnet), addr_key(&n->v6));
 }

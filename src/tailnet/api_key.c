@@ -23,6 +23,7 @@ struct api_key *api_key_clone(const struct api_key *k)
     c->legacy = str_copy(k->legacy);
     c->description = str_copy(k->description);
     str_list_copy(&c->scopes, &k->scopes);
+    str_list_copy(&c->tags, &k->tags);
     return c;
 }
 
@@ -46,18 +47,31 @@ void api_key_unref(const struct api_key *k)
     str_free(&m->legacy);
     str_free(&m->description);
     str_list_free(&m->scopes);
+    str_list_free(&m->tags);
     mem_wipe(m->hash, sizeof(m->hash));
     mem_free(m);
 }
 
 /* ---- Text ---- */
 
+struct str api_key_kind_text(enum api_key_kind kind)
+{
+    static const struct str texts[API_KEY_KINDS] = {
+        [API_KEY_PLAIN] = STR_INIT("hskey-api-"),
+        [API_KEY_OAUTH_CLIENT] = STR_INIT("hskey-client-"),
+        [API_KEY_OAUTH_TOKEN] = STR_INIT("hskey-oauthtok-"),
+        [API_KEY_SESSION] = STR_INIT("hskey-session-"),
+    };
+
+    return texts[kind];
+}
+
 void api_key_put_masked(struct buf *out, const struct api_key *k)
 {
     bool is_new = k->prefix.len == SECRET_ID_CHARS;
 
     if (is_new)
-        buf_put(out, API_KEY_KIND);
+        buf_put(out, api_key_kind_text(k->kind));
     buf_put(out, k->prefix);
     buf_put(out, is_new ? STR("-***") : STR("***"));
 }
@@ -92,6 +106,20 @@ bool api_key_split(struct str text, struct str *prefix, struct str *secret)
     *prefix = head;
     *secret = tail;
     return true;
+}
+
+bool api_key_split_any(struct str text, enum api_key_kind *kind, struct str *prefix,
+                       struct str *secret)
+{
+    if (text.len > API_KEY_TEXT_MAX)
+        return false;
+    for (int i = 0; i < API_KEY_KINDS; i++) {
+        *kind = (enum api_key_kind)i;
+        if (secret_token_split(text, api_key_kind_text(*kind), prefix, secret))
+            return true;
+    }
+    *kind = API_KEY_PLAIN;
+    return api_key_split(text, prefix, secret);
 }
 
 /* ---- Sets ---- */

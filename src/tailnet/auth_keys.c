@@ -96,7 +96,7 @@ void auth_key_put(struct domain *d, struct tailnet *t, const struct auth_key *ke
     s->key = key;
     table_put(&t->auth_keys, key->id, key);
     schedule_reap(d, s);
-    d->next.auth_key = MAX(d->next.auth_key, key->id + 1);
+    id_used(d, ID_AUTH_KEY, key->id);
 }
 
 /* Nodes made with it stay, and forget it. */
@@ -191,6 +191,8 @@ int auth_key_create(struct domain *d, const struct command *c, struct command_re
     if (t->auth_keys.count >= TAILNET_AUTH_KEYS_MAX)
         return err_set(err, ERR_LIMIT, "a tailnet has at most %d auth keys; delete old ones",
                        TAILNET_AUTH_KEYS_MAX);
+    if (quota_check(t, QUOTA_KEYS, keys_count(d, t), err) < 0)
+        return -(int)err->code;
     if (c->expiry_ms < 0)
         return err_set(err, ERR_INVALID, "expiry is before 1970");
     if (c->text.len > AUTH_KEY_NOTE_MAX || !str_is_utf8(c->text))
@@ -206,7 +208,7 @@ int auth_key_create(struct domain *d, const struct command *c, struct command_re
         secret_token_make(&token, KIND);
     } while (map_find(d->key_by_prefix, str_bytes(token.id, sizeof(token.id))));
     struct auth_key *k = auth_key_new();
-    k->id = d->next.auth_key;
+    k->id = id_next(d, t, ID_AUTH_KEY);
     k->tailnet = t->id;
     k->user = owner ? owner->user->id : 0;
     k->tags = tags;
@@ -215,8 +217,9 @@ int auth_key_create(struct domain *d, const struct command *c, struct command_re
     k->description = str_copy(c->text);
     k->reusable = c->reusable;
     k->ephemeral = c->ephemeral;
+    k->preauthorized = c->preauthorized;
     k->created_ms = d->now_ms;
-    k->expiry_ms = c->expiry_ms;
+    k->expiry_ms = c->lifetime_ms > 0 ? d->now_ms + c->lifetime_ms : c->expiry_ms;
     auth_key_put(d, t, k);
     r->secret = str_copy(buf_str(&token.text));
     secret_token_fini(&token);

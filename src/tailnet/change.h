@@ -16,11 +16,25 @@ enum change_kind {
     CHANGE_AUTH_KEY_REMOVED,
     CHANGE_API_KEY, /* id: API key, new or changed; of no tailnet (0), see domain_api_keys */
     CHANGE_API_KEY_REMOVED,
-    CHANGE_INFO, /* the tailnet itself: settings, DNS, relay map, policy */
+    CHANGE_WEBHOOK, /* id: webhook, new or changed */
+    CHANGE_WEBHOOK_REMOVED,
+    CHANGE_SHARE, /* id: share, new or changed; told in both its tailnets */
+    CHANGE_SHARE_REMOVED,
+    CHANGE_SHARE_INVITE,
+    CHANGE_SHARE_INVITE_REMOVED,
+    CHANGE_USER_INVITE,
+    CHANGE_USER_INVITE_REMOVED,
+    CHANGE_GUEST, /* id: node of another tailnet, new or changed here; mask as of CHANGE_NODE. Never
+                     stored */
+    CHANGE_GUEST_REMOVED,
+    CHANGE_GUEST_USER, /* id: user of another tailnet, who has or lent guests here. Never stored */
+    CHANGE_INFO,       /* the tailnet itself: settings, DNS, relay map, policy */
     CHANGE_TAILNET_REMOVED,
-    CHANGE_STREAM_END, /* id: node, arg: generation; that map stream must end (a newer one took
-                          over) */
-    CHANGE_PENDING,    /* a registration that waited is decided; auth_id in `text` */
+    CHANGE_STREAM_END,    /* id: node, arg: generation; that map stream must end (a newer one took
+                             over) */
+    CHANGE_NODE_EXPIRING, /* id: node, whose key expires in a day; only told where there are
+                             webhooks */
+    CHANGE_PENDING,       /* a registration that waited is decided; auth_id in `text` */
 };
 
 /* CHANGE_NODE: which parts. Anything not named here is NODE_CARD. */
@@ -36,6 +50,8 @@ enum node_mask {
     NODE_EXPIRY = 1u << 8, /* key expiry, and expired */
     NODE_CAPVER = 1u << 9,
     NODE_PRIVATE = 1u << 10,       /* nothing a client is told of, for the store only */
+    NODE_ACCESS = 1u << 13,        /* `holds`; others see it come or go, itself a whole new self */
+    NODE_ABROAD = 1u << 12,        /* `abroad`; for policy and maps, never stored */
     NODE_FACTS_PRIVATE = 1u << 11, /* the same, written behind: Hostinfo that peers do not see */
 };
 
@@ -45,7 +61,7 @@ enum node_mask {
 /* What no client is told of. */
 #define NODE_UNTOLD (NODE_PRIVATE | NODE_FACTS_PRIVATE)
 /* Changes that must be on disk before anyone is told; the others are written behind. */
-#define NODE_DURABLE (NODE_NEW | NODE_CARD | NODE_KEY | NODE_EXPIRY | NODE_PRIVATE)
+#define NODE_DURABLE (NODE_NEW | NODE_CARD | NODE_KEY | NODE_EXPIRY | NODE_PRIVATE | NODE_ACCESS)
 
 /* CHANGE_API_KEY: only its last use was noted, which is written behind. */
 #define API_KEY_SEEN (1u << 0)

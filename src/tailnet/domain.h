@@ -33,6 +33,10 @@ MUST_USE int domain_apply(struct domain *d, const struct command *c, struct chan
 const struct tailnet_view *domain_view(struct domain *d, tailnet_id id);
 const struct tailnet_view *domain_view_by_name(struct domain *d, struct str name);
 size_t domain_tailnet_ids(const struct domain *d, tailnet_id *out, size_t max);
+/* Every one, by rising id; mem_free. Never NULL. */
+MUST_USE tailnet_id *domain_all_tailnets(const struct domain *d, size_t *n);
+/* The same of those that have webhooks; NULL when none has. */
+MUST_USE tailnet_id *domain_webhook_tailnets(const struct domain *d, size_t *n);
 
 /*
  * Look-ups by what a client presents; borrowed until the next command, NULL when unknown. A node is
@@ -45,8 +49,42 @@ struct pending_info {
     struct str hostname; /* borrowed until the next command */
     struct str os;
     struct machine_key machine;
+    /* The node that the machine says it was or is, if it has one: it logs in again. 0: none. */
+    tailnet_id tailnet;
+    user_id user; /* its owner; 0: tags own it */
 };
 bool domain_pending_find(const struct domain *d, struct str auth_id, struct pending_info *out);
+/*
+ * Who serves, or could, a subnet that another node with a living stream could serve, too: whom it
+ * is worth asking whether he is still there. A node comes once for each such subnet. O(subnets of
+ * several candidates).
+ */
+struct domain_ha_node {
+    tailnet_id tailnet;
+    node_id node;
+    uint64_t generation; /* of its stream */
+    int64_t opened_ms;   /* unix: when that began */
+    bool is_silent;      /* as COMMAND_NODE_PROBED said last */
+};
+void domain_each_ha_node(const struct domain *d,
+                         void (*each)(void *user, const struct domain_ha_node *n), void *user);
+/*
+ * What the tailnet's policy, which nobody here reads, makes of its relay regions: those it adds or
+ * has in place of others, ones without relays that it takes away, and whether it takes all others
+ * away. Those who have its machines as guests are told; in what follows goes to `changes`. Forgotten
+ * when the domain is loaded anew.
+ */
+struct policy_relays {
+    const struct derp_region *regions;
+    size_t n;
+    bool omits_others;
+};
+void domain_tell_relays(struct domain *d, tailnet_id id, const struct policy_relays *relays,
+                        struct change_list *changes);
+/* The invitation of a person that has this secret, if it is good for something at that time;
+ * borrowed until the next command. NULL: else. */
+const struct user_invite *domain_user_invite_find(const struct domain *d, struct str secret,
+                                                  int64_t now_ms);
 /* Every API key of the server as it stands; counted. */
 const struct api_key_set *domain_api_keys(struct domain *d);
 /* How long revoked auth keys are kept; REVOKED_RETENTION_MS if nobody says, 0: for ever. */
@@ -60,8 +98,17 @@ struct pending_limits {
 };
 void domain_set_pending_limits(struct domain *d, struct pending_limits limits);
 struct pending_limits domain_pending_limits(const struct domain *d);
+/* What tailnets made from now on begin with, unless more is said of them; none at first. */
+void domain_set_new_quotas(struct domain *d, struct quotas quotas);
+struct quotas domain_new_quotas(const struct domain *d);
+/* How many types of commands there are; tests walk them. */
+size_t domain_command_types(void);
 /* The id of the next entry in the audit log, taken. */
 uint64_t domain_take_audit_id(struct domain *d);
+/* Likewise of the next event for a webhook. */
+uint64_t domain_take_event_id(struct domain *d);
+/* Of all tailnets. */
+size_t domain_webhook_count(const struct domain *d);
 /* When the next COMMAND_TICK is due (unix ms), or INT64_MAX. */
 int64_t domain_next_tick_ms(const struct domain *d);
 
@@ -72,7 +119,13 @@ MUST_USE int domain_load_tailnet(struct domain *d, struct tailnet_info *info, ui
 MUST_USE int domain_load_user(struct domain *d, struct user *user, struct err *err);
 MUST_USE int domain_load_auth_key(struct domain *d, struct auth_key *key, struct err *err);
 MUST_USE int domain_load_api_key(struct domain *d, struct api_key *key, struct err *err);
+MUST_USE int domain_load_webhook(struct domain *d, struct webhook *webhook, struct err *err);
 MUST_USE int domain_load_node(struct domain *d, struct node *node, struct err *err);
+/* After all nodes. */
+MUST_USE int domain_load_share(struct domain *d, struct share *share, struct err *err);
+MUST_USE int domain_load_share_invite(struct domain *d, struct share_invite *invite,
+                                      struct err *err);
+MUST_USE int domain_load_user_invite(struct domain *d, struct user_invite *invite, struct err *err);
 /* Free addresses for a node that is to be loaded without; nothing is taken before it is. */
 MUST_USE int domain_load_find_addresses(struct domain *d, tailnet_id tailnet, struct ip_addr *v4,
                                         struct ip_addr *v6, struct err *err);
@@ -84,6 +137,11 @@ struct domain_counters {
     uint64_t node;
     uint64_t api_key;
     uint64_t audit;
+    uint64_t webhook;
+    uint64_t event; /* for webhooks */
+    uint64_t share;
+    uint64_t share_invite;
+    uint64_t user_invite;
 };
 void domain_load_counters(struct domain *d, const struct domain_counters *next);
 struct domain_counters domain_counters(const struct domain *d);

@@ -2,6 +2,9 @@
 
 #include "tailnet/info.h"
 
+#include "tailnet/dns.h"
+#include "tailnet/dns_internal.h"
+
 /* ---- Tailnets ---- */
 
 struct tailnet_info *tailnet_info_new(void)
@@ -20,13 +23,6 @@ struct tailnet_info *tailnet_info_ref(const struct tailnet_info *i)
     return m;
 }
 
-static void resolvers_free(struct dns_resolver *r, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        str_free(&r[i].addr);
-    mem_free(r);
-}
-
 static void derp_region_fini(struct derp_region *r)
 {
     for (size_t i = 0; i < r->n_nodes; i++) {
@@ -43,6 +39,13 @@ static void derp_region_fini(struct derp_region *r)
     str_free(&r->name);
 }
 
+void derp_regions_free(struct derp_region *r, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        derp_region_fini(&r[i]);
+    mem_free(r);
+}
+
 void tailnet_info_unref(const struct tailnet_info *info)
 {
     struct tailnet_info *m = MUTABLE(struct tailnet_info, info);
@@ -52,34 +55,14 @@ void tailnet_info_unref(const struct tailnet_info *info)
     str_free(&m->name);
     str_free(&m->base_domain);
     str_free(&m->domain);
-    resolvers_free(m->resolvers, m->n_resolvers);
-    for (size_t i = 0; i < m->n_splits; i++) {
-        str_free(&m->splits[i].suffix);
-        resolvers_free(m->splits[i].resolvers, m->splits[i].n_resolvers);
-    }
-    mem_free(m->splits);
-    str_list_free(&m->search_domains);
-    for (size_t i = 0; i < m->n_records; i++) {
-        str_free(&m->records[i].name);
-        str_free(&m->records[i].type);
-        str_free(&m->records[i].value);
-    }
-    mem_free(m->records);
-    for (size_t i = 0; i < m->n_regions; i++)
-        derp_region_fini(&m->regions[i]);
-    mem_free(m->regions);
+    dns_settings_free(info_take_dns(m));
+    dns_settings_free(m->dns_own);
+    dns_settings_free(m->dns_configured);
+    derp_regions_free(m->regions, m->n_regions);
+    tailnet_settings_fini(&m->settings);
     str_free(&m->policy);
     str_free(&m->policy_author);
     mem_free(m);
-}
-
-static struct dns_resolver *resolvers_copy(const struct dns_resolver *r, size_t n)
-{
-    struct dns_resolver *c = n > 0 ? mem_alloc_array(n, sizeof(*c)) : NULL;
-
-    for (size_t i = 0; i < n; i++)
-        c[i].addr = str_copy(r[i].addr);
-    return c;
 }
 
 static struct derp_node derp_node_copy(const struct derp_node *n)
@@ -106,21 +89,45 @@ static struct derp_region derp_region_copy(const struct derp_region *r)
     return c;
 }
 
-static void copy_dns(struct tailnet_info *c, const struct tailnet_info *i)
+struct derp_region *derp_regions_copy(const struct derp_region *r, size_t n)
 {
-    c->resolvers = resolvers_copy(i->resolvers, i->n_resolvers);
-    c->splits = i->n_splits > 0 ? mem_alloc_array(i->n_splits, sizeof(*c->splits)) : NULL;
-    for (size_t k = 0; k < i->n_splits; k++)
-        c->splits[k] = (struct dns_split){
-            .suffix = str_copy(i->splits[k].suffix),
-            .resolvers = resolvers_copy(i->splits[k].resolvers, i->splits[k].n_resolvers),
-            .n_resolvers = i->splits[k].n_resolvers};
-    str_list_copy(&c->search_domains, &i->search_domains);
-    c->records = i->n_records > 0 ? mem_alloc_array(i->n_records, sizeof(*c->records)) : NULL;
-    for (size_t k = 0; k < i->n_records; k++)
-        c->records[k] = (struct dns_record){.name = str_copy(i->records[k].name),
-                                            .type = str_copy(i->records[k].type),
-                                            .value = str_copy(i->records[k].value)};
+    struct derp_region *c = n > 0 ? mem_alloc_array(n, sizeof(*c)) : NULL;
+
+    for (size_t i = 0; i < n; i++)
+        c[i] = derp_region_copy(&r[i]);
+    return c;
+}
+
+static bool derp_node_eq(const struct derp_node *a, const struct derp_node *b)
+{
+    return str_eq(a->name, b->name) && str_eq(a->host_name, b->host_name) &&
+           str_eq(a->cert_name, b->cert_name) && str_eq(a->ipv4, b->ipv4) &&
+           str_eq(a->ipv6, b->ipv6) && a->stun_port == b->stun_port &&
+           a->stun_only == b->stun_only && a->derp_port == b->derp_port &&
+           a->can_port80 == b->can_port80 && a->insecure_for_tests == b->insecure_for_tests;
+}
+
+static bool derp_region_eq(const struct derp_region *a, const struct derp_region *b)
+{
+    if (a->id != b->id || !str_eq(a->code, b->code) || !str_eq(a->name, b->name) ||
+        a->avoid != b->avoid || a->no_measure_no_home != b->no_measure_no_home ||
+        a->n_nodes != b->n_nodes)
+        return false;
+    for (size_t i = 0; i < a->n_nodes; i++)
+        if (!derp_node_eq(&a->nodes[i], &b->nodes[i]))
+            return false;
+    return true;
+}
+
+bool derp_regions_eq(const struct derp_region *a, size_t n_a, const struct derp_region *b,
+                     size_t n_b)
+{
+    if (n_a != n_b)
+        return false;
+    for (size_t i = 0; i < n_a; i++)
+        if (!derp_region_eq(&a[i], &b[i]))
+            return false;
+    return true;
 }
 
 struct tailnet_info *tailnet_info_clone(const struct tailnet_info *i)
@@ -131,10 +138,9 @@ struct tailnet_info *tailnet_info_clone(const struct tailnet_info *i)
     c->name = str_copy(i->name);
     c->base_domain = str_copy(i->base_domain);
     c->domain = str_copy(i->domain);
-    copy_dns(c, i);
-    c->regions = i->n_regions > 0 ? mem_alloc_array(i->n_regions, sizeof(*c->regions)) : NULL;
-    for (size_t k = 0; k < i->n_regions; k++)
-        c->regions[k] = derp_region_copy(&i->regions[k]);
+    info_copy_dns(c, i);
+    c->regions = derp_regions_copy(i->regions, i->n_regions);
+    tailnet_settings_copy(&c->settings, &i->settings);
     c->policy = str_copy(i->policy);
     c->policy_author = str_copy(i->policy_author);
     return c;
@@ -205,6 +211,40 @@ struct str user_login_name(const struct user *u, struct buf *scratch)
 struct str user_display(const struct user *u, struct buf *scratch)
 {
     return u->display_name.len > 0 ? u->display_name : user_login_name(u, scratch);
+}
+
+static const struct str roles[] = {
+    [ROLE_MEMBER] = STR_INIT("member"),     [ROLE_ADMIN] = STR_INIT("admin"),
+    [ROLE_OWNER] = STR_INIT("owner"),       [ROLE_NETWORK_ADMIN] = STR_INIT("network-admin"),
+    [ROLE_IT_ADMIN] = STR_INIT("it-admin"), [ROLE_BILLING_ADMIN] = STR_INIT("billing-admin"),
+    [ROLE_AUDITOR] = STR_INIT("auditor"),
+};
+
+struct str user_role_name(enum user_role role)
+{
+    return roles[role];
+}
+
+static const struct str statuses[] = {
+    [USER_ACTIVE] = STR_INIT("active"),
+    [USER_PENDING] = STR_INIT("needs-approval"),
+    [USER_SUSPENDED] = STR_INIT("suspended"),
+};
+
+struct str user_status_name(enum user_status status)
+{
+    return statuses[status];
+}
+
+bool user_role_find(struct str name, enum user_role *role)
+{
+    for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+        if (!str_eq(roles[i], name))
+            continue;
+        *role = (enum user_role)i;
+        return true;
+    }
+    return false;
 }
 
 /* ---- Auth keys ---- */

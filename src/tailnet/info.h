@@ -9,6 +9,7 @@
 #include "core/str.h"
 #include "ip/addr.h"
 #include "ip/prefix.h"
+#include "tailnet/settings.h"
 #include "tailnet/types.h"
 
 struct derp_node {
@@ -34,8 +35,15 @@ struct derp_region {
     size_t n_nodes;
 };
 
+/* A deep copy; mem_free by derp_regions_free. */
+MUST_USE struct derp_region *derp_regions_copy(const struct derp_region *r, size_t n);
+void derp_regions_free(struct derp_region *r, size_t n);
+bool derp_regions_eq(const struct derp_region *a, size_t n_a, const struct derp_region *b,
+                     size_t n_b);
+
 struct dns_resolver {
-    struct str addr; /* IP, IP:port or https URL */
+    struct str addr;     /* IP, IP:port or https URL */
+    bool with_exit_node; /* asked directly also by who sends all else through an exit node */
 };
 struct dns_split {
     struct str suffix;
@@ -47,6 +55,8 @@ struct dns_record {
     struct str type; /* "A", "AAAA" */
     struct str value;
 };
+
+struct dns_settings;
 
 enum address_allocation { ADDRESS_SEQUENTIAL, ADDRESS_RANDOM };
 
@@ -67,6 +77,8 @@ struct tailnet_info {
     bool logtail;
     bool auto_update;
     bool randomize_client_port;
+    struct tailnet_settings settings; /* put over the above; tailnet_info_settle_settings */
+    bool suspended; /* as settings say: no machine of it has access, its keys open nothing */
 
     bool magic_dns;
     bool override_local_dns;
@@ -77,6 +89,10 @@ struct tailnet_info {
     struct str_list search_domains;
     struct dns_record *records;
     size_t n_records;
+    /* Set by administrators in place of what is configured, which is kept beside: see dns.h. Both
+     * NULL: nothing is. */
+    struct dns_settings *dns_own;
+    struct dns_settings *dns_configured;
 
     struct derp_region *regions;
     size_t n_regions;
@@ -109,6 +125,7 @@ struct user {
      * Sorted. */
     struct str_list groups;
     enum user_role role;
+    enum user_status status;
     int64_t created_ms;
 };
 MUST_USE struct user *user_new(void);
@@ -119,6 +136,11 @@ DEFINE_AUTO(const struct user, user_unref);
 /* How clients are told of the user: email, else name, else provider id, else the id in decimal. */
 struct str user_login_name(const struct user *u, struct buf *scratch);
 struct str user_display(const struct user *u, struct buf *scratch);
+/* "member", "network-admin": the words for roles in policies and in both APIs. */
+struct str user_role_name(enum user_role role);
+MUST_USE bool user_role_find(struct str name, enum user_role *role);
+/* "active", "needs-approval", "suspended", as REST v2 has them. */
+struct str user_status_name(enum user_status status);
 
 /* A key that registers nodes. The secret itself is never kept, only its hash. Immutable, counted.
  */
@@ -134,6 +156,7 @@ struct auth_key {
     struct str legacy;
     bool reusable;
     bool ephemeral;
+    bool preauthorized; /* machines that come with it need nobody to approve them */
     bool used;
     int64_t created_ms;
     int64_t expiry_ms;  /* 0: never */

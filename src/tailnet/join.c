@@ -29,6 +29,11 @@ static int fit(const struct join *j, const struct node *n)
     return owner + (is_same ? 8 : 0);
 }
 
+static bool is_older(const struct node *a, const struct node *b)
+{
+    return a->created_ms < b->created_ms || (a->created_ms == b->created_ms && a->id < b->id);
+}
+
 struct node_state *join_find(const struct domain *d, const struct join *j)
 {
     struct node_state *s = map_find(d->node_by_machine, machine_key_str(&j->machine));
@@ -40,7 +45,7 @@ struct node_state *join_find(const struct domain *d, const struct join *j)
         int f = s->tailnet == j->tailnet ? fit(j, s->node) : 0;
 
         strangers += f == 1;
-        if (f > best_fit || (f == best_fit && best && s->node->id < best->node->id)) {
+        if (f > best_fit || (f == best_fit && best && is_older(s->node, best->node))) {
             best = s;
             best_fit = f;
         }
@@ -63,6 +68,8 @@ int join_check(const struct domain *d, const struct join *j, struct join_plan *p
         return 0;
     if (j->tailnet->nodes.count >= TAILNET_NODES_MAX)
         return err_set(err, ERR_LIMIT, "a tailnet has at most %d nodes", TAILNET_NODES_MAX);
+    if (quota_check(j->tailnet, QUOTA_NODES, j->tailnet->nodes.count, err) < 0)
+        return -(int)err->code;
     return addresses_find(d, j->tailnet, &plan->v4, &plan->v6, err);
 }
 
@@ -81,7 +88,7 @@ static struct node_state *add_new(struct domain *d, const struct join *j,
     struct node *n = NEW(struct node);
 
     ref_init(&n->ref);
-    n->id = d->next.node;
+    n->id = id_next(d, j->tailnet, ID_NODE);
     n->tailnet = j->tailnet->id;
     n->stable_id = stable_id_new();
     n->machine = j->machine;
@@ -91,6 +98,7 @@ static struct node_state *add_new(struct domain *d, const struct join *j,
     n->created_ms = d->now_ms;
     n->facts = node_facts_ref(j->facts);
     n->name_is_auto = true;
+    n->holds = is_approval_asked(j->tailnet) && !j->is_approved ? HOLD_DEVICE : 0;
     struct node_state *s = node_add(d, j->tailnet, n);
     name_give_auto(d, s);
     routes_update_node(d, s);
@@ -161,6 +169,8 @@ void join_apply(struct domain *d, const struct join *j, const struct join_plan *
     if (s) {
         node_set_key(d, s, &j->key);
         node_set_facts(d, s, j->facts);
+        if (j->is_approved)
+            node_set_holds(d, s, node_now(s)->holds & ~(unsigned)HOLD_DEVICE);
     } else {
         s = add_new(d, j, plan);
     }

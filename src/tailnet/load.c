@@ -30,8 +30,12 @@ int domain_load_user(struct domain *d, struct user *user, struct err *err)
 
     if (!t)
         return err_set(err, ERR_INVALID, "user %" PRIu64 " is of no tailnet", user->id);
+    if ((unsigned)user->status > USER_SUSPENDED || (unsigned)user->role >= ROLES)
+        return err_set(err, ERR_INVALID, "user %" PRIu64 " has no role or status there is",
+                       user->id);
     if (user->id == 0 || map_find_u64(d->user_by_id, user->id) ||
-        (user->provider_id.len == 0 && map_find(t->local_users, user->name)))
+        (user->provider_id.len == 0 ? map_find(t->local_users, user->name) != NULL
+                                    : account_find(d, t, user->provider_id) != NULL))
         return err_set(err, ERR_CONFLICT, "user %" PRIu64 " is there twice", user->id);
     user_put(d, t, TAKE(owned));
     forget_view(t);
@@ -54,9 +58,10 @@ int domain_load_auth_key(struct domain *d, struct auth_key *key, struct err *err
     return 0;
 }
 
-static bool addr_is_taken(const struct domain *d, const struct ip_addr *addr)
+static bool addr_is_taken(const struct domain *d, const struct tailnet *t,
+                          const struct ip_addr *addr)
 {
-    return ip_addr_is_set(*addr) && map_find(d->node_by_addr, str_bytes(addr, sizeof(*addr)));
+    return ip_addr_is_set(*addr) && address_holder(d, t, addr);
 }
 
 static int check_node(const struct domain *d, const struct tailnet *t, const struct node *n,
@@ -72,7 +77,7 @@ static int check_node(const struct domain *d, const struct tailnet *t, const str
         return err_set(err, ERR_CONFLICT, "is there twice");
     if (node_key_is_zero(&n->key) || node_state_by_key(d, &n->key))
         return err_set(err, ERR_CONFLICT, "has no node key or another's");
-    if (addr_is_taken(d, &n->v4) || addr_is_taken(d, &n->v6))
+    if (addr_is_taken(d, t, &n->v4) || addr_is_taken(d, t, &n->v6))
         return err_set(err, ERR_CONFLICT, "has another's address");
     if (!name_is_label(n->given_name) || name_find(t, n->given_name))
         return err_set(err, ERR_CONFLICT, "has no DNS label as its name or another's");
@@ -91,6 +96,10 @@ int domain_load_node(struct domain *d, struct node *node, struct err *err)
     node->expired = false;
     node->n_serving = 0;
     node->exit_node = false;
+    node->holds =
+        (is_approval_asked(t) ? node->holds & HOLD_DEVICE : 0) | holds_of_owner(d, node->user);
+    abroad_unref(node->abroad);
+    node->abroad = NULL;
     if (!node->facts)
         node->facts = node_facts_new();
     name_make_fqdn(node, t->info);
@@ -121,12 +130,96 @@ int domain_load_find_addresses(struct domain *d, tailnet_id tailnet, struct ip_a
 
 void domain_load_counters(struct domain *d, const struct domain_counters *next)
 {
-    d->next.tailnet = MAX(d->next.tailnet, next->tailnet);
-    d->next.user = MAX(d->next.user, next->user);
-    d->next.auth_key = MAX(d->next.auth_key, next->auth_key);
-    d->next.node = MAX(d->next.node, next->node);
-    d->next.api_key = MAX(d->next.api_key, next->api_key);
-    d->next.audit = MAX(d->next.audit, next->audit);
+    ids_restore(d, next);
+}
+
+int domain_load_share(struct domain *d, struct share *share, struct err *err)
+{
+    AUTO(share_unref) const struct share *owned = share;
+    const struct node_state *n = node_state_by_id(d, share->node);
+    struct tailnet *owner = share->owner ? domain_tailnet(d, share->owner) : NULL;
+    struct tailnet *guest = share->guest ? domain_tailnet(d, share->guest) : NULL;
+    const struct user_state *u = share->user ? map_find_u64(d->user_by_id, share->user) : NULL;
+    const struct user_state *by = share->sharer ? map_find_u64(d->user_by_id, share->sharer) : NULL;
+
+    if (!owner || !guest || owner == guest || !n || n->tailnet != owner ||
+        (share->user != 0 && (!u || u->tailnet != guest)) ||
+        (share->sharer != 0 && (!by || by->tailnet != owner)))
+        return err_set(err, ERR_INVALID,
+                       "share %" PRIu64 " is of no tailnet, machine or user, or of the wrong one",
+                       share->id);
+    if (share->id == 0 || map_find_u64(d->share_by_id, share->id) ||
+        share_find(d, share->node, share->guest, share->user))
+        return err_set(err, ERR_CONFLICT, "share %" PRIu64 " is there twice", share->id);
+    if (share_terms_check(&share->terms, err) < 0)
+        return err_wrap(err, "share %" PRIu64, share->id);
+    d->is_quiet = true;
+    share_settle(d, share_add(d, TAKE(owned)));
+    d->is_quiet = false;
+    forget_view(owner);
+    forget_view(guest);
+    return 0;
+}
+
+int domain_load_share_invite(struct domain *d, struct share_invite *invite, struct err *err)
+{
+    AUTO(share_invite_unref) const struct share_invite *owned = invite;
+    const struct node_state *n = node_state_by_id(d, invite->node);
+    struct tailnet *t = invite->tailnet ? domain_tailnet(d, invite->tailnet) : NULL;
+    const struct user_state *by =
+        invite->sharer ? map_find_u64(d->user_by_id, invite->sharer) : NULL;
+
+    if (!t || !n || n->tailnet != t || invite->uses_left == 0 ||
+        (invite->sharer != 0 && (!by || by->tailnet != t)))
+        return err_set(err, ERR_INVALID, "invitation %" PRIu64 " is of no tailnet, machine or user",
+                       invite->id);
+    if (invite->id == 0 || map_find_u64(d->invite_by_id, invite->id) ||
+        map_find(d->invite_by_hash, str_bytes(invite->hash, sizeof(invite->hash))))
+        return err_set(err, ERR_CONFLICT, "invitation %" PRIu64 " is there twice", invite->id);
+    if (share_terms_check(&invite->terms, err) < 0)
+        return err_wrap(err, "invitation %" PRIu64, invite->id);
+    (void)invite_add(d, TAKE(owned));
+    forget_view(t);
+    return 0;
+}
+
+int domain_load_user_invite(struct domain *d, struct user_invite *invite, struct err *err)
+{
+    AUTO(user_invite_unref) const struct user_invite *owned = invite;
+    struct tailnet *t = invite->tailnet ? domain_tailnet(d, invite->tailnet) : NULL;
+    const struct user_state *by =
+        invite->inviter ? map_find_u64(d->user_by_id, invite->inviter) : NULL;
+
+    if (!t || (invite->inviter != 0 && (!by || by->tailnet != t)) ||
+        (unsigned)invite->role >= ROLES || invite->expiry_ms == 0)
+        return err_set(err, ERR_INVALID,
+                       "invitation of people %" PRIu64
+                       " is of no tailnet, user or role, or endless",
+                       invite->id);
+    if (invite->id == 0 || map_find_u64(d->user_invite_by_id, invite->id) ||
+        map_find(d->user_invite_by_hash, str_bytes(invite->hash, sizeof(invite->hash))))
+        return err_set(err, ERR_CONFLICT, "invitation of people %" PRIu64 " is there twice",
+                       invite->id);
+    (void)user_invite_add(d, TAKE(owned));
+    forget_view(t);
+    return 0;
+}
+
+/* Guests, and by what addresses they are known, are as nobody was told of before. */
+static void publish_guests(struct domain *d)
+{
+    struct change_list untold = {0};
+
+    d->is_quiet = true;
+    d->changes = &untold;
+    nodes_publish(d);
+    d->changes = NULL;
+    d->is_quiet = false;
+    change_list_fini(&untold);
+    LIST_FOR_EACH(t, &d->tailnets, struct tailnet, tailnets_link) {
+        if (t->shares.count > 0)
+            forget_view(t);
+    }
 }
 
 void domain_load_done(struct domain *d, int64_t now_ms)
@@ -136,10 +229,13 @@ void domain_load_done(struct domain *d, int64_t now_ms)
     void *value;
 
     d->now_ms = now_ms;
+    publish_guests(d);
     for (size_t at = 0; map_next(d->node_by_id, &at, &key, &value);) {
         struct node_state *s = value;
 
         node_set_expiry(d, s, s->node->expiry_ms);
+        attributes_schedule(d, s);
+        expiring_schedule(d, s, true);
         ephemeral_schedule(d, s, now_ms);
     }
     routes_elect(d);

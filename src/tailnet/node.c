@@ -68,6 +68,8 @@ void node_unref(const struct node *n)
     mem_free(m->endpoint_types);
     mem_free(m->approved);
     mem_free(m->serving);
+    node_attributes_free(m->attributes, m->n_attributes);
+    abroad_unref(m->abroad);
     for (size_t i = 0; i < ARRAY_LEN(m->slots); i++)
         blob_unref(atomic_load_explicit(&m->slots[i], memory_order_relaxed));
     mem_free(m);
@@ -89,9 +91,11 @@ struct node *node_clone(const struct node *n)
     c->given_name = str_copy(n->given_name);
     c->fqdn = str_copy(n->fqdn);
     c->facts = node_facts_ref(n->facts);
+    c->abroad = abroad_ref(n->abroad);
     c->endpoints = dup_array(n->endpoints, n->n_endpoints, sizeof(*n->endpoints));
     c->endpoint_types = dup_array(n->endpoint_types, n->n_endpoints, sizeof(*n->endpoint_types));
     c->approved = dup_array(n->approved, n->n_approved, sizeof(*n->approved));
+    c->attributes = node_attributes_copy(n->attributes, n->n_attributes);
     c->serving = dup_array(n->serving, n->n_serving, sizeof(*n->serving));
     return c;
 }
@@ -114,7 +118,17 @@ struct blob *node_slot_fill(const struct node *n, size_t slot, struct blob *b)
     return was;
 }
 
+bool node_has_access(const struct node *n)
+{
+    return n->holds == 0;
+}
+
 bool node_is_tagged(const struct node *n)
 {
     return n->tags.len > 0;
+}
+
+struct str node_dns_name(const struct node *n)
+{
+    return str_ends(n->fqdn, STR(".")) ? str_sub(n->fqdn, 0, n->fqdn.len - 1) : n->fqdn;
 }

@@ -14,6 +14,8 @@
 #include "ip/addr.h"
 #include "ip/addrport.h"
 #include "ip/prefix.h"
+#include "tailnet/attributes.h"
+#include "tailnet/share.h"
 #include "tailnet/types.h"
 
 /* What the client says of its machine. Counted, shared by the node's versions. All strings owned.
@@ -44,6 +46,7 @@ struct node {
     enum register_method method;
     auth_key_id auth_key; /* the key it was registered with, 0: none or since deleted */
     bool ephemeral;
+    unsigned holds; /* enum node_hold; 0: it has access */
 
     struct machine_key machine;
     struct node_key key;
@@ -73,7 +76,10 @@ struct node {
     size_t n_approved;
     struct ip_prefix *serving; /* subnet routes it is primary for; sorted. Part of AllowedIPs */
     size_t n_serving;
-    bool exit_node; /* announces and has approved 0.0.0.0/0 and ::/0 */
+    struct node_attribute *attributes; /* custom ones, by name; for policies only */
+    size_t n_attributes;
+    bool exit_node;              /* announces and has approved 0.0.0.0/0 and ::/0 */
+    const struct abroad *abroad; /* counted; NULL: it has to do with its own tailnet only */
 
     /*
      * Encodings made from this node, filled in by netmap/ on first use from any thread: each slot
@@ -92,4 +98,8 @@ struct blob *node_slot_get(const struct node *n, size_t slot);
  * borrowed. */
 struct blob *node_slot_fill(const struct node *n, size_t slot, struct blob *b);
 bool node_is_tagged(const struct node *n);
+/* Whether nothing holds it back: else it is nobody's peer and has none. */
+bool node_has_access(const struct node *n);
+/* The whole name without the dot at its end; borrowed. */
+struct str node_dns_name(const struct node *n);
 DEFINE_AUTO(const struct node, node_unref);

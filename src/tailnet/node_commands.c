@@ -2,8 +2,7 @@
 
 #include "tailnet/domain_internal.h"
 
-static int node_get(struct domain *d, const struct command *c, struct node_state **out,
-                    struct err *err)
+int node_get(struct domain *d, const struct command *c, struct node_state **out, struct err *err)
 {
     struct tailnet *t = NULL;
     struct node_state *s = node_state_by_id(d, c->id);
@@ -202,10 +201,11 @@ int node_update(struct domain *d, const struct command *c, struct command_result
     bool says_more = c->type == COMMAND_NODE_UPDATE || c->is_update;
 
     (void)r;
-    if (!s)
+    /* Another machine's is as good as none: who asks learns nothing of it. */
+    if (!s || !machine_key_eq(&s->node->machine, &c->machine))
         return err_set(err, ERR_NOT_FOUND, "node not found");
-    if (!machine_key_eq(&s->node->machine, &c->machine))
-        return err_set(err, ERR_DENIED, "node key belongs to another machine");
+    if (tailnet_check_open(s->tailnet, err) < 0)
+        return -(int)err->code;
     if (says_more && c->facts && facts_check(c->facts, err) < 0)
         return -(int)err->code;
 

@@ -51,7 +51,10 @@ void nodes_publish(struct domain *d)
         table_put(&s->tailnet->nodes, s->node->id, s->node);
         domain_emit(d, s->tailnet,
                     (struct change){.kind = CHANGE_NODE, .id = s->node->id, .mask = mask});
+        if (s->outside)
+            guests_publish_node(d, s, mask);
     }
+    guests_publish_new(d);
 }
 
 /* ---- Indexes ---- */
@@ -102,13 +105,17 @@ struct node_state *node_add(struct domain *d, struct tailnet *t, struct node *dr
     s->offline.kind = DEADLINE_OFFLINE;
     s->ephemeral.kind = DEADLINE_EPHEMERAL;
     s->expiry.kind = DEADLINE_EXPIRY;
+    s->attribute.kind = DEADLINE_ATTRIBUTE;
+    s->expiring.kind = DEADLINE_EXPIRING;
     list_push_back(&d->drafts, &s->drafts_link);
     (void)map_put_u64(d->node_by_id, draft->id, s);
     (void)map_put(d->node_by_key, node_key_str(&draft->key), s);
     machine_add(d, s);
     addresses_take(d, s);
     count_references(d, draft, true);
-    d->next.node = MAX(d->next.node, draft->id + 1);
+    id_used(d, ID_NODE, draft->id);
+    t->n_unapproved += (draft->holds & HOLD_DEVICE) != 0;
+    guests_node(d, s);
     return s;
 }
 
@@ -117,7 +124,10 @@ void node_state_free(struct domain *d, struct node_state *s)
     schedule_clear(&d->schedule, &s->offline);
     schedule_clear(&d->schedule, &s->ephemeral);
     schedule_clear(&d->schedule, &s->expiry);
+    schedule_clear(&d->schedule, &s->attribute);
+    schedule_clear(&d->schedule, &s->expiring);
     list_remove(&s->drafts_link);
+    outside_free(d, s);
     node_unref(s->draft);
     mem_free(s->eligible);
     mem_free(s);
@@ -125,6 +135,8 @@ void node_state_free(struct domain *d, struct node_state *s)
 
 void node_remove(struct domain *d, struct node_state *s)
 {
+    shares_drop_node(d, s);
+
     struct tailnet *t = s->tailnet;
     const struct node *n = node_now(s);
     node_id id = n->id;
@@ -134,6 +146,7 @@ void node_remove(struct domain *d, struct node_state *s)
     name_release(t, s, n->given_name);
     addresses_free(d, s);
     count_references(d, n, false);
+    t->n_unapproved -= (n->holds & HOLD_DEVICE) != 0;
     machine_remove(d, s);
     (void)map_remove(d->node_by_key, node_key_str(&n->key));
     (void)map_remove_u64(d->node_by_id, id);
@@ -171,6 +184,8 @@ void node_set_owner(struct domain *d, struct node_state *s, user_id user,
     count_references(d, n, true);
     str_list_free(&n->tags);
     str_list_copy(&n->tags, wanted);
+    node_follow_owner(d, s);
+    guests_node(d, s);
 }
 
 void node_set_auth_key(struct domain *d, struct node_state *s, auth_key_id key)
@@ -200,6 +215,7 @@ void node_set_expiry(struct domain *d, struct node_state *s, int64_t expiry_ms)
     struct node *n = node_edit(d, s, NODE_EXPIRY);
     n->expiry_ms = expiry_ms;
     n->expired = expired;
+    expiring_schedule(d, s, false);
     routes_touch_node(d, s);
 }
 

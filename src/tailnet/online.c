@@ -40,6 +40,8 @@ int node_stream_open(struct domain *d, const struct command *c, struct command_r
     stream_end(d, s);
     s->generation = d->next_generation++;
     s->is_live = true;
+    s->is_silent = false;
+    s->opened_ms = d->now_ms;
     schedule_clear(&d->schedule, &s->offline);
     schedule_clear(&d->schedule, &s->ephemeral);
     if (!node_now(s)->online) {
@@ -68,6 +70,22 @@ int node_stream_close(struct domain *d, const struct command *c, struct command_
     s->ended_ms = d->now_ms;
     schedule_set(&d->schedule, &s->offline, d->now_ms + OFFLINE_GRACE_MS);
     ephemeral_schedule(d, s, d->now_ms);
+    routes_touch_node(d, s);
+    return 0;
+}
+
+int node_probed(struct domain *d, const struct command *c, struct command_result *r,
+                struct err *err)
+{
+    struct node_state *s = node_state_by_id(d, c->id);
+
+    (void)r;
+    if (!s)
+        return err_set(err, ERR_NOT_FOUND, "node not found");
+    d->subject = s;
+    if (!s->is_live || s->generation != c->generation || s->is_silent == !c->answers)
+        return 0;
+    s->is_silent = !c->answers;
     routes_touch_node(d, s);
     return 0;
 }
@@ -106,6 +124,16 @@ int domain_tick(struct domain *d, const struct command *c, struct command_result
         case DEADLINE_EXPIRY:
             expire(d, CONTAINER_OF(dl, struct node_state, expiry));
             break;
+        case DEADLINE_ATTRIBUTE:
+            attributes_expire(d, CONTAINER_OF(dl, struct node_state, attribute));
+            break;
+        case DEADLINE_EXPIRING: {
+            struct node_state *s = CONTAINER_OF(dl, struct node_state, expiring);
+
+            domain_emit(d, s->tailnet,
+                        (struct change){.kind = CHANGE_NODE_EXPIRING, .id = node_now(s)->id});
+            break;
+        }
         case DEADLINE_PENDING: {
             struct pending *p = CONTAINER_OF(dl, struct pending, deadline);
 
@@ -115,6 +143,18 @@ int domain_tick(struct domain *d, const struct command *c, struct command_result
         }
         case DEADLINE_REVOKED:
             auth_key_remove(d, CONTAINER_OF(dl, struct auth_key_state, reap));
+            break;
+        case DEADLINE_API_KEY:
+            api_key_ended(d, CONTAINER_OF(dl, struct api_key_end, deadline));
+            break;
+        case DEADLINE_SHARE:
+            share_remove(d, CONTAINER_OF(dl, struct share_state, end));
+            break;
+        case DEADLINE_SHARE_INVITE:
+            invite_remove(d, CONTAINER_OF(dl, struct invite_state, end));
+            break;
+        case DEADLINE_USER_INVITE:
+            user_invite_remove(d, CONTAINER_OF(dl, struct user_invite_state, end));
             break;
         }
     }

@@ -254,13 +254,27 @@ int register_fabricate(struct domain *d, const struct command *c, struct command
     return 0;
 }
 
+/* The machine's node of the key it shows or of the one it had before. */
+static const struct node *node_of(const struct domain *d, const struct pending *p)
+{
+    const struct node_state *s = node_state_by_key(d, &p->key);
+
+    if (!s && !node_key_is_zero(&p->old_key))
+        s = node_state_by_key(d, &p->old_key);
+    return s && machine_key_eq(&s->node->machine, &p->machine) ? s->node : NULL;
+}
+
 bool domain_pending_find(const struct domain *d, struct str auth_id, struct pending_info *out)
 {
     const struct pending *p = pending_find(d, auth_id);
 
     if (!p || p->is_rejected)
         return false;
-    *out = (struct pending_info){
-        .hostname = p->facts->hostname, .os = p->facts->os, .machine = p->machine};
+    const struct node *node = node_of(d, p);
+    *out = (struct pending_info){.hostname = p->facts->hostname,
+                                 .os = p->facts->os,
+                                 .machine = p->machine,
+                                 .tailnet = node ? node->tailnet : 0,
+                                 .user = node ? node->user : 0};
     return true;
 }

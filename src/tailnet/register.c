@@ -133,6 +133,11 @@ static int register_with_key(struct domain *d, const struct register_request *re
         d->of = k->tailnet;
         return 0;
     }
+    if (!fault && k->tailnet->info->suspended)
+        fault = TAILNET_SUSPENDED;
+    if (!fault && holds_of_owner(d, k->key->user) != 0)
+        fault = "the owner of this auth key is suspended, or waits for approval: ask one of the "
+                "tailnet's administrators";
     if (fault) {
         fail(r, fault);
         return 0;
@@ -148,6 +153,7 @@ static int register_with_key(struct domain *d, const struct register_request *re
     j.tags = k->key->tags;
     j.auth_key = k->key->id;
     j.ephemeral = j.ephemeral || k->key->ephemeral;
+    j.is_approved = k->key->preauthorized;
     if (join_check(d, &j, &plan, err) < 0)
         return -(int)err->code;
     /* What an administrator did to its tags outlives another log-in with the same key. */
@@ -199,6 +205,11 @@ int register_node(struct domain *d, const struct command *c, struct command_resu
         r->outcome = REGISTER_LOGGED_OUT;
         if (s)
             log_out(d, s);
+        return 0;
+    }
+    if (s && s->tailnet->info->suspended) {
+        d->subject = s;
+        fail(r, TAILNET_SUSPENDED);
         return 0;
     }
     if (s && !node_has_expired(s->node, d->now_ms)) {
@@ -260,9 +271,12 @@ int register_approve(struct domain *d, const struct command *c, struct command_r
     struct str_list tags = {0};
     struct join_plan plan;
 
-    if (domain_tailnet_get(d, c->tailnet, &t, err) < 0 || !(p = pending_waiting(d, c->name, err)) ||
+    if (domain_tailnet_get(d, c->tailnet, &t, err) < 0 || tailnet_check_open(t, err) < 0 ||
+        !(p = pending_waiting(d, c->name, err)) ||
         user_get(d, t, c->user, c->user_name, &owner, err) < 0)
         return -(int)err->code;
+    if (owner->user->status == USER_SUSPENDED)
+        return err_set(err, ERR_DENIED, "%s", user_inactive_text(owner->user));
 
     const struct register_request reg = {.machine = p->machine,
                                          .key = p->key,

@@ -21,7 +21,8 @@ struct join {
     user_id user;         /* who brings it; 0: tags only */
     struct str_list tags; /* what it is to have; empty: it is to be the user's. Borrowed */
     auth_key_id auth_key;
-    bool keeps_tags; /* a node that has tags keeps those it has */
+    bool keeps_tags;  /* a node that has tags keeps those it has */
+    bool is_approved; /* nobody needs to approve the machine */
 
     int64_t expiry_ms; /* wanted; 0: none */
     bool is_fixed;     /* that is the end of it, the tailnet's own limit does not count */

@@ -2,15 +2,20 @@
  * Subnet routes: who of those that may serve a prefix does.
  *
  * A node is a candidate for what it announces and an administrator approved. Of the candidates that
- * are online and whose key has not expired, one serves:
+ * are online, that nothing holds, and whose key has not expired, one serves:
  *
- *   the present one, while a stream of it lives;
+ *   the present one, while a stream of it lives and it answers when it is asked;
+ *   else the lowest id with a living stream that answers;
+ *   else the present one, while a stream of it lives;
  *   else the lowest id with a living stream;
  *   else the present one, in its grace;
  *   else the lowest id in its grace; else nobody, and the route is withdrawn.
  *
- * So a node that comes back does not take its route back, and a fail-over does not wait for the
- * grace. Exit routes are not elected: every exit node serves them.
+ * So a node that comes back does not take its route back, a fail-over does not wait for the grace,
+ * and when nobody answers (who asks may be the one that is cut off) nothing changes. Exit routes
+ * are not elected: every exit node serves them.
+ *
+ * Whoever shares a route with others is worth asking: domain_each_ha_node.
  *
  * Whatever can change the answer touches the routes it concerns; each touched route is decided
  * once, at the end of the command.
@@ -62,12 +67,10 @@ static void candidate_add(struct domain *d, struct node_state *s, struct ip_pref
         r = NEW(struct route);
         r->prefix = p;
         r->tailnet = s->tailnet;
+        list_node_init(&r->shared_link);
         (void)map_put(routes, prefix_key(&p), r);
     }
-    if (r->n_candidates == r->cap) {
-        r->cap = r->cap ? r->cap * 2 : 2;
-        r->candidates = mem_realloc_array(r->candidates, r->cap, sizeof(*r->candidates));
-    }
+    r->candidates = mem_room(r->candidates, r->n_candidates, &r->cap, 2, sizeof(*r->candidates));
     r->candidates[r->n_candidates++] = s;
     touch(d, r);
 }
@@ -197,30 +200,41 @@ void routes_touch_node(struct domain *d, struct node_state *s)
 
 static bool can_serve(const struct node_state *s)
 {
-    return s && node_now(s)->online && !node_now(s)->expired;
+    return s && node_now(s)->online && !node_now(s)->expired && node_has_access(node_now(s));
+}
+
+/* 0: it cannot serve; else the more the better. */
+static int standing(const struct node_state *s)
+{
+    if (!can_serve(s))
+        return 0;
+    return !s->is_live ? 1 : s->is_silent ? 2 : 3;
 }
 
 static struct node_state *elect(const struct route *r)
 {
-    struct node_state *live = NULL, *in_grace = can_serve(r->primary) ? r->primary : NULL;
+    struct node_state *best = r->primary;
+    int most = standing(best);
 
-    if (in_grace && in_grace->is_live)
-        return in_grace;
+    if (most == 0)
+        best = NULL;
     for (size_t i = 0; i < r->n_candidates; i++) {
         struct node_state *s = r->candidates[i];
+        int has = standing(s);
 
-        if (!can_serve(s))
-            continue;
-        if (s->is_live && (!live || node_now(s)->id < node_now(live)->id))
-            live = s;
-        if (!can_serve(r->primary) && (!in_grace || node_now(s)->id < node_now(in_grace)->id))
-            in_grace = s;
+        /* The present one stays among its equals; of others the lowest id. */
+        if (has > most || (has == most && has > 0 && best != r->primary &&
+                           node_now(s)->id < node_now(best)->id)) {
+            best = s;
+            most = has;
+        }
     }
-    return live ? live : in_grace;
+    return best;
 }
 
 static void route_free(struct route *r)
 {
+    list_remove(&r->shared_link);
     mem_free(r->candidates);
     mem_free(r);
 }
@@ -239,11 +253,46 @@ void routes_elect(struct domain *d)
                 serving_add(d, next, r->prefix);
             r->primary = next;
         }
+        list_remove(&r->shared_link);
+        if (r->n_candidates > 1)
+            list_push_back(&d->shared, &r->shared_link);
         if (r->n_candidates > 0)
             continue;
         (void)map_remove(r->tailnet->routes, prefix_key(&r->prefix));
         route_free(r);
     }
+}
+
+static bool is_asked(const struct node_state *s)
+{
+    return can_serve(s) && s->is_live;
+}
+
+static void each_of(const struct route *r, void (*each)(void *user, const struct domain_ha_node *n),
+                    void *user)
+{
+    size_t live = 0;
+
+    for (size_t i = 0; i < r->n_candidates; i++)
+        live += is_asked(r->candidates[i]);
+    for (size_t i = 0; live > 1 && i < r->n_candidates; i++) {
+        const struct node_state *s = r->candidates[i];
+        const struct domain_ha_node n = {.tailnet = r->tailnet->id,
+                                         .node = s->node->id,
+                                         .generation = s->generation,
+                                         .opened_ms = s->opened_ms,
+                                         .is_silent = s->is_silent};
+
+        if (is_asked(s))
+            each(user, &n);
+    }
+}
+
+void domain_each_ha_node(const struct domain *d,
+                         void (*each)(void *user, const struct domain_ha_node *n), void *user)
+{
+    LIST_FOR_EACH(r, &d->shared, struct route, shared_link)
+        each_of(r, each, user);
 }
 
 void routes_free(struct tailnet *t)

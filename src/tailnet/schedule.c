@@ -39,10 +39,7 @@ void schedule_set(struct schedule *s, struct deadline *dl, int64_t at_ms)
 {
     dl->at_ms = at_ms;
     if (dl->slot == 0) {
-        if (s->len == s->cap) {
-            s->cap = s->cap ? s->cap * 2 : 16;
-            s->heap = mem_realloc_array(s->heap, s->cap, sizeof(*s->heap));
-        }
+        s->heap = mem_room(s->heap, s->len, &s->cap, 16, sizeof(*s->heap));
         place(s, ++s->len, dl);
     }
     sift_up(s, dl);

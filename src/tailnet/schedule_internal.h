@@ -11,8 +11,14 @@ enum deadline_kind {
     DEADLINE_OFFLINE,   /* a node's grace is over */
     DEADLINE_EPHEMERAL, /* an ephemeral node stayed away too long */
     DEADLINE_EXPIRY,    /* a node key expires */
+    DEADLINE_ATTRIBUTE, /* a custom attribute of a node ends */
+    DEADLINE_EXPIRING,  /* it does so in a day */
     DEADLINE_PENDING,   /* a registration waited too long */
     DEADLINE_REVOKED,   /* a revoked auth key was kept long enough */
+    DEADLINE_API_KEY,   /* an access token or a session ends */
+    DEADLINE_SHARE,     /* a share ends */
+    DEADLINE_SHARE_INVITE,
+    DEADLINE_USER_INVITE,
 };
 
 struct deadline {

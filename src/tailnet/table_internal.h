@@ -25,6 +25,19 @@ struct table {
     size_t count;
 };
 
+/* An empty table of what name_ref and name_unref count. */
+#define TABLE_OF(name) ((struct table){.ref = name##_table_ref_, .unref = name##_table_unref_})
+/* What TABLE_OF needs, once a file. */
+#define DEFINE_TABLE_OF(name)                                \
+    static const void *name##_table_ref_(const void *object) \
+    {                                                        \
+        return name##_ref(object);                           \
+    }                                                        \
+    static void name##_table_unref_(const void *object)      \
+    {                                                        \
+        name##_unref(object);                                \
+    }
+
 void table_fini(struct table *t);
 void table_copy(struct table *to, const struct table *from);
 const void *table_find(const struct table *t, uint64_t id); /* O(log n) */

@@ -13,6 +13,9 @@ typedef uint64_t user_id;
 typedef uint64_t node_id;
 typedef uint64_t auth_key_id;
 typedef uint64_t api_key_id;
+typedef uint64_t share_id;
+typedef uint64_t share_invite_id;
+typedef uint64_t user_invite_id;
 
 /* Tagged nodes belong to nobody; clients and headscale's tools know this user in their place. */
 #define USER_TAGGED_DEVICES ((user_id)2147455555)
@@ -26,7 +29,7 @@ typedef uint64_t api_key_id;
 #define NODE_ROUTES_MAX 1024
 #define NODE_TAGS_MAX 128
 #define NODE_HOSTINFO_MAX ((size_t)128 << 10) /* bytes of JSON */
-#define USER_GROUPS_MAX 256 /* that a provider may say of a user */
+#define USER_GROUPS_MAX 256                   /* that a provider may say of a user */
 /* Registrations waiting for approval, over the server; how long they do. Unless told otherwise. */
 #define PENDING_MAX 1024
 #define PENDING_MS ((int64_t)15 * 60 * 1000)
@@ -45,4 +48,13 @@ enum user_role {
     ROLE_IT_ADMIN,
     ROLE_BILLING_ADMIN,
     ROLE_AUDITOR
+};
+#define ROLES (ROLE_AUDITOR + 1)
+/* Stored as they are. PENDING: waits for an administrator's approval (joining.h). */
+enum user_status { USER_ACTIVE, USER_PENDING, USER_SUSPENDED };
+/* Why a node that is registered has no access: its client is told that it is not authorized, it
+ * sees nobody, and nobody sees it. */
+enum node_hold {
+    HOLD_DEVICE = 1u << 0, /* nobody approved the machine yet */
+    HOLD_USER = 1u << 1,   /* its user is not active */
 };

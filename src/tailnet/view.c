@@ -16,23 +16,36 @@ struct tailnet_view {
     struct table nodes;
     struct table users;
     struct table auth_keys;
+    struct table webhooks;
+    struct table guests;
+    struct table guest_users;
+    struct table guest_infos;
+    struct table shares;
+    struct table share_invites;
+    struct table user_invites;
     /* Borrow from the tables; go from NULL to an array once. */
     _Atomic(const void **) flat_users;
     _Atomic(const void **) flat_auth_keys;
 };
 
 struct tailnet_view *view_new(const struct tailnet_info *info, uint64_t revision,
-                              const struct table *nodes, const struct table *users,
-                              const struct table *auth_keys)
+                              const struct view_tables *tables)
 {
     struct tailnet_view *v = NEW(struct tailnet_view);
 
     ref_init(&v->ref);
     v->revision = revision;
     v->info = tailnet_info_ref(info);
-    table_copy(&v->nodes, nodes);
-    table_copy(&v->users, users);
-    table_copy(&v->auth_keys, auth_keys);
+    table_copy(&v->nodes, tables->nodes);
+    table_copy(&v->users, tables->users);
+    table_copy(&v->auth_keys, tables->auth_keys);
+    table_copy(&v->webhooks, tables->webhooks);
+    table_copy(&v->guests, tables->guests);
+    table_copy(&v->guest_users, tables->guest_users);
+    table_copy(&v->guest_infos, tables->guest_infos);
+    table_copy(&v->shares, tables->shares);
+    table_copy(&v->share_invites, tables->share_invites);
+    table_copy(&v->user_invites, tables->user_invites);
     return v;
 }
 
@@ -66,6 +79,13 @@ void view_unref(const struct tailnet_view *v)
     table_fini(&m->nodes);
     table_fini(&m->users);
     table_fini(&m->auth_keys);
+    table_fini(&m->webhooks);
+    table_fini(&m->guests);
+    table_fini(&m->guest_users);
+    table_fini(&m->guest_infos);
+    table_fini(&m->shares);
+    table_fini(&m->share_invites);
+    table_fini(&m->user_invites);
     tailnet_info_unref(m->info);
     mem_free(m);
 }
@@ -95,6 +115,86 @@ const struct node *view_node_next(const struct tailnet_view *v, size_t *at)
     return table_next(&v->nodes, at);
 }
 
+/* ---- Guests and shares ---- */
+
+size_t view_guest_count(const struct tailnet_view *v)
+{
+    return v->guests.count;
+}
+
+const struct node *view_guest_find(const struct tailnet_view *v, node_id id)
+{
+    return table_find(&v->guests, id);
+}
+
+const struct node *view_guest_next(const struct tailnet_view *v, size_t *at)
+{
+    return table_next(&v->guests, at);
+}
+
+const struct node *view_any_find(const struct tailnet_view *v, node_id id)
+{
+    const struct node *n = table_find(&v->nodes, id);
+
+    return n ? n : table_find(&v->guests, id);
+}
+
+const struct node *view_any_next(const struct tailnet_view *v, struct view_any_at *at)
+{
+    const struct node *n = table_next(&v->nodes, &at->nodes);
+
+    return n ? n : table_next(&v->guests, &at->guests);
+}
+
+const struct user *view_guest_user_find(const struct tailnet_view *v, user_id id)
+{
+    return table_find(&v->guest_users, id);
+}
+
+const struct user *view_any_user_find(const struct tailnet_view *v, user_id id)
+{
+    const struct user *u = table_find(&v->users, id);
+
+    return u ? u : table_find(&v->guest_users, id);
+}
+
+const struct tailnet_info *view_guest_info_find(const struct tailnet_view *v, tailnet_id id)
+{
+    return table_find(&v->guest_infos, id);
+}
+
+const struct share *view_share_find(const struct tailnet_view *v, share_id id)
+{
+    return table_find(&v->shares, id);
+}
+
+const struct share *view_share_next(const struct tailnet_view *v, size_t *at)
+{
+    return table_next(&v->shares, at);
+}
+
+const struct share_invite *view_share_invite_find(const struct tailnet_view *v, share_invite_id id)
+{
+    return table_find(&v->share_invites, id);
+}
+
+const struct share_invite *view_share_invite_next(const struct tailnet_view *v, size_t *at)
+{
+    return table_next(&v->share_invites, at);
+}
+
+const struct user_invite *view_user_invite_find(const struct tailnet_view *v, user_invite_id id)
+{
+    return table_find(&v->user_invites, id);
+}
+
+const struct user_invite *view_user_invite_next(const struct tailnet_view *v, size_t *at)
+{
+    return table_next(&v->user_invites, at);
+}
+
+/* ---- Users, keys, webhooks ---- */
+
 const struct user *view_user_find(const struct tailnet_view *v, user_id id)
 {
     return table_find(&v->users, id);
@@ -103,6 +203,16 @@ const struct user *view_user_find(const struct tailnet_view *v, user_id id)
 const struct auth_key *view_auth_key_find(const struct tailnet_view *v, auth_key_id id)
 {
     return table_find(&v->auth_keys, id);
+}
+
+const struct webhook *view_webhook_find(const struct tailnet_view *v, webhook_id id)
+{
+    return table_find(&v->webhooks, id);
+}
+
+const struct webhook *view_webhook_next(const struct tailnet_view *v, size_t *at)
+{
+    return table_next(&v->webhooks, at);
 }
 
 static const void **flat(const struct table *t, _Atomic(const void **) *slot)

@@ -44,7 +44,7 @@ static void check_route(const struct tailnet_view *v, struct ip_prefix p)
     size_t servers = 0, could = 0;
 
     for (size_t at = 0; (n = view_node_next(v, &at));) {
-        bool could_now = may_serve(n, p) && n->online && !n->expired;
+        bool could_now = may_serve(n, p) && n->online && !n->expired && node_has_access(n);
 
         could += could_now;
         servers += serves(n, p);
@@ -75,6 +75,36 @@ static void check_node(const struct tailnet_view *v, const struct node *n)
         check_route(v, n->approved[i]);
 }
 
+static bool approval_is_asked(const struct tailnet_view *v)
+{
+    const struct tailnet_settings *s = &view_info(v)->settings;
+
+    return (s->set & SETTING_DEVICE_APPROVAL) && s->device_approval;
+}
+
+/* Held by its owner exactly while he is not active, and by nobody's approval only where that is
+ * asked; a held one has nothing to do with other tailnets. */
+static void check_holds(const struct tailnet_view *v, const struct node *n)
+{
+    const struct user *u = n->user ? view_user_find(v, n->user) : NULL;
+
+    assert_int_equal((n->holds & HOLD_USER) != 0, u && u->status != USER_ACTIVE);
+    assert_true(!(n->holds & HOLD_DEVICE) || approval_is_asked(v));
+    assert_true((n->holds & ~(unsigned)(HOLD_USER | HOLD_DEVICE)) == 0);
+    if (node_has_access(n))
+        return;
+    assert_int_equal(n->n_serving, 0);
+    assert_true(!n->abroad || (n->abroad->n_items == 0 && !n->abroad->is_lent));
+}
+
+static void check_guests(const struct tailnet_view *v)
+{
+    const struct node *n;
+
+    for (size_t at = 0; (n = view_guest_next(v, &at));)
+        assert_true(node_has_access(n));
+}
+
 /* True the first time. */
 static bool is_first(struct map *seen, struct str key)
 {
@@ -83,15 +113,37 @@ static bool is_first(struct map *seen, struct str key)
     return map_put(seen, key, &mark) == NULL;
 }
 
-static void check_unique(const struct node *n, struct map *names, struct map *server)
+/* `addrs`: where its addresses come once. */
+static void check_unique(const struct node *n, struct map *names, struct map *server,
+                         struct map *addrs)
 {
     assert_true(is_first(names, n->given_name));
     assert_true(is_first(server, str_bytes(&n->key, sizeof(n->key))));
     assert_true(is_first(server, n->stable_id));
     if (ip_addr_is_set(n->v4))
-        assert_true(is_first(server, str_bytes(&n->v4, sizeof(n->v4))));
+        assert_true(is_first(addrs, str_bytes(&n->v4, sizeof(n->v4))));
     if (ip_addr_is_set(n->v6))
-        assert_true(is_first(server, str_bytes(&n->v6, sizeof(n->v6))));
+        assert_true(is_first(addrs, str_bytes(&n->v6, sizeof(n->v6))));
+}
+
+/* Nobody is in it twice, and invitations end. */
+static void check_people(struct fixture *f, const struct tailnet_view *v)
+{
+    struct map *identities = map_new();
+    const struct user_invite *i;
+    size_t n = 0;
+    const struct user *const *users = view_users(v, &n);
+
+    for (size_t k = 0; k < n; k++) {
+        assert_true(users[k]->tailnet == view_info(v)->id);
+        if (users[k]->provider_id.len > 0)
+            assert_true(is_first(identities, users[k]->provider_id));
+    }
+    map_free(identities);
+    for (size_t at = 0; (i = view_user_invite_next(v, &at));) {
+        assert_true(i->expiry_ms != 0 && domain_next_tick_ms(f->d) <= i->expiry_ms);
+        assert_true(i->inviter == 0 || view_user_find(v, i->inviter));
+    }
 }
 
 void fixture_check(struct fixture *f)
@@ -106,6 +158,7 @@ void fixture_check(struct fixture *f)
         const struct node *n;
         node_id last = 0;
         size_t count = 0;
+        bool apart = (view_info(v)->settings.set & SETTING_ADDRESSES_APART) != 0;
 
         for (size_t at = 0; (n = view_node_next(v, &at)); count++) {
             assert_true(n->id > last);
@@ -114,9 +167,12 @@ void fixture_check(struct fixture *f)
             assert_ptr_equal(domain_node_by_key(f->d, &n->key), n);
             assert_ptr_equal(domain_node_by_id(f->d, n->id), n);
             check_node(v, n);
-            check_unique(n, names, server);
+            check_holds(v, n);
+            check_unique(n, names, server, apart ? names : server);
         }
         assert_int_equal(count, view_node_count(v));
+        check_guests(v);
+        check_people(f, v);
         map_free(names);
     }
     map_free(server);
@@ -301,6 +357,7 @@ auth_key_id fixture_key(struct fixture *f, struct key_options o, char out[128])
                                      .tags = tags,
                                      .reusable = o.reusable,
                                      .ephemeral = o.ephemeral,
+                                     .preauthorized = o.preauthorized,
                                      .expiry_ms = o.expiry_ms});
     str_list_free(&tags);
     snprintf(out, 128, "%.*s", STR_ARG(f->result.secret));

@@ -56,6 +56,7 @@ struct key_options {
     const char *tags;
     bool reusable;
     bool ephemeral;
+    bool preauthorized;
     int64_t expiry_ms;
 };
 auth_key_id fixture_key(struct fixture *f, struct key_options o, char out[128]);

@@ -358,6 +358,7 @@ static void do_user(struct world *w)
                                     .provider_id = provider,
                                     .fields = (unsigned)below(w, 2 * USER_FIELD_PROVIDER),
                                     .role = (enum user_role)below(w, ROLE_AUDITOR + 1),
+                                    .with_nodes = below(w, 3) == 0,
                                     .name = str_from(names[below(w, ARRAY_LEN(names))])});
 }
 

@@ -64,6 +64,38 @@ static void users_have_rules(void **state)
                     ERR_NOT_FOUND, "auth-key not found");
 }
 
+static void a_user_can_go_with_machines(void **state)
+{
+    user_id alice = fixture_user(&f, "alice"), bob = fixture_user(&f, "bob");
+    node_id laptop = fixture_join(&f, 1, alice, "laptop", "10.1.0.0/24");
+    node_id server = fixture_join(&f, 2, alice, "server", "");
+    node_id phone = fixture_join(&f, 3, alice, "phone", "");
+    node_id other = fixture_join(&f, 4, bob, "other", "10.1.0.0/24");
+    struct command delete = {.type = COMMAND_USER_DELETE, .id = alice, .with_nodes = true};
+    struct str_list tags = list_of("tag:a");
+
+    (void)state;
+    fixture_done(&f, (struct command){.type = COMMAND_NODE_TAG, .id = server, .tags = tags});
+    str_list_free(&tags);
+    fixture_approve_routes(&f, laptop, "10.1.0.0/24");
+    fixture_approve_routes(&f, other, "10.1.0.0/24");
+    (void)fixture_open(&f, laptop);
+    (void)fixture_open(&f, other);
+    assert_int_equal(fixture_node(&f, laptop)->n_serving, 1);
+
+    /* Hers go, what has tags and bob's stay, and bob's serves the subnet. */
+    fixture_done(&f, delete);
+    assert_int_equal(fixture_count(&f, CHANGE_NODE_REMOVED), 2);
+    assert_int_equal(fixture_count(&f, CHANGE_USER_REMOVED), 1);
+    assert_null(view_node_find(fixture_view(&f), laptop));
+    assert_null(view_node_find(fixture_view(&f), phone));
+    assert_non_null(fixture_node(&f, server));
+    assert_int_equal(fixture_node(&f, other)->n_serving, 1);
+    assert_int_equal(f.result.lines.len, 2);
+    assert_str(f.result.lines.items[0], STR("laptop"));
+    fixture_refused(&f, delete, ERR_NOT_FOUND, "user not found");
+}
+
 static void auth_keys_have_owners(void **state)
 {
     user_id alice = fixture_user(&f, "alice");
@@ -358,6 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(users_have_rules),
+        TEST(a_user_can_go_with_machines),
         TEST(auth_keys_have_owners),
         TEST(names_stay_unique),
         TEST(long_names_leave_room_for_the_suffix),

@@ -286,6 +286,107 @@ static void an_expired_or_deleted_router_hands_over(void **state)
     assert_true(serves(a));
 }
 
+/* ---- Asked whether they are there ---- */
+
+static void probed(node_id id, uint64_t generation, bool answers)
+{
+    fixture_done(&f, (struct command){.type = COMMAND_NODE_PROBED,
+                                      .id = id,
+                                      .generation = generation,
+                                      .answers = answers});
+}
+
+/* "2 3!" : whom to ask, in the order of ids, "!" for who is silent. */
+static void note_asked(void *user, const struct domain_ha_node *n)
+{
+    bool *seen = user;
+
+    assert_int_equal(n->tailnet, 1);
+    assert_int_equal(n->opened_ms, f.now);
+    seen[n->node * 2 + n->is_silent] = true;
+}
+
+static void assert_asked(const char *wanted)
+{
+    bool seen[32] = {0};
+    struct buf out = BUF(64);
+
+    domain_each_ha_node(f.d, note_asked, seen);
+    for (size_t i = 0; i < ARRAY_LEN(seen); i++)
+        if (seen[i])
+            buf_printf(&out, "%s%zu%s", out.len > 0 ? " " : "", i / 2, i % 2 ? "!" : "");
+    buf_put_char(&out, '\0');
+    assert_string_equal(out.ptr, wanted);
+    buf_fini(&out);
+}
+
+/* headscale.md 11 #95: connected, and does not answer. */
+static void who_does_not_answer_hands_over(void **state)
+{
+    node_id a = router(1, "10.0.0.0/8"), b = router(2, "10.0.0.0/8"), c = router(3, "10.0.0.0/8");
+    uint64_t ga = fixture_open(&f, a);
+
+    (void)state;
+    assert_asked(""); /* nobody else could serve */
+    uint64_t gb = fixture_open(&f, b), gc = fixture_open(&f, c);
+    assert_asked("1 2 3");
+    probed(a, ga, true);
+    assert_int_equal(f.changes.len, 0);
+    probed(a, ga, false);
+    assert_true(serves(b) && !serves(a));
+    assert_asked("1! 2 3");
+    probed(a, ga, false);
+    assert_int_equal(f.changes.len, 0);
+    /* There again: it does not take its route back. */
+    probed(a, ga, true);
+    assert_true(serves(b) && !serves(a));
+    /* Nobody answers: nothing changes. */
+    probed(a, ga, false);
+    probed(c, gc, false);
+    probed(b, gb, false);
+    assert_true(serves(b));
+    /* The first to answer serves. */
+    probed(c, gc, true);
+    assert_true(serves(c));
+    probed(b, gb, true);
+    probed(a, ga, true);
+    assert_true(serves(c));
+    /* What is said of an older stream is no matter; a new one is good until asked. */
+    probed(c, gc, false);
+    assert_true(serves(a));
+    uint64_t newer = fixture_open(&f, a);
+    probed(a, ga, false);
+    assert_true(serves(a));
+    assert_asked("1 2 3!");
+    gc = fixture_open(&f, c);
+    assert_asked("1 2 3");
+    fixture_close(&f, c, gc);
+    fixture_close(&f, b, gb);
+    assert_asked("");
+    probed(a, newer, false);
+    assert_true(serves(a)); /* the only one with a stream */
+    fixture_refused(&f, (struct command){.type = COMMAND_NODE_PROBED, .id = 99}, ERR_NOT_FOUND,
+                    "node not found");
+}
+
+static void a_silent_router_is_better_than_an_absent_one(void **state)
+{
+    node_id a = router(1, "10.0.0.0/8"), b = router(2, "10.0.0.0/8");
+    uint64_t ga = fixture_open(&f, a), gb = fixture_open(&f, b);
+
+    (void)state;
+    probed(b, gb, false);
+    fixture_close(&f, a, ga);
+    assert_true(serves(b));
+    fixture_open(&f, a);
+    assert_true(serves(a)); /* one that answers is better */
+    fixture_done(&f, (struct command){.type = COMMAND_NODE_DELETE, .id = a});
+    assert_true(serves(b));
+    assert_asked("");
+    fixture_done(&f, (struct command){.type = COMMAND_NODE_DELETE, .id = b});
+    assert_asked("");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +399,8 @@ int main(void)
         TEST(approval_and_announcement_both_count),
         TEST(exit_routes_come_in_pairs_and_are_not_elected),
         TEST(an_expired_or_deleted_router_hands_over),
+        TEST(who_does_not_answer_hands_over),
+        TEST(a_silent_router_is_better_than_an_absent_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

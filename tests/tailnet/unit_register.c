@@ -162,11 +162,11 @@ static void another_machine_cannot_use_a_node_key(void **state)
     fixture_refused(
         &f,
         (struct command){.type = COMMAND_NODE_UPDATE, .machine = machine_of(9), .key = key_of(1)},
-        ERR_DENIED, "node key belongs to another machine");
+        ERR_NOT_FOUND, "node not found");
     fixture_refused(
         &f,
         (struct command){.type = COMMAND_STREAM_OPEN, .machine = machine_of(9), .key = key_of(1)},
-        ERR_DENIED, "node key belongs to another machine");
+        ERR_NOT_FOUND, "node not found");
     fixture_refused(
         &f,
         (struct command){.type = COMMAND_STREAM_OPEN, .machine = machine_of(1), .key = key_of(5)},
