@@ -59,19 +59,13 @@ static void add_profile(struct judging *j, user_id id)
 {
     if (j->n_profiles && j->profiles[j->n_profiles - 1] == id)
         return;
-    if (j->n_profiles == j->profiles_cap) {
-        j->profiles_cap = MAX(j->profiles_cap * 2, (size_t)8);
-        j->profiles = mem_realloc_array(j->profiles, j->profiles_cap, sizeof *j->profiles);
-    }
+    j->profiles = mem_room(j->profiles, j->n_profiles, &j->profiles_cap, 8, sizeof *j->profiles);
     j->profiles[j->n_profiles++] = id;
 }
 
 static void add_verdict(struct judging *j, const struct verdict *v)
 {
-    if (j->n == j->cap) {
-        j->cap = MAX(j->cap * 2, (size_t)8);
-        j->all = mem_realloc_array(j->all, j->cap, sizeof *j->all);
-    }
+    j->all = mem_room(j->all, j->n, &j->cap, 8, sizeof *j->all);
     j->all[j->n++] = *v;
     j->n_cards += (v->act & DO_CARD) != 0;
 }
@@ -104,16 +98,32 @@ static bool variant_differs(const struct judging *j, const struct netmap_subject
     struct netmap_variant a, b;
     bool differs;
 
-    if (j->old.cls == j->now.cls &&
+    if (!s->is_guest && j->old.cls == j->now.cls &&
         (w->before == w->after || (w->one_lineage && s->old_cls == s->now_cls && !s->routes_vary)))
         return false;
-    netmap_variant_of(w->before, j->old.cls, s->old, &a);
-    netmap_variant_of(w->after, j->now.cls, s->now, &b);
+    netmap_variant_of(w->before, &j->old, s->old, &a);
+    netmap_variant_of(w->after, &j->now, s->now, &b);
     differs = !netmap_variant_eq(&a, &b);
     *caps = caps_patch(a.caps, b.caps);
     netmap_variant_fini(&a);
     netmap_variant_fini(&b);
     return differs;
+}
+
+/* Whether a card says the same of both, where nothing but the node itself may have changed. */
+static bool reads_the_same(const struct judging *j, const struct netmap_subject *s)
+{
+    struct buf a = BUF(0), b = BUF(0);
+    bool same;
+
+    if (!s->is_guest)
+        return str_eq(netmap_card(s->old), netmap_card(s->now));
+    netmap_put_card_for(&a, j->way->before, &j->old, s->old);
+    netmap_put_card_for(&b, j->way->after, &j->now, s->now);
+    same = str_eq(buf_str(&a), buf_str(&b));
+    buf_fini(&a);
+    buf_fini(&b);
+    return same;
 }
 
 static void judge_held(const struct judging *j, const struct netmap_subject *s, unsigned mask,
@@ -123,7 +133,8 @@ static void judge_held(const struct judging *j, const struct netmap_subject *s, 
     struct str caps = STR_NONE;
     bool other = variant_differs(j, s, &caps);
 
-    mask &= ~(unsigned)NODE_UNTOLD;
+    /* What a node has to do with other tailnets is in the variants. */
+    mask &= ~(unsigned)(NODE_UNTOLD | NODE_ABROAD);
     if (old == now)
         mask = 0;
     if (!other && mask == 0 && caps.len == 0)
@@ -134,7 +145,7 @@ static void judge_held(const struct judging *j, const struct netmap_subject *s, 
         v->caps = caps;
         return;
     }
-    if (!other && caps.len == 0 && str_eq(netmap_card(old), netmap_card(now)))
+    if (!other && caps.len == 0 && reads_the_same(j, s))
         return;
     v->act = DO_CARD;
     if (old->online != now->online || old->last_seen_ms != now->last_seen_ms) {
@@ -147,8 +158,6 @@ static void judge_held(const struct judging *j, const struct netmap_subject *s, 
 static bool sees(const struct judging *j, const struct policy *p, struct netmap_eye eye,
                  uint32_t cls, user_id user)
 {
-    if (policy_is_open(p))
-        return true;
     switch (netmap_sight(&j->way->feed->sights, p, eye.cls, cls)) {
     case POLICY_SIGHT_ALL:
         return true;
@@ -160,13 +169,25 @@ static bool sees(const struct judging *j, const struct policy *p, struct netmap_
     return false;
 }
 
+/* Of guests no open policy knows, and their users are nobody's here. */
+static bool sees_guest(const struct judging *j, const struct policy *p,
+                       const struct netmap_eye *eye, uint32_t cls)
+{
+    return netmap_eye_is_abroad(eye) && !policy_is_open(p) &&
+           netmap_sight(&j->way->feed->sights, p, eye->cls, cls) == POLICY_SIGHT_ALL;
+}
+
 static bool saw(const struct judging *j, const struct netmap_subject *s)
 {
+    if (s->is_guest)
+        return s->old && sees_guest(j, j->way->before, &j->old, s->old_cls);
     return s->old && sees(j, j->way->before, j->old, s->old_cls, s->old_user);
 }
 
 static bool sees_now(const struct judging *j, const struct netmap_subject *s)
 {
+    if (s->is_guest)
+        return s->now && sees_guest(j, j->way->after, &j->now, s->now_cls);
     return s->now && sees(j, j->way->after, j->now, s->now_cls, s->now_user);
 }
 
@@ -187,6 +208,16 @@ static bool judge(const struct judging *j, const struct netmap_subject *s, unsig
     return v->act != 0;
 }
 
+/* Whose they are and who lent them goes with every card of a guest: either may be new. */
+static void add_guest_profiles(struct judging *j, const struct node *guest)
+{
+    user_id sharer = netmap_guest_sharer(j->now.self, guest);
+
+    add_profile(j, guest->user);
+    if (sharer)
+        add_profile(j, sharer);
+}
+
 /* `in_span`: the subject is the way's own. */
 static void judge_subject(struct judging *j, struct netmap_subject *s, unsigned mask, bool in_span)
 {
@@ -198,7 +229,9 @@ static void judge_subject(struct judging *j, struct netmap_subject *s, unsigned 
         add_verdict(j, &v);
     }
     j->n_seen += v.node != NULL;
-    if (new_of)
+    if (s->is_guest && (v.act & DO_CARD))
+        add_guest_profiles(j, s->now);
+    else if (new_of)
         add_profile(j, new_of->user);
 }
 
@@ -263,10 +296,7 @@ static void add_devices(struct judging *j, const struct policy *p, user_id user,
     node_id id = 0;
 
     while (user && (id = policy_next_device(p, user, id))) {
-        if (j->n_devices == *cap) {
-            *cap = MAX(*cap * 2, (size_t)8);
-            j->devices = mem_realloc_array(j->devices, *cap, sizeof *j->devices);
-        }
+        j->devices = mem_room(j->devices, j->n_devices, cap, 8, sizeof *j->devices);
         j->devices[j->n_devices++] = id;
     }
 }
@@ -301,6 +331,42 @@ static void judge_by_class(struct judging *j)
         judge_shift(j, &w->shifts[i]);
 }
 
+/* Guests that nothing happened to are news where something happened to the viewer. */
+static void judge_guests(struct judging *j)
+{
+    const struct netmap_way *w = j->way;
+    const struct node *guest;
+
+    if (!w->has_guests || (!netmap_eye_is_abroad(&j->old) && !netmap_eye_is_abroad(&j->now)))
+        return;
+    if (!is_by_class(j) && j->old.self == j->now.self)
+        return;
+    for (size_t at = 0; (guest = view_guest_next(w->now, &at));)
+        if (!netmap_span_find(&w->span, guest->id))
+            judge_one(j, guest->id);
+}
+
+/* Those of people who lent something are in no list of nodes. */
+static void add_renamed_sharers(struct judging *j)
+{
+    const struct netmap_way *w = j->way;
+    const struct abroad *a = netmap_eye_is_abroad(&j->now) ? j->now.self->abroad : NULL;
+
+    for (size_t i = 0; a && i < a->n_items; i++)
+        if (netmap_ids_have(w->span.users, w->span.n_users, a->items[i].sharer))
+            add_profile(j, a->items[i].sharer);
+}
+
+static bool sees_renamed(const struct judging *j, const struct netmap_owned *owned)
+{
+    const struct policy *p = j->way->after;
+    uint32_t cls = policy_class_of(p, owned->node);
+
+    if (j->way->has_guests && view_guest_find(j->way->now, owned->node))
+        return sees_guest(j, p, &j->now, cls);
+    return sees(j, p, j->now, cls, policy_sight_user(p, owned->node));
+}
+
 static void judge_all(struct judging *j)
 {
     const struct netmap_way *w = j->way;
@@ -315,12 +381,13 @@ static void judge_all(struct judging *j)
         judge_by_class(j);
     else
         j->n_seen = view_node_count(w->now);
+    judge_guests(j);
     if (j->n)
         qsort(j->all, j->n, sizeof *j->all, by_id);
     for (size_t i = 0; i < w->n_renamed; i++)
-        if (sees(j, w->after, j->now, policy_class_of(w->after, w->renamed[i].node),
-                 policy_sight_user(w->after, w->renamed[i].node)))
+        if (sees_renamed(j, &w->renamed[i]))
             add_profile(j, w->renamed[i].user);
+    add_renamed_sharers(j);
 }
 
 /* ---- Writing ---- */
@@ -333,12 +400,11 @@ static void put_profiles(struct json_writer *w, struct judging *j)
     json_field_array(w, STR("UserProfiles"));
     for (size_t i = 0; i < j->n_profiles; i++) {
         user_id id = j->profiles[i];
-        const struct user *u = id ? view_user_find(j->way->now, id) : NULL;
 
-        if (id && !u)
+        if (id && !view_any_user_find(j->way->now, id))
             continue;
         json_value_follows(w);
-        netmap_put_profile(w->out, u);
+        (void)netmap_put_profile_of(w->out, j->way->now, id);
     }
     json_end_array(w);
 }
@@ -367,7 +433,7 @@ static void keep_loose(struct json_writer *w, const struct judging *j)
     b->loose = mem_alloc_array(j->n_cards, sizeof *b->loose);
     while ((v = next_that(j, DO_CARD, 0, &at)))
         if (v->subject)
-            b->loose[b->n_loose++] = netmap_loose_card(j->way, v->subject, j->now.cls);
+            b->loose[b->n_loose++] = netmap_loose_card(j->way, v->subject, &j->now);
     w->comma = b->n_loose > 0;
 }
 
@@ -386,7 +452,7 @@ static void put_cards(struct json_writer *w, const struct judging *j, node_id bu
         if (j->body && v->subject)
             continue;
         json_value_follows(w);
-        netmap_put_card_for(w->out, j->way->after, j->now.cls, v->node);
+        netmap_put_card_for(w->out, j->way->after, &j->now, v->node);
     }
     json_end_array(w);
 }
@@ -414,16 +480,22 @@ static void put_peers(struct json_writer *w, const struct judging *j, node_id bu
     }
 }
 
+static void put_members(struct json_writer *out, struct str members)
+{
+    if (members.len == 0)
+        return;
+    if (out->comma)
+        buf_put_char(out->out, ',');
+    buf_put(out->out, members);
+    out->comma = true;
+}
+
 static void put_body(struct json_writer *out, struct judging *j, node_id but)
 {
-    struct str tailnet = buf_str(&j->way->tailnet);
-
-    if (tailnet.len) {
-        if (out->comma)
-            buf_put_char(out->out, ',');
-        buf_put(out->out, tailnet);
-        out->comma = true;
-    }
+    put_members(out, buf_str(&j->way->tailnet));
+    /* Others have their own. */
+    if (!netmap_eye_is_apart(&j->old) && !netmap_eye_is_apart(&j->now))
+        put_members(out, buf_str(&j->way->common));
     put_profiles(out, j);
     put_peers(out, j, but);
 }
@@ -450,9 +522,13 @@ void netmap_way_drop_bodies(struct netmap_way *w)
         w->bodies = b->next;
         body_free(b);
     }
-    for (size_t i = 0; i < w->cap; i++)
+    for (size_t i = 0; i < w->cap; i++) {
+        policy_filter_step_free(w->slots[i].step[0]);
+        policy_filter_step_free(w->slots[i].step[1]);
         w->slots[i] = (struct netmap_slot){0};
+    }
     w->n_slots = 0;
+    w->last = NULL;
     w->bytes = 0;
 }
 
@@ -495,25 +571,38 @@ static struct netmap_body *body_new(struct netmap_way *w, struct netmap_eye old,
     return b;
 }
 
-static bool eye_eq(struct netmap_eye a, struct netmap_eye b)
+/* A lent node is like no other; all others of one class have the same to do with guests. */
+static bool same_abroad(const struct node *a, const struct node *b)
 {
-    return a.cls == b.cls && a.user == b.user;
+    const struct abroad *x = a ? a->abroad : NULL, *y = b ? b->abroad : NULL;
+
+    return a == b || (abroad_eq(x, y) && !(x && x->is_lent) && !(y && y->is_lent));
 }
 
-static size_t slot_hash(struct netmap_eye old, struct netmap_eye now)
+static bool slot_is(const struct netmap_way *w, const struct netmap_slot *s,
+                    const struct netmap_eye *old, const struct netmap_eye *now)
 {
-    uint64_t h = (old.cls ^ (uint64_t)now.cls << 32) * 0x9e3779b97f4a7c15u;
+    if (s->old.cls != old->cls || s->now.cls != now->cls || s->old.user != old->user ||
+        s->now.user != now->user)
+        return false;
+    return !w->has_guests ||
+           (same_abroad(s->old.self, old->self) && same_abroad(s->now.self, now->self));
+}
 
-    h ^= (old.user ^ now.user << 20) * 0xc2b2ae3d27d4eb4fu;
+static size_t slot_hash(const struct netmap_eye *old, const struct netmap_eye *now)
+{
+    uint64_t h = (old->cls ^ (uint64_t)now->cls << 32) * 0x9e3779b97f4a7c15u;
+
+    h ^= (old->user ^ now->user << 20) * 0xc2b2ae3d27d4eb4fu;
     return (size_t)(h ^ h >> 29);
 }
 
-static struct netmap_slot *slot_at(const struct netmap_way *w, struct netmap_eye old,
-                                   struct netmap_eye now)
+static struct netmap_slot *slot_at(const struct netmap_way *w, const struct netmap_eye *old,
+                                   const struct netmap_eye *now)
 {
     size_t i = slot_hash(old, now) & (w->cap - 1);
 
-    while (w->slots[i].body && !(eye_eq(w->slots[i].old, old) && eye_eq(w->slots[i].now, now)))
+    while (w->slots[i].body && !slot_is(w, &w->slots[i], old, now))
         i = (i + 1) & (w->cap - 1);
     return &w->slots[i];
 }
@@ -525,11 +614,12 @@ static void slots_grow(struct netmap_way *w)
 
     if (w->n_slots * 2 < cap)
         return;
+    w->last = NULL;
     w->cap = MAX(cap * 2, (size_t)8);
     w->slots = mem_alloc_array(w->cap, sizeof *w->slots);
     for (size_t i = 0; i < cap; i++)
         if (old[i].body)
-            *slot_at(w, old[i].old, old[i].now) = old[i];
+            *slot_at(w, &old[i].old, &old[i].now) = old[i];
     mem_free(old);
 }
 
@@ -577,23 +667,26 @@ struct netmap_slot *netmap_way_slot(struct netmap_way *w, const struct netmap_wa
     struct netmap_slot *slot;
     struct netmap_body *b;
 
-    if (w->cap && (slot = slot_at(w, v->old, v->now))->body)
-        return slot;
+    if (w->last && slot_is(w, w->last, &v->old, &v->now))
+        return w->last;
+    if (w->cap && (slot = slot_at(w, &v->old, &v->now))->body)
+        return w->last = slot;
     if (w->bytes > NETMAP_BODIES_MAX)
         netmap_way_drop_bodies(w);
     if ((v->old.user || v->now.user) && !user_matters(w, v)) {
-        const struct netmap_walker anybody = {
-            .viewer = v->viewer, .old = {.cls = v->old.cls}, .now = {.cls = v->now.cls}};
+        const struct netmap_walker anybody = {.viewer = v->viewer,
+                                              .old = {.cls = v->old.cls, .self = v->old.self},
+                                              .now = {.cls = v->now.cls, .self = v->now.self}};
 
         b = netmap_way_slot(w, &anybody)->body;
     } else {
         b = body_new(w, v->old, v->now);
     }
     slots_grow(w);
-    slot = slot_at(w, v->old, v->now);
+    slot = slot_at(w, &v->old, &v->now);
     *slot = (struct netmap_slot){.old = v->old, .now = v->now, .body = b};
     w->n_slots++;
-    return slot;
+    return w->last = slot;
 }
 
 /* Its own profile goes with a new owner, or when that one changed. */

@@ -59,10 +59,7 @@ static void block_free(struct netmap_block *x)
 
 static void block_insert(struct netmap_block *x, size_t at, const struct node *n)
 {
-    if (x->n == x->cap) {
-        x->cap = MAX(x->cap * 2, (size_t)4);
-        x->nodes = mem_realloc_array(x->nodes, x->cap, sizeof *x->nodes);
-    }
+    x->nodes = mem_room(x->nodes, x->n, &x->cap, 4, sizeof *x->nodes);
     memmove(x->nodes + at + 1, x->nodes + at, (x->n - at) * sizeof *x->nodes);
     x->nodes[at] = n;
     x->n++;
@@ -96,10 +93,7 @@ static void group_free(struct netmap_group *g)
 
 static struct netmap_block *group_add_block(struct netmap_group *g, size_t at)
 {
-    if (g->n == g->cap) {
-        g->cap = MAX(g->cap * 2, (size_t)2);
-        g->blocks = mem_realloc_array(g->blocks, g->cap, sizeof(*g->blocks));
-    }
+    g->blocks = mem_room(g->blocks, g->n, &g->cap, 2, sizeof(*g->blocks));
     memmove(g->blocks + at + 1, g->blocks + at, (g->n - at) * sizeof(*g->blocks));
     g->n++;
     return g->blocks[at] = NEW(struct netmap_block);
@@ -198,11 +192,8 @@ static void group_replace(struct netmap_group *g, const struct node *old, const 
 
 static uint64_t key_of(const struct policy *p, const struct node *n)
 {
-    uint64_t sight;
+    uint64_t sight = policy_sight_class(p, policy_class_of(p, n->id));
 
-    if (policy_is_open(p))
-        return 0;
-    sight = policy_sight_class(p, policy_class_of(p, n->id));
     return sight << 1 | (netmap_routes_vary(p, n) ? 1 : 0);
 }
 
@@ -235,9 +226,11 @@ static void free_groups(struct netmap_group **groups, size_t n)
 
 static void drop_common(struct netmap_book *b)
 {
-    for (int form = 0; form < NETMAP_FORMS; form++) {
-        blob_unref(b->common[form]);
-        b->common[form] = NULL;
+    for (int own = 0; own < 2; own++) {
+        for (int form = 0; form < NETMAP_FORMS; form++) {
+            blob_unref(b->common[own][form]);
+            b->common[own][form] = NULL;
+        }
     }
     tailnet_info_unref(b->info);
     policy_document_unref(b->document);
@@ -378,7 +371,7 @@ void netmap_book_update(struct netmap_book *b)
     if (b->view == f->view && b->policy == f->policy)
         return;
     if (known)
-        netmap_feed_span(f, view_revision(b->view), &span);
+        netmap_feed_span(f, view_revision(b->view), UINT64_MAX, &span);
     if (known && policy_same_lineage(b->policy, f->policy))
         step(b, &span);
     else
@@ -397,9 +390,11 @@ void netmap_book_update(struct netmap_book *b)
 static void put_cards(struct buf *text, const struct policy *p, const struct netmap_block *x,
                       uint32_t viewer)
 {
+    const struct netmap_eye eye = {.cls = viewer};
+
     for (size_t i = 0; i < x->n; i++) {
         buf_put_char(text, ',');
-        netmap_put_card_for(text, p, viewer, x->nodes[i]);
+        netmap_put_card_for(text, p, &eye, x->nodes[i]);
     }
 }
 
@@ -490,16 +485,18 @@ struct blob *netmap_book_end(struct netmap_book *b, bool zstd)
 }
 
 static void put_common(struct buf *text, const struct tailnet_info *info,
-                       const struct policy *policy)
+                       const struct policy *policy, bool own)
 {
     struct json_writer w = {.out = text, .comma = true, .depth = 1};
 
     buf_put_char(text, ']');
-    netmap_key(&w, STR("DERPMap"));
-    netmap_put_derp_map(text, info, policy);
-    if (!netmap_dns_is_personal(info)) {
+    if (!own) {
+        netmap_key(&w, STR("DERPMap"));
+        netmap_put_derp_map(text, info, policy, NULL);
+    }
+    if (!own && !netmap_dns_is_personal(info)) {
         netmap_key(&w, STR("DNSConfig"));
-        netmap_put_dns(text, info, NULL);
+        netmap_put_dns(text, info, NULL, NULL);
     }
     json_field_str(&w, STR("Domain"), info->domain);
     json_field_bool(&w, STR("CollectServices"), false);
@@ -510,8 +507,9 @@ static void put_common(struct buf *text, const struct tailnet_info *info,
     }
 }
 
-struct blob *netmap_book_common(struct netmap_book *b, bool zstd)
+struct blob *netmap_book_common(struct netmap_book *b, bool own, bool zstd)
 {
+    struct blob **common = &b->common[own][zstd];
     const struct tailnet_info *info = view_info(b->view);
     const struct policy_document *document = policy_document(b->policy);
     struct buf text = BUF(NETMAP_MESSAGE_MAX);
@@ -521,11 +519,11 @@ struct blob *netmap_book_common(struct netmap_book *b, bool zstd)
         b->info = tailnet_info_ref(info);
         b->document = document ? policy_document_ref(document) : NULL;
     }
-    if (!b->common[zstd]) {
-        put_common(&text, info, b->policy);
+    if (!*common) {
+        put_common(&text, info, b->policy, own);
         if (!buf_is_full(&text))
-            b->common[zstd] = netmap_part(buf_str(&text), zstd);
+            *common = netmap_part(buf_str(&text), zstd);
         buf_fini(&text);
     }
-    return b->common[zstd];
+    return *common;
 }

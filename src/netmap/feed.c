@@ -12,7 +12,9 @@
  * Invariants
  *   1. The records in the ring are every change in (floor, view_revision(view)].
  *   2. `moments` are by rising revision; each has streams; none below the floor has a view.
- *   3. A way leads to the present view and policy: a change of either frees all of them.
+ *   3. A way leads to the aim, or without one to the present view and policy: a change of what it
+ *      leads to frees all of them.
+ *   4. The aim has a view. Streams at it or behind it in `moments` have nothing to be told yet.
  *
  * Cost: a publication is its number of changes; a stream that moves on changes two counts.
  */
@@ -29,10 +31,17 @@ struct netmap_feed *netmap_feed_new(const struct tailnet_view *view)
     f->policy = policy_allow_all();
     f->floor = view_revision(view);
     list_init(&f->moments);
-    f->json = BUF(NETMAP_MESSAGE_MAX);
+    f->own_json = BUF(NETMAP_MESSAGE_MAX);
+    f->json = &f->own_json;
     netmap_book_init(&f->book, f);
     netmap_feed_set_limits(f, &(struct netmap_limits){0});
     return f;
+}
+
+void netmap_feed_lend(struct netmap_feed *f, struct buf *scratch)
+{
+    buf_fini(&f->own_json);
+    f->json = scratch;
 }
 
 void netmap_feed_set_limits(struct netmap_feed *f, const struct netmap_limits *limits)
@@ -48,13 +57,14 @@ void netmap_feed_free(struct netmap_feed *f)
 {
     if (!f)
         return;
+    netmap_feed_drop_aim(f);
     ASSERT(list_is_empty(&f->moments));
     netmap_book_fini(&f->book);
     netmap_sights_fini(&f->sights);
     view_unref(f->view);
     policy_unref(f->policy);
     mem_free(f->ring);
-    buf_fini(&f->json);
+    buf_fini(&f->own_json);
     for (int form = 0; form < NETMAP_FORMS; form++)
         blob_unref(f->keep_alive[form]);
     mem_free(f);
@@ -87,12 +97,18 @@ static void moment_fall(struct netmap_moment *m)
     m->policy = NULL;
 }
 
-/* The present is about to be another: nobody is at it any more, no way leads there. */
-static void leave_present(struct netmap_feed *f)
+static void forget_ways(struct netmap_feed *f)
 {
     LIST_FOR_EACH(m, &f->moments, struct netmap_moment, moments) {
         moment_forget_way(m);
     }
+}
+
+/* The present is about to be another: nobody is at it any more. */
+static void leave_present(struct netmap_feed *f)
+{
+    if (!f->aim)
+        forget_ways(f);
     f->newest = NULL;
 }
 
@@ -101,6 +117,7 @@ struct netmap_moment *netmap_feed_arrive(struct netmap_feed *f)
     if (!f->newest) {
         struct netmap_moment *m = NEW(struct netmap_moment);
 
+        m->number = ++f->moments_made;
         m->revision = view_revision(f->view);
         m->view = view_ref(f->view);
         m->policy = policy_ref(f->policy);
@@ -120,6 +137,34 @@ void netmap_feed_leave(struct netmap_feed *f, struct netmap_moment *m)
     list_remove(&m->moments);
     moment_fall(m);
     mem_free(m);
+}
+
+struct netmap_moment *netmap_feed_arrive_aim(struct netmap_feed *f)
+{
+    if (!f->aim)
+        return netmap_feed_arrive(f);
+    f->aim->streams++;
+    return f->aim;
+}
+
+void netmap_feed_drop_aim(struct netmap_feed *f)
+{
+    struct netmap_moment *was = f->aim;
+
+    if (!was)
+        return;
+    forget_ways(f);
+    f->aim = NULL;
+    netmap_feed_leave(f, was);
+}
+
+void netmap_feed_take_aim(struct netmap_feed *f)
+{
+    struct netmap_moment *aim = netmap_feed_arrive(f);
+
+    netmap_feed_drop_aim(f);
+    forget_ways(f);
+    f->aim = aim;
 }
 
 void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy)
@@ -142,7 +187,7 @@ static struct netmap_record *ring_at(const struct netmap_feed *f, size_t i)
 
 static void ring_grow(struct netmap_feed *f)
 {
-    size_t cap = f->cap ? MIN(f->cap * 2, (size_t)NETMAP_JOURNAL_MAX) : 64;
+    size_t cap = f->cap ? MIN(f->cap * 2, (size_t)NETMAP_JOURNAL_MAX) : 8;
     struct netmap_record *ring = mem_alloc_array(cap, sizeof *ring);
 
     for (size_t i = 0; i < f->len; i++)
@@ -173,15 +218,27 @@ static bool change_is_told(const struct change *c)
     case CHANGE_NODE_REMOVED:
     case CHANGE_USER:
     case CHANGE_USER_REMOVED:
+    case CHANGE_GUEST:
+    case CHANGE_GUEST_REMOVED:
+    case CHANGE_GUEST_USER:
     case CHANGE_INFO:
         return true;
     case CHANGE_AUTH_KEY:
     case CHANGE_AUTH_KEY_REMOVED:
+    case CHANGE_WEBHOOK:
+    case CHANGE_WEBHOOK_REMOVED:
+    case CHANGE_NODE_EXPIRING:
     case CHANGE_API_KEY:
     case CHANGE_API_KEY_REMOVED:
     case CHANGE_TAILNET_REMOVED:
     case CHANGE_STREAM_END:
     case CHANGE_PENDING:
+    case CHANGE_SHARE:
+    case CHANGE_SHARE_REMOVED:
+    case CHANGE_SHARE_INVITE:
+    case CHANGE_SHARE_INVITE_REMOVED:
+    case CHANGE_USER_INVITE:
+    case CHANGE_USER_INVITE_REMOVED:
         return false;
     }
     return false;
@@ -221,11 +278,13 @@ void netmap_feed_publish(struct netmap_feed *f, const struct tailnet_view *view,
     view_ref(view);
     view_unref(f->view);
     f->view = view;
+    if (f->aim && f->aim->revision < f->floor)
+        netmap_feed_drop_aim(f);
     LIST_FOR_EACH(m, &f->moments, struct netmap_moment, moments) {
         if (m->revision >= f->floor)
             break;
         if (m->view) {
-            netmap_count(f, NETMAP_FALLEN, m->streams);
+            netmap_count(f, NETMAP_FALLEN, m->streams - (m == f->aim));
             moment_fall(m);
         }
     }
@@ -268,7 +327,22 @@ static void span_collapse(struct netmap_span *s)
     s->n_users = netmap_ids_sort(s->users, s->n_users);
 }
 
-void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct netmap_span *out)
+static bool is_of_node(enum change_kind kind)
+{
+    return kind == CHANGE_NODE || kind == CHANGE_NODE_REMOVED || kind == CHANGE_GUEST ||
+           kind == CHANGE_GUEST_REMOVED;
+}
+
+static void span_add(struct netmap_span *s, const struct netmap_record *r)
+{
+    if (is_of_node(r->kind))
+        s->nodes[s->n_nodes++] = (struct netmap_touched){r->id, r->mask};
+    else if (r->kind == CHANGE_USER || r->kind == CHANGE_GUEST_USER)
+        s->users[s->n_users++] = r->id;
+}
+
+void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, uint64_t until,
+                      struct netmap_span *out)
 {
     size_t low = 0, high = f->len;
 
@@ -285,13 +359,7 @@ void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct net
         return;
     out->nodes = mem_alloc_array(f->len - low, sizeof *out->nodes);
     out->users = mem_alloc_array(f->len - low, sizeof *out->users);
-    for (; low < f->len; low++) {
-        const struct netmap_record *r = ring_at(f, low);
-
-        if (r->kind == CHANGE_NODE || r->kind == CHANGE_NODE_REMOVED)
-            out->nodes[out->n_nodes++] = (struct netmap_touched){r->id, r->mask};
-        else if (r->kind == CHANGE_USER)
-            out->users[out->n_users++] = r->id;
-    }
+    for (; low < f->len && ring_at(f, low)->revision <= until; low++)
+        span_add(out, ring_at(f, low));
     span_collapse(out);
 }

@@ -22,6 +22,7 @@ struct whole {
     const struct netmap_full *full;
     const struct node *self;
     struct netmap_eye eye;
+    struct netmap_host host;
     struct buf *text;              /* of the viewer's second part */
     struct netmap_parcel profiles; /* of the blocks seen */
     struct netmap_parcel cards;
@@ -43,7 +44,7 @@ static void put_card(struct whole *m, const struct node *n)
 {
     if (m->n++)
         buf_put_char(m->text, ',');
-    netmap_put_card_for(m->text, m->f->policy, m->eye.cls, n);
+    netmap_put_card_for(m->text, m->f->policy, &m->eye, n);
 }
 
 /* Written out, without the viewer. */
@@ -69,6 +70,15 @@ static void put_devices(struct whole *m)
                      POLICY_SIGHT_SAME_USER)
             put_card(m, n);
     }
+}
+
+/* Who sees guests sees few of them, and each its own way. */
+static void put_guests(struct whole *m)
+{
+    const struct node *guest;
+
+    for (size_t at = 0; (guest = netmap_guest_next(&m->host, &at));)
+        put_card(m, guest);
 }
 
 static bool sees_group(const struct whole *m, const struct netmap_group *g)
@@ -101,6 +111,7 @@ static void put_peers(struct whole *m)
     if (sees_group(m, home))
         put_cut(m, home->blocks[own]);
     put_devices(m);
+    put_guests(m);
     for (size_t i = 0; i < b->n_groups; i++) {
         const struct netmap_group *g = b->groups[i];
 
@@ -122,9 +133,13 @@ static void put_viewer(struct whole *m)
 
     netmap_key(&w, STR("Node"));
     netmap_put_self(m->text, info, m->f->policy, m->self);
-    if (netmap_dns_is_personal(info)) {
+    if (netmap_eye_is_apart(&m->eye)) {
+        netmap_key(&w, STR("DERPMap"));
+        netmap_put_derp_map(m->text, info, m->f->policy, &m->host);
+    }
+    if (netmap_eye_is_apart(&m->eye) || netmap_dns_is_personal(info)) {
         netmap_key(&w, STR("DNSConfig"));
-        netmap_put_dns(m->text, info, m->self);
+        netmap_put_dns(m->text, info, m->self, &m->host);
     }
     netmap_put_filter(&w, NULL, m->f->policy, f->viewer, f->capver);
     netmap_key(&w, STR("SSHPolicy"));
@@ -138,12 +153,37 @@ static void put_viewer(struct whole *m)
     json_field_time(&w, STR("ControlTime"), f->now_ms);
 }
 
+static void put_guest_profile(struct whole *m, struct buf *out, user_id id)
+{
+    size_t mark = out->len;
+
+    buf_put_char(out, ',');
+    if (!netmap_put_profile_of(out, m->f->view, id))
+        buf_cut(out, mark);
+}
+
+/* Of whom guests are, and of who lent them. */
+static void put_guest_profiles(struct whole *m, struct buf *out)
+{
+    const struct node *guest;
+
+    for (size_t at = 0; (guest = netmap_guest_next(&m->host, &at));) {
+        user_id sharer = netmap_guest_sharer(m->self, guest);
+
+        put_guest_profile(m, out, guest->user);
+        if (sharer && sharer != guest->user)
+            put_guest_profile(m, out, sharer);
+    }
+}
+
 static void put_head(struct whole *m, struct buf *out)
 {
     const struct user *u = m->self->user ? view_user_find(m->f->view, m->self->user) : NULL;
 
     buf_put(out, STR("{\"KeepAlive\":false,\"UserProfiles\":["));
     netmap_put_profile(out, u);
+    if (!m->full->omit_peers)
+        put_guest_profiles(m, out);
 }
 
 /* Everything behind the head. */
@@ -167,7 +207,7 @@ static void put_rest(struct whole *m, struct netmap_parcel *rest)
     m->failed |= buf_is_full(m->text);
 
     netmap_parcel_join(rest, &m->profiles);
-    add_part(m, rest, netmap_book_common(&m->f->book, m->full->zstd));
+    add_part(m, rest, netmap_book_common(&m->f->book, netmap_eye_is_apart(&m->eye), m->full->zstd));
     if (!m->failed)
         netmap_parcel_add_take(rest, netmap_part(buf_str(m->text), m->full->zstd), 0);
     if (!netmap_parcel_is_empty(&m->cards)) {
@@ -187,7 +227,9 @@ bool netmap_full(struct netmap_feed *f, const struct netmap_full *full, struct n
     ASSERT(m.self);
     netmap_book_update(&f->book);
     m.eye = netmap_eye_of(f->policy, full->viewer);
-    m.text = &f->json;
+    m.eye.self = m.self;
+    m.host = (struct netmap_host){.view = f->view, .policy = f->policy, .viewer = m.self};
+    m.text = f->json;
     buf_clear(m.text);
     put_rest(&m, &rest);
     put_head(&m, &head);

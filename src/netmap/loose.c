@@ -27,12 +27,13 @@ void netmap_loose_free(struct netmap_loose *l)
     }
 }
 
-struct netmap_loose *netmap_loose_card(struct netmap_way *w, struct netmap_subject *s, uint32_t cls)
+struct netmap_loose *netmap_loose_card(struct netmap_way *w, struct netmap_subject *s,
+                                       const struct netmap_eye *eye)
 {
     struct netmap_variant v;
     struct netmap_loose *l;
 
-    netmap_variant_of(w->after, cls, s->now, &v);
+    netmap_variant_of(w->after, eye, s->now, &v);
     for (l = s->loose; l; l = l->next) {
         if (netmap_variant_eq(&l->variant, &v)) {
             netmap_variant_fini(&v);
@@ -76,8 +77,7 @@ static bool put_frames(struct netmap_way *w, const struct netmap_body *b, char b
 
     buf_put_char(&text, before);
     buf_put(&text, str_sub(json, 0, b->at));
-    fits = !buf_is_full(&text) && (before == '{' ? wire_compress : wire_compress_part)(
-                                      buf_str(&text), NETMAP_PART_LEVEL, out, NULL) == 0;
+    fits = !buf_is_full(&text) && netmap_compress(buf_str(&text), before == '{', out);
     for (size_t i = 0; fits && i < b->n_loose; i++) {
         struct blob *frame = frame_of(w, b->loose[i], i == 0);
 
@@ -87,8 +87,7 @@ static bool put_frames(struct netmap_way *w, const struct netmap_body *b, char b
     buf_clear(&text);
     buf_put(&text, str_from_index(json, b->at));
     buf_put_char(&text, '}');
-    fits = fits && !buf_is_full(&text) &&
-           wire_compress_part(buf_str(&text), NETMAP_PART_LEVEL, out, NULL) == 0 &&
+    fits = fits && !buf_is_full(&text) && netmap_compress(buf_str(&text), false, out) &&
            !buf_is_full(out);
     buf_fini(&text);
     return fits;

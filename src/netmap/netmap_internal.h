@@ -5,7 +5,7 @@
  *
  *   stream --> moment (view and policy that some streams were last told of)
  *                 |
- *                 +--> way: from there to the feed's present, whoever walks it
+ *                 +--> way: from there to the feed's aim, whoever walks it
  *                        |
  *                        +--> body: what of it is the same for all of a class
  *   feed  --> book: the present as blocks of cards, for full maps
@@ -18,8 +18,6 @@
 #include "netmap/stream.h"
 #include "policy/policy.h"
 
-/* No message may be larger; a tailnet that needs more cannot be told. */
-#define NETMAP_MESSAGE_MAX ((size_t)1 << 30)
 /* Text of bodies that a way keeps because other streams will want the same. */
 #define NETMAP_BODIES_MAX ((size_t)64 << 20)
 
@@ -35,11 +33,7 @@ static inline enum policy_form netmap_form(uint32_t capver)
     return capver >= POLICY_CAPVER_COMPACT ? POLICY_COMPACT : POLICY_CANONICAL;
 }
 
-/* What of a viewer decides whom it sees. */
-struct netmap_eye {
-    uint32_t cls;
-    user_id user; /* 0: the policy does not look at owners */
-};
+/* With no `self`. */
 struct netmap_eye netmap_eye_of(const struct policy *p, node_id viewer);
 
 /* What classes see of each other, as far as it was asked. */
@@ -62,6 +56,10 @@ enum policy_sight netmap_sight(struct netmap_sights *s, const struct policy *p, 
 void netmap_key(struct json_writer *w, struct str key); /* the value is put into w->out */
 /* Parts live for one message or for some hundreds: not worth more than the fastest level. */
 #define NETMAP_PART_LEVEL 1
+/* A shorter text that few are sent goes as it is: to compress it takes longer than to send it. */
+#define NETMAP_STORE_MAX 400
+/* Adds the text of few as a frame: the first of its message, or one behind others. */
+MUST_USE bool netmap_compress(struct str text, bool is_first, struct buf *out);
 /* The text as it travels behind others in one message; counted. NULL: too large. */
 MUST_USE struct blob *netmap_part(struct str text, bool zstd);
 /* A message of one piece: the frame's length, then the text. NULL: too large. */
@@ -79,7 +77,7 @@ MUST_USE bool netmap_send(struct netmap_parcel *out, struct str head, bool zstd,
 struct netmap_record {
     uint64_t revision;
     uint64_t id;
-    enum change_kind kind; /* CHANGE_NODE, _NODE_REMOVED, _USER, _USER_REMOVED, _INFO */
+    enum change_kind kind; /* CHANGE_NODE, _NODE_REMOVED, _USER, _USER_REMOVED, _INFO; of guests */
     unsigned mask;
 };
 
@@ -89,7 +87,7 @@ struct netmap_touched {
     unsigned mask;
 };
 
-/* Everything between two revisions, each object once. */
+/* Everything between two revisions, each object once; guests and their users, too. */
 struct netmap_span {
     struct netmap_touched *nodes;
     size_t n_nodes;
@@ -100,8 +98,9 @@ struct netmap_span {
 size_t netmap_ids_sort(uint64_t *ids, size_t len);
 /* Of ids so sorted. */
 bool netmap_ids_have(const uint64_t *ids, size_t n, uint64_t id);
-/* Collapses the journal from (not including) `revision` on. */
-void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, struct netmap_span *out);
+/* Collapses the journal behind `revision`, as far as `until`. */
+void netmap_feed_span(const struct netmap_feed *f, uint64_t revision, uint64_t until,
+                      struct netmap_span *out);
 void netmap_span_fini(struct netmap_span *s);
 const struct netmap_touched *netmap_span_find(const struct netmap_span *s, node_id id);
 
@@ -129,6 +128,7 @@ struct netmap_subject {
     uint32_t old_cls, now_cls;
     user_id old_user, now_user; /* of policy_sight_user */
     bool routes_vary;           /* by viewer, at either end */
+    bool is_guest;
     struct netmap_loose *loose;
 };
 
@@ -152,6 +152,8 @@ struct netmap_slot {
     struct netmap_body *body; /* NULL: empty */
     /* By form: whether their filters and shells stay, where classes are those they were. */
     enum netmap_rules { NETMAP_RULES_UNKNOWN, NETMAP_RULES_STAY, NETMAP_RULES_DIFFER } rules[2];
+    bool has_step[2]; /* likewise: asked for */
+    struct policy_filter_step *step[2];
 };
 
 struct netmap_owned {
@@ -161,7 +163,7 @@ struct netmap_owned {
 
 struct netmap_way {
     struct netmap_feed *feed;
-    const struct tailnet_view *old, *now; /* borrowed from the moment and the feed */
+    const struct tailnet_view *old, *now; /* borrowed from the moment and the aim */
     const struct policy *before, *after;  /* likewise */
     struct netmap_span span;              /* with who serves routes, where that moved */
     struct netmap_subject *subjects;      /* of the span's nodes, in their order */
@@ -170,7 +172,10 @@ struct netmap_way {
     bool one_lineage;           /* of both policies: classes are the same */
     bool nodes_differ;          /* everyone has another Node of its own */
     bool dns_is_own;            /* and its own DNSConfig, which may differ */
+    bool has_guests;            /* at either end */
+    bool guests_differ;         /* in what they add to relay map and DNS of who sees them */
     struct buf tailnet;         /* members that are news to all */
+    struct buf common;          /* and to all who have nothing to do with guests */
     struct netmap_owned *owned; /* nodes in the span, where owners matter; by user */
     size_t n_owned;
     struct netmap_owned *renamed; /* nodes of users that changed */
@@ -181,6 +186,7 @@ struct netmap_way {
     const struct node **shifted;
     node_id *varying; /* made with them: nodes whose routes vary by viewer */
     size_t n_varying;
+    struct netmap_slot *last;  /* that was asked for; most who come are like who came before */
     struct netmap_slot *slots; /* of a hash table; `cap` is a power of two, or 0 */
     size_t n_slots, cap;
     struct netmap_body *bodies; /* all of them */
@@ -201,6 +207,7 @@ struct netmap_walker {
     uint32_t capver;
     const struct netmap_touched *touched;   /* NULL: nothing happened to it */
     const struct node *self_old, *self_now; /* only when own members are asked for */
+    struct netmap_slot *slot;               /* likewise */
 };
 /* Where it is led, made when first wanted; borrowed until the next call. */
 struct netmap_slot *netmap_way_slot(struct netmap_way *w, const struct netmap_walker *v);
@@ -223,7 +230,7 @@ MUST_USE struct blob *netmap_body_rest(struct netmap_way *w, const struct netmap
                                        bool zstd);
 /* The subject's card as that class sees it; borrowed from the way. */
 struct netmap_loose *netmap_loose_card(struct netmap_way *w, struct netmap_subject *s,
-                                       uint32_t cls);
+                                       const struct netmap_eye *eye);
 void netmap_loose_free(struct netmap_loose *l); /* and those behind it */
 /* Writes that. */
 void netmap_put_cut_body(struct json_writer *out, struct netmap_way *w,
@@ -241,11 +248,12 @@ void netmap_put_filter(struct json_writer *w, const struct policy *before, const
 /* A view under a policy, as long as some stream was told of nothing newer. */
 struct netmap_moment {
     struct list_node moments;
+    uint64_t number; /* rises with age */
     uint64_t revision;
     const struct tailnet_view *view; /* NULL: fallen, the window has passed it by */
     const struct policy *policy;
-    size_t streams;
-    struct netmap_way *way; /* to the present; NULL: nobody asked */
+    size_t streams;         /* and one more if it is the feed's aim */
+    struct netmap_way *way; /* to the aim; NULL: nobody asked */
 };
 
 /* ---- The present, as blocks ---- */
@@ -257,7 +265,8 @@ struct netmap_print {
     struct blob *form[NETMAP_FORMS];
 };
 /*
- * Nodes that every viewer sees whole or not at all, by rising id. Viewers share prints: where a
+ * Nodes of the tailnet (guests are written for each viewer that sees them) that every viewer sees
+ * whole or not at all, by rising id. Viewers share prints: where a
  * policy shows other routes to other classes there is one for each class (equal ones are one in
  * memory), else one for those shown IPv4 addresses and one for the others.
  */
@@ -286,7 +295,7 @@ struct netmap_book {
     struct map *by_key;                     /* sight and varies -> group */
     const struct tailnet_info *info;        /* counted: what `common` says */
     const struct policy_document *document; /* likewise */
-    struct blob *common[NETMAP_FORMS];
+    struct blob *common[2][NETMAP_FORMS];   /* [1]: without relay map and DNS */
     struct blob *end[NETMAP_FORMS];
 };
 void netmap_book_init(struct netmap_book *b, struct netmap_feed *f);
@@ -305,8 +314,9 @@ const struct netmap_group *netmap_book_group(const struct netmap_book *b, const 
 size_t netmap_group_place(const struct netmap_group *g, node_id id);
 /* The brackets that close a map behind blocks. */
 struct blob *netmap_book_end(struct netmap_book *b, bool zstd);
-/* What is the same for all viewers: a text that begins behind their profiles. */
-struct blob *netmap_book_common(struct netmap_book *b, bool zstd);
+/* What is the same for all viewers: a text that begins behind their profiles. Those with `own`
+ * relay map and DNS get the rest. */
+struct blob *netmap_book_common(struct netmap_book *b, bool own, bool zstd);
 
 /* Fills `out` with a complete MapResponse. False: too large. */
 struct netmap_full {
@@ -331,17 +341,22 @@ struct netmap_feed {
     struct netmap_limits limits;
     struct list moments;          /* the furthest behind first */
     struct netmap_moment *newest; /* of the present; NULL: no stream is there yet */
+    struct netmap_moment *aim;    /* where deltas lead; NULL: to the present */
+    uint64_t moments_made;
     struct netmap_book book;
     struct netmap_sights sights; /* under the policy */
     uint64_t counts[NETMAP_COUNTS];
-    struct buf json;                       /* scratch */
+    struct buf *json; /* scratch of one pull; own_json, or lent */
+    struct buf own_json;
     struct blob *keep_alive[NETMAP_FORMS]; /* framed; made when first wanted */
 };
 /* The moment of the feed's present, counting one more stream. */
 struct netmap_moment *netmap_feed_arrive(struct netmap_feed *f);
 /* One stream less; the last takes the moment with it. */
 void netmap_feed_leave(struct netmap_feed *f, struct netmap_moment *m);
-/* From the moment, which has not fallen, to the present; borrowed until either changes. */
+/* The same of the feed's aim, or of the present if it has none. */
+struct netmap_moment *netmap_feed_arrive_aim(struct netmap_feed *f);
+/* From the moment, which has not fallen, to the aim; borrowed until either changes. */
 struct netmap_way *netmap_feed_way(struct netmap_feed *f, struct netmap_moment *m);
 
 struct netmap_stream {

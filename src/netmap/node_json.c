@@ -96,8 +96,29 @@ static void field_last_seen(struct json_writer *w, const struct node *n)
         json_field_time(w, STR("LastSeen"), n->last_seen_ms);
 }
 
+static void opt_addr(struct json_writer *w, struct str name, struct ip_addr addr)
+{
+    if (!ip_addr_is_set(addr))
+        return;
+    json_key(w, name);
+    json_begin_plain(w);
+    ip_addr_put(w->out, addr);
+    json_end_plain(w);
+}
+
+static void put_guest_terms(struct json_writer *w, const struct netmap_guest_terms *g)
+{
+    json_opt_u64(w, STR("Sharer"), g->sharer);
+    json_opt_bool(w, STR("IsJailed"), g->is_jailed);
+    if (!g->alias)
+        return;
+    opt_addr(w, STR("SelfNodeV4MasqAddrForThisPeer"), g->alias->v4);
+    opt_addr(w, STR("SelfNodeV6MasqAddrForThisPeer"), g->alias->v6);
+}
+
 /* Everything but the Hostinfo, the capabilities and the machine key; the object stays open. */
-static void put_common(struct json_writer *w, const struct node *n, const struct routing *routing)
+static void put_common(struct json_writer *w, const struct node *n, const struct routing *routing,
+                       const struct str_list *tags)
 {
     json_field_u64(w, STR("ID"), n->id);
     json_field_str(w, STR("StableID"), n->stable_id);
@@ -120,10 +141,10 @@ static void put_common(struct json_writer *w, const struct node *n, const struct
     }
     json_field_time(w, STR("Created"), n->created_ms);
     json_opt_u64(w, STR("Cap"), n->capver);
-    json_opt_str_list(w, STR("Tags"), &n->tags);
+    json_opt_str_list(w, STR("Tags"), tags);
     field_last_seen(w, n);
     json_field_bool(w, STR("Online"), n->online);
-    json_field_bool(w, STR("MachineAuthorized"), true);
+    json_field_bool(w, STR("MachineAuthorized"), node_has_access(n));
     json_opt_bool(w, STR("Expired"), n->expired);
 }
 
@@ -144,7 +165,9 @@ static struct ip_prefix *served_routes(const struct node *n, size_t *len)
     return all;
 }
 
-static void put_card(struct buf *out, const struct node *n, const struct routing *routing)
+/* `guest` is NULL for the tailnet's own. */
+static void put_card(struct buf *out, const struct node *n, const struct routing *routing,
+                     const struct netmap_guest_terms *guest)
 {
     struct str hostinfo = n->facts->hostinfo_peer;
     struct json_writer w = JSON_WRITER(out);
@@ -152,8 +175,15 @@ static void put_card(struct buf *out, const struct node *n, const struct routing
     if (hostinfo.len == 0 || hostinfo.len > PEER_HOSTINFO_MAX)
         hostinfo = STR("{}");
     json_begin_object(&w);
-    put_common(&w, n, routing);
-    json_field_raw(&w, STR("Hostinfo"), hostinfo);
+    put_common(&w, n, routing, guest ? &(struct str_list){0} : &n->tags);
+    if (guest) {
+        put_guest_terms(&w, guest);
+        json_key(&w, STR("Hostinfo"));
+        json_value_follows(&w);
+        netmap_put_guest_hostinfo(out, n, guest);
+    } else {
+        json_field_raw(&w, STR("Hostinfo"), hostinfo);
+    }
     json_end_object(&w);
 }
 
@@ -167,7 +197,7 @@ struct str netmap_card(const struct node *n)
     if (card)
         return blob_str(card);
     routing.routes = routes = served_routes(n, &routing.n_routes);
-    put_card(&text, n, &routing);
+    put_card(&text, n, &routing, NULL);
     mem_free(routes);
     /* The domain bounds routes, tags, endpoints and names far below the ceiling. */
     ASSERT(!buf_is_full(&text));
@@ -205,8 +235,38 @@ bool netmap_routes_vary(const struct policy *p, const struct node *n)
     return !policy_is_open(p) && (policy_has_routes(p, n->id) || n->n_serving || n->exit_node);
 }
 
-void netmap_variant_of(const struct policy *p, uint32_t viewer, const struct node *n,
-                       struct netmap_variant *out)
+/* Only what the share is for, whatever the policy shows. */
+static void guest_variant(const struct policy *p, const struct netmap_eye *viewer,
+                          const struct node *n, struct netmap_variant *out)
+{
+    const struct abroad_item *item = abroad_find(viewer->self->abroad, n->id);
+    size_t kept = 0;
+
+    out->is_guest = true;
+    out->all_routes = false;
+    out->guest.alias = abroad_alias_find(viewer->self->abroad, n->tailnet);
+    if (!item)
+        return;
+    out->guest.is_lent = true;
+    out->guest.is_jailed = !abroad_find(n->abroad, viewer->self->id);
+    out->guest.is_exit = item->terms.exit_node;
+    out->guest.sharer = item->sharer ? item->sharer : node_owner(n);
+    if (netmap_routes_vary(p, n))
+        variant_routes(p, viewer->cls, n, out);
+    out->all_routes = false;
+    for (size_t i = 0; i < out->n_routes; i++) {
+        struct ip_prefix r = out->routes[i];
+
+        if (ip_prefix_is_exit(r) ? item->terms.exit_node
+                                 : item->terms.all_routes ||
+                                       ip_prefix_in(item->terms.routes, item->terms.n_routes, r))
+            out->routes[kept++] = r;
+    }
+    out->n_routes = kept;
+}
+
+void netmap_variant_of(const struct policy *p, const struct netmap_eye *viewer,
+                       const struct node *n, struct netmap_variant *out)
 {
     uint32_t cls;
 
@@ -214,10 +274,12 @@ void netmap_variant_of(const struct policy *p, uint32_t viewer, const struct nod
     if (policy_is_open(p))
         return;
     cls = policy_class_of(p, n->id);
-    out->hides_v4 = policy_class_hides_ipv4(p, cls) || policy_class_hides_ipv4(p, viewer);
+    out->hides_v4 = policy_class_hides_ipv4(p, cls) || policy_class_hides_ipv4(p, viewer->cls);
     out->caps = policy_class_caps(p, cls);
-    if (netmap_routes_vary(p, n))
-        variant_routes(p, viewer, n, out);
+    if (viewer->self && viewer->self->tailnet != n->tailnet)
+        guest_variant(p, viewer, n, out);
+    else if (netmap_routes_vary(p, n))
+        variant_routes(p, viewer->cls, n, out);
 }
 
 void netmap_variant_fini(struct netmap_variant *v)
@@ -226,9 +288,24 @@ void netmap_variant_fini(struct netmap_variant *v)
     *v = (struct netmap_variant){0};
 }
 
+static bool alias_eq(const struct abroad_alias *a, const struct abroad_alias *b)
+{
+    if (!a || !b)
+        return a == b;
+    return ip_addr_eq(a->v4, b->v4) && ip_addr_eq(a->v6, b->v6);
+}
+
+static bool guest_terms_eq(const struct netmap_guest_terms *a, const struct netmap_guest_terms *b)
+{
+    return a->is_lent == b->is_lent && a->is_jailed == b->is_jailed && a->is_exit == b->is_exit &&
+           a->sharer == b->sharer && alias_eq(a->alias, b->alias);
+}
+
 bool netmap_variant_eq(const struct netmap_variant *a, const struct netmap_variant *b)
 {
     if (a->hides_v4 != b->hides_v4 || a->all_routes != b->all_routes)
+        return false;
+    if (a->is_guest != b->is_guest || (a->is_guest && !guest_terms_eq(&a->guest, &b->guest)))
         return false;
     return a->all_routes || same_routes(a->routes, a->n_routes, b->routes, b->n_routes);
 }
@@ -258,17 +335,21 @@ void netmap_put_card(struct buf *out, const struct node *n, const struct netmap_
     }
     if (v->all_routes)
         routing.routes = served = served_routes(n, &routing.n_routes);
-    put_card(&text, n, &routing);
+    put_card(&text, n, &routing, v->is_guest ? &v->guest : NULL);
     put_with_caps(out, buf_str(&text), v->caps);
     mem_free(served);
     buf_fini(&text);
 }
 
-void netmap_put_card_for(struct buf *out, const struct policy *p, uint32_t viewer,
+void netmap_put_card_for(struct buf *out, const struct policy *p, const struct netmap_eye *viewer,
                          const struct node *n)
 {
     struct netmap_variant v;
 
+    if (policy_is_open(p)) {
+        buf_put(out, netmap_card(n));
+        return;
+    }
     netmap_variant_of(p, viewer, n, &v);
     netmap_put_card(out, n, &v);
     netmap_variant_fini(&v);
@@ -378,7 +459,7 @@ void netmap_put_self(struct buf *out, const struct tailnet_info *info, const str
 
     routing.routes = routes = approved_routes(n, &routing.n_routes);
     json_begin_object(&w);
-    put_common(&w, n, &routing);
+    put_common(&w, n, &routing, &n->tags);
     FIELD_KEY(&w, "Machine", machine_key, &n->machine);
     json_field_raw(&w, STR("Hostinfo"), n->facts->hostinfo.len ? n->facts->hostinfo : STR("{}"));
     json_key(&w, STR("CapMap"));

@@ -1,14 +1,14 @@
 /*
- * The part of a delta that is for one viewer: its own Node, its filter, its shells, and DNS where
- * that has its name in it. Of itself it is told only by a whole Node, and only of what it did not
- * say itself.
+ * The part of a delta that is for one viewer: its own Node, its filter, its shells; DNS where that
+ * has its name in it, DNS and the relay map where guests have a part in them or it has no access.
+ * Of itself it is told only by a whole Node, and only of what it did not say itself.
  */
 
 #include "netmap/netmap_internal.h"
 #include "json/writer.h"
 
 /* Parts of the viewer's own node that it must hear of. */
-#define SELF_TOLD (NODE_NEW | NODE_CARD | NODE_KEY | NODE_EXPIRY)
+#define SELF_TOLD (NODE_NEW | NODE_CARD | NODE_KEY | NODE_EXPIRY | NODE_ACCESS)
 
 /* A hint is for one system only (policy.md 5.11). */
 static bool system_differs(const struct netmap_way *w, const struct netmap_walker *v)
@@ -42,21 +42,57 @@ static void put_node(struct json_writer *out, const struct netmap_way *w,
     netmap_put_self(out->out, view_info(w->now), w->after, v->self_now);
 }
 
+/* Takes both texts. */
+static void put_if_news(struct json_writer *out, struct str name, struct buf *old, struct buf *now)
+{
+    if (!str_eq(buf_str(old), buf_str(now))) {
+        netmap_key(out, name);
+        buf_put(out->out, buf_str(now));
+    }
+    buf_fini(old);
+    buf_fini(now);
+}
+
+static bool is_apart(const struct netmap_walker *v)
+{
+    return v->self_old->abroad || v->self_now->abroad || v->old.cls == 0 || v->now.cls == 0;
+}
+
+static struct netmap_host host_then(const struct netmap_way *w, const struct netmap_walker *v)
+{
+    return (struct netmap_host){.view = w->old, .policy = w->before, .viewer = v->self_old};
+}
+
+static struct netmap_host host_now(const struct netmap_way *w, const struct netmap_walker *v)
+{
+    return (struct netmap_host){.view = w->now, .policy = w->after, .viewer = v->self_now};
+}
+
 static void put_dns(struct json_writer *out, const struct netmap_way *w,
                     const struct netmap_walker *v)
 {
+    struct netmap_host then = host_then(w, v), now = host_now(w, v);
     struct buf a = BUF(0), b = BUF(0);
 
-    if (!w->dns_is_own || (!v->touched && view_info(w->old) == view_info(w->now)))
+    if (!is_apart(v) && (!w->dns_is_own || (!v->touched && view_info(w->old) == view_info(w->now))))
         return;
-    netmap_put_dns(&a, view_info(w->old), v->self_old);
-    netmap_put_dns(&b, view_info(w->now), v->self_now);
-    if (!str_eq(buf_str(&a), buf_str(&b))) {
-        netmap_key(out, STR("DNSConfig"));
-        buf_put(out->out, buf_str(&b));
-    }
-    buf_fini(&a);
-    buf_fini(&b);
+    netmap_put_dns(&a, view_info(w->old), v->self_old, &then);
+    netmap_put_dns(&b, view_info(w->now), v->self_now, &now);
+    put_if_news(out, STR("DNSConfig"), &a, &b);
+}
+
+/* Of who has access and sees no guests the relay map is everybody's. */
+static void put_relays(struct json_writer *out, const struct netmap_way *w,
+                       const struct netmap_walker *v)
+{
+    struct netmap_host then = host_then(w, v), now = host_now(w, v);
+    struct buf a = BUF(0), b = BUF(0);
+
+    if (!is_apart(v))
+        return;
+    netmap_put_derp_map(&a, view_info(w->old), w->before, &then);
+    netmap_put_derp_map(&b, view_info(w->now), w->after, &now);
+    put_if_news(out, STR("DERPMap"), &a, &b);
 }
 
 static bool filter_stays(const struct netmap_way *w, const struct netmap_walker *v)
@@ -87,12 +123,36 @@ bool netmap_rules_stay(const struct netmap_way *w, struct netmap_slot *slot,
     return *known == NETMAP_RULES_STAY;
 }
 
+/* As others of its class and owner are told; false: it is like none. */
+static bool put_filter_step(struct json_writer *out, const struct netmap_way *w,
+                            const struct netmap_walker *v)
+{
+    enum policy_form form = netmap_form(v->capver);
+    struct netmap_slot *slot = v->slot;
+    size_t mark = out->out->len;
+    struct json_writer before = *out;
+
+    if (v->touched || v->capver < POLICY_CAPVER_NAMED)
+        return false;
+    if (!slot->has_step[form])
+        slot->step[form] = policy_filter_step_new(w->before, w->after, v->viewer, form);
+    slot->has_step[form] = true;
+    if (!slot->step[form])
+        return false;
+    netmap_key(out, STR("PacketFilters"));
+    if (policy_put_filter_step(slot->step[form], v->viewer, out->out))
+        return true;
+    buf_cut(out->out, mark);
+    *out = before;
+    return false;
+}
+
 static void put_rules(struct json_writer *out, const struct netmap_way *w,
                       const struct netmap_walker *v)
 {
     if (w->before == w->after)
         return;
-    if (!filter_stays(w, v))
+    if (!filter_stays(w, v) && !put_filter_step(out, w, v))
         netmap_put_filter(out, w->before, w->after, v->viewer, v->capver);
     if (!shells_stay(w, v)) {
         netmap_key(out, STR("SSHPolicy"));
@@ -104,6 +164,7 @@ void netmap_put_own(struct json_writer *out, const struct netmap_way *w,
                     const struct netmap_walker *v)
 {
     put_node(out, w, v);
+    put_relays(out, w, v);
     put_dns(out, w, v);
     put_rules(out, w, v);
 }

@@ -10,6 +10,15 @@ void netmap_key(struct json_writer *w, struct str key)
     json_value_follows(w);
 }
 
+bool netmap_compress(struct str text, bool is_first, struct buf *out)
+{
+    if (text.len > NETMAP_STORE_MAX)
+        return (is_first ? wire_compress : wire_compress_part)(text, NETMAP_PART_LEVEL, out,
+                                                               NULL) == 0;
+    wire_store(text, is_first, out);
+    return true;
+}
+
 struct blob *netmap_part(struct str text, bool zstd)
 {
     struct buf out = BUF(NETMAP_MESSAGE_MAX);
@@ -44,8 +53,7 @@ bool netmap_send(struct netmap_parcel *out, struct str head, bool zstd, struct n
     buf_put_le32(&first, 0);
     if (!zstd)
         buf_put(&first, head);
-    fits = (!zstd || wire_compress(head, NETMAP_PART_LEVEL, &first, NULL) == 0) &&
-           !buf_is_full(&first);
+    fits = (!zstd || netmap_compress(head, true, &first)) && !buf_is_full(&first);
     total = first.len - 4 + netmap_parcel_bytes(rest);
     fits = fits && total <= NETMAP_MESSAGE_MAX;
     if (fits) {

@@ -40,9 +40,11 @@ static void look_at_streams(const struct netmap_feed *f, struct netmap_feed_stat
     LIST_FOR_EACH(m, &f->moments, struct netmap_moment, moments) {
         if (!m->view)
             continue;
-        out->streams += m->streams;
+        size_t streams = m->streams - (m == f->aim);
+
+        out->streams += streams;
         if (m != f->newest)
-            out->behind += m->streams;
+            out->behind += streams;
         out->furthest = MAX(out->furthest, out->revision - m->revision);
     }
 }

@@ -33,6 +33,13 @@ struct netmap_feed;
 #endif
 
 MUST_USE struct netmap_feed *netmap_feed_new(const struct tailnet_view *view);
+/* No message may be larger; a tailnet that needs more cannot be told. */
+#define NETMAP_MESSAGE_MAX ((size_t)1 << 30)
+/*
+ * Scratch for its messages in place of its own: a loop's feeds write one at a time, and a thousand
+ * tailnets need no buffer each. Made by BUF(NETMAP_MESSAGE_MAX); outlives the feed.
+ */
+void netmap_feed_lend(struct netmap_feed *f, struct buf *scratch);
 /* How large things get; zero: as a server has them. Tests turn them small. Before the first stream.
  */
 struct netmap_limits {
@@ -52,6 +59,14 @@ void netmap_feed_publish(struct netmap_feed *f, const struct tailnet_view *view,
 void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy);
 const struct tailnet_view *netmap_feed_view(const struct netmap_feed *f); /* borrowed */
 const struct policy *netmap_feed_policy(const struct netmap_feed *f);     /* borrowed */
+
+/*
+ * From now on, until it is called again, deltas lead to what is the feed's present now and no
+ * further, whatever is published meanwhile; whole maps are of the present. So all who are told in
+ * turns are told the same, and it is written once. Without an aim deltas lead to the present.
+ */
+void netmap_feed_take_aim(struct netmap_feed *f);
+void netmap_feed_drop_aim(struct netmap_feed *f);
 
 struct netmap_stream;
 
@@ -76,7 +91,7 @@ enum netmap_pull {
 };
 /*
  * Fills `out`, which must be empty, with the next message (framed, compressed if wanted), bringing
- * the stream up to the feed's view: the full map the first time, one delta with everything missed
+ * the stream up to the feed's aim: the full map the first time, one delta with everything missed
  * after that. now_ms (unix) is for ControlTime.
  */
 MUST_USE enum netmap_pull netmap_stream_pull(struct netmap_stream *s, int64_t now_ms,
@@ -92,5 +107,7 @@ void netmap_stream_farewell(const struct netmap_stream *s, const struct node *la
 bool netmap_stream_wants_full(const struct netmap_stream *s);
 /* Whether pull would have anything to look at. Cheap. */
 bool netmap_stream_is_behind(const struct netmap_stream *s);
+/* Adds a message that does nothing but ask the client for the URL (protocol.md 15.1). */
+void netmap_stream_ping(const struct netmap_stream *s, struct str url, struct netmap_parcel *out);
 /* Adds the keep-alive message. */
 void netmap_stream_keep_alive(const struct netmap_stream *s, struct netmap_parcel *out);

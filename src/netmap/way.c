@@ -1,5 +1,5 @@
 /*
- * Ways: what lies between a moment and the present, as far as it is the same for everyone who walks
+ * Ways: what lies between a moment and the aim, as far as it is the same for everyone who walks
  * it. Found out once, when the first stream comes along.
  *
  * Nodes fall in two parts. Those that something happened to, and those whose routes may have moved,
@@ -14,9 +14,8 @@
 
 struct netmap_eye netmap_eye_of(const struct policy *p, node_id viewer)
 {
-    if (policy_is_open(p))
-        return (struct netmap_eye){0};
-    return (struct netmap_eye){policy_class_of(p, viewer), policy_sight_user(p, viewer)};
+    return (struct netmap_eye){.cls = policy_class_of(p, viewer),
+                               .user = policy_sight_user(p, viewer)};
 }
 
 /* ---- Making one ---- */
@@ -50,8 +49,8 @@ static void add_routers(struct netmap_way *w, const struct policy *p)
 struct netmap_subject netmap_way_subject(const struct netmap_way *w, node_id id)
 {
     struct netmap_subject s = {.id = id,
-                               .old = view_node_find(w->old, id),
-                               .now = view_node_find(w->now, id),
+                               .old = view_any_find(w->old, id),
+                               .now = view_any_find(w->now, id),
                                .old_cls = policy_class_of(w->before, id),
                                .now_cls = policy_class_of(w->after, id),
                                .old_user = policy_sight_user(w->before, id),
@@ -59,6 +58,8 @@ struct netmap_subject netmap_way_subject(const struct netmap_way *w, node_id id)
 
     s.routes_vary = (s.old && netmap_routes_vary(w->before, s.old)) ||
                     (s.now && netmap_routes_vary(w->after, s.now));
+    s.is_guest = (s.now && s.now->tailnet != view_info(w->now)->id) ||
+                 (s.old && s.old->tailnet != view_info(w->old)->id);
     return s;
 }
 
@@ -100,13 +101,14 @@ bool netmap_way_owns(const struct netmap_way *w, user_id user)
 
 static void find_renamed(struct netmap_way *w)
 {
+    struct view_any_at at = {0};
     const struct node *n;
-    size_t at = 0;
 
     if (w->span.n_users == 0)
         return;
-    w->renamed = mem_alloc_array(view_node_count(w->now), sizeof *w->renamed);
-    while ((n = view_node_next(w->now, &at)))
+    w->renamed =
+        mem_alloc_array(view_node_count(w->now) + view_guest_count(w->now), sizeof *w->renamed);
+    while ((n = view_any_next(w->now, &at)))
         if (n->user && netmap_ids_have(w->span.users, w->span.n_users, n->user))
             w->renamed[w->n_renamed++] = (struct netmap_owned){n->user, n->id};
 }
@@ -133,8 +135,8 @@ static bool derp_map_differs(const struct netmap_way *w)
 {
     struct buf a = BUF(0), b = BUF(0);
 
-    netmap_put_derp_map(&a, view_info(w->old), w->before);
-    netmap_put_derp_map(&b, view_info(w->now), w->after);
+    netmap_put_derp_map(&a, view_info(w->old), w->before, NULL);
+    netmap_put_derp_map(&b, view_info(w->now), w->after, NULL);
     return texts_differ(&a, &b);
 }
 
@@ -142,8 +144,8 @@ static bool dns_differs(const struct tailnet_info *old, const struct tailnet_inf
 {
     struct buf a = BUF(0), b = BUF(0);
 
-    netmap_put_dns(&a, old, NULL);
-    netmap_put_dns(&b, now, NULL);
+    netmap_put_dns(&a, old, NULL, NULL);
+    netmap_put_dns(&b, now, NULL, NULL);
     return texts_differ(&a, &b);
 }
 
@@ -157,22 +159,53 @@ static enum policy_cgnat_route hint_of(const struct policy *p)
 static void find_tailnet(struct netmap_way *w)
 {
     const struct tailnet_info *old = view_info(w->old), *now = view_info(w->now);
-    struct json_writer out = MEMBERS_WRITER(&w->tailnet);
+    struct json_writer out = MEMBERS_WRITER(&w->tailnet), common = MEMBERS_WRITER(&w->common);
 
     w->dns_is_own = netmap_dns_is_personal(old) || netmap_dns_is_personal(now);
     w->nodes_differ =
         (old != now && caps_differ(old, now)) || hint_of(w->before) != hint_of(w->after);
     if ((old != now || policy_document(w->before) != policy_document(w->after)) &&
         derp_map_differs(w)) {
-        netmap_key(&out, STR("DERPMap"));
-        netmap_put_derp_map(out.out, now, w->after);
+        netmap_key(&common, STR("DERPMap"));
+        netmap_put_derp_map(common.out, now, w->after, NULL);
     }
     if (old != now && !w->dns_is_own && dns_differs(old, now)) {
-        netmap_key(&out, STR("DNSConfig"));
-        netmap_put_dns(out.out, now, NULL);
+        netmap_key(&common, STR("DNSConfig"));
+        netmap_put_dns(common.out, now, NULL, NULL);
     }
     if (old != now && !str_eq(old->domain, now->domain))
         json_field_str(&out, STR("Domain"), now->domain);
+}
+
+/* What no list of relays and no name server has to do with. */
+#define GUEST_PATCHES \
+    (NODE_KEY | NODE_DISCO | NODE_ENDPOINTS | NODE_ONLINE | NODE_EXPIRY | NODE_CAPVER | NODE_UNTOLD)
+
+/* Nobody says of the tailnet a guest comes from that it changed. */
+static bool guest_homes_differ(const struct netmap_way *w)
+{
+    tailnet_id last = 0;
+    const struct node *g;
+
+    for (size_t at = 0; (g = view_guest_next(w->now, &at));) {
+        if (g->tailnet != last &&
+            view_guest_info_find(w->old, g->tailnet) != view_guest_info_find(w->now, g->tailnet))
+            return true;
+        last = g->tailnet;
+    }
+    return false;
+}
+
+static bool guests_differ(const struct netmap_way *w)
+{
+    for (size_t i = 0; i < w->span.n_nodes; i++) {
+        const struct netmap_subject *s = &w->subjects[i];
+
+        if (s->is_guest &&
+            (!s->old || !s->now || (w->span.nodes[i].mask & ~(unsigned)GUEST_PATCHES)))
+            return true;
+    }
+    return w->common.len > 0 || guest_homes_differ(w);
 }
 
 static struct netmap_way *way_new(struct netmap_feed *f, const struct netmap_moment *m)
@@ -181,12 +214,14 @@ static struct netmap_way *way_new(struct netmap_feed *f, const struct netmap_mom
 
     w->feed = f;
     w->old = m->view;
-    w->now = f->view;
+    w->now = f->aim ? f->aim->view : f->view;
     w->before = m->policy;
-    w->after = f->policy;
+    w->after = f->aim ? f->aim->policy : f->policy;
     w->tailnet = BUF(NETMAP_MESSAGE_MAX);
+    w->common = BUF(NETMAP_MESSAGE_MAX);
+    w->has_guests = view_guest_count(w->old) || view_guest_count(w->now);
     w->one_lineage = policy_same_lineage(w->before, w->after);
-    netmap_feed_span(f, m->revision, &w->span);
+    netmap_feed_span(f, m->revision, view_revision(w->now), &w->span);
     if (w->before != w->after &&
         !policy_mark_eq(policy_routes_mark(w->before), policy_routes_mark(w->after))) {
         add_routers(w, w->before);
@@ -197,9 +232,10 @@ static struct netmap_way *way_new(struct netmap_feed *f, const struct netmap_mom
         find_owned(w);
     find_renamed(w);
     find_tailnet(w);
-    w->is_quiet =
-        w->before == w->after && view_info(w->old) == view_info(w->now) && w->span.n_users == 0;
-    w->is_calm = w->one_lineage && !w->nodes_differ && w->span.n_users == 0 &&
+    w->guests_differ = w->has_guests && guests_differ(w);
+    w->is_quiet = w->before == w->after && view_info(w->old) == view_info(w->now) &&
+                  w->span.n_users == 0 && !w->guests_differ;
+    w->is_calm = w->one_lineage && !w->nodes_differ && w->span.n_users == 0 && !w->guests_differ &&
                  (!w->dns_is_own || view_info(w->old) == view_info(w->now));
     return w;
 }
@@ -222,6 +258,7 @@ void netmap_way_free(struct netmap_way *w)
     mem_free(w->slots);
     netmap_span_fini(&w->span);
     buf_fini(&w->tailnet);
+    buf_fini(&w->common);
     mem_free(w->owned);
     mem_free(w->renamed);
     mem_free(w->shifts);

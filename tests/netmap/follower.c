@@ -48,10 +48,10 @@ static void message_of(struct netmap_parcel *parcel, bool zstd, struct buf *json
 
 static bool has_peers(struct netmap_feed *feed, node_id viewer)
 {
+    struct view_any_at at = {0};
     const struct node *n;
-    size_t at = 0;
 
-    while ((n = view_node_next(netmap_feed_view(feed), &at)))
+    while ((n = view_any_next(netmap_feed_view(feed), &at)))
         if (policy_sees(netmap_feed_policy(feed), viewer, n->id))
             return true;
     return false;

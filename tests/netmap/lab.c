@@ -5,16 +5,32 @@
 #include "netmap/lab_internal.h"
 #include "unit.h"
 
+static void look(struct lab *l)
+{
+    view_unref(l->view);
+    l->view = domain_view(l->d, l->tailnet);
+}
+
 bool lab_apply(struct lab *l, struct command c, struct command_result *r)
 {
+    size_t before = l->changes.len;
     struct err err;
 
     c.now_ms = l->now_ms;
+    if (!c.tailnet)
+        c.tailnet = l->tailnet;
     *r = (struct command_result){0};
     if (domain_apply(l->d, &c, &l->changes, r, &err) < 0)
         return false;
-    view_unref(l->view);
-    l->view = domain_view(l->d, 0);
+    look(l);
+    for (size_t i = 0; i < l->n_others; i++) {
+        struct lab *o = l->others[i];
+
+        for (size_t k = before; k < l->changes.len; k++)
+            change_list_add(&o->changes, l->changes.items[k]);
+        o->now_ms = l->now_ms;
+        look(o);
+    }
     return true;
 }
 
@@ -209,6 +225,27 @@ const char *lab_owner(enum lab_node which)
     return owners[which] ? owners[which] : "ann";
 }
 
+static bool is_taken(const struct lab *l, tailnet_id id)
+{
+    for (size_t i = 0; i < l->n_others; i++)
+        if (l->others[i]->tailnet == id)
+            return true;
+    return false;
+}
+
+/* The one of the domain's tailnets that is no other lab's is this one's. */
+static void adopt_tailnet(struct lab *l)
+{
+    tailnet_id ids[1 + LAB_OTHERS];
+    size_t n = domain_tailnet_ids(l->d, ids, ARRAY_LEN(ids));
+
+    assert_in_range(n, 1, ARRAY_LEN(ids));
+    for (size_t i = 0; i < n; i++)
+        if (!is_taken(l, ids[i]))
+            l->tailnet = ids[i];
+    look(l);
+}
+
 static void create_tailnet(struct lab *l)
 {
     struct tailnet_info *info = tailnet_info_new();
@@ -223,13 +260,38 @@ static void create_tailnet(struct lab *l)
     assert_true(ip_prefix_parse(STR("fd7a:115c:a1e0::/48"), &info->prefix_v6));
     assert_true(lab_do(l, (struct command){.type = COMMAND_TAILNET_CREATE, .info = info}));
     tailnet_info_unref(info);
+    adopt_tailnet(l);
 }
 
-void lab_begin(struct lab *l, uint64_t seed)
+/* With a relay of its own, where half of its machines are at home. All call it by one number. */
+static void create_further(struct lab *l, const char *name, bool is_apart)
 {
-    *l = (struct lab){.d = domain_new(), .now_ms = 1700000000000};
-    rand_seed(&l->rand, seed);
-    create_tailnet(l);
+    struct str host = str_printf("derp.%s.test", name);
+    struct derp_node relay = {.name = STR("901a"), .host_name = host};
+    struct derp_region region = {
+        .id = 901, .code = STR("further"), .name = STR("Further"), .nodes = &relay, .n_nodes = 1};
+    struct tailnet_settings settings = {.set = SETTING_RELAYS, .relays = &region, .n_relays = 1};
+    struct ip_prefix ranges[2];
+    struct str domain = str_printf("%s.test", name);
+
+    if (is_apart)
+        settings.set |= SETTING_ADDRESSES_APART;
+    assert_true(ip_prefix_parse(STR("100.64.0.0/16"), &ranges[0]));
+    assert_true(ip_prefix_parse(STR("fd7a:115c:a1e0::/48"), &ranges[1]));
+    assert_true(lab_do(l, (struct command){.type = COMMAND_TAILNET_CREATE,
+                                           .name = str_from(name),
+                                           .text = domain,
+                                           .routes = ranges,
+                                           .n_routes = is_apart ? 2 : 0,
+                                           .settings = &settings}));
+    str_free(&domain);
+    str_free(&host);
+    adopt_tailnet(l);
+}
+
+/* People and machines, and who tells of them. */
+static void populate(struct lab *l, uint64_t seed)
+{
     assert_true(lab_do(l, (struct command){.type = COMMAND_USER_CREATE,
                                            .name = STR("ann"),
                                            .email = STR("ann@example.com")}));
@@ -249,6 +311,37 @@ void lab_begin(struct lab *l, uint64_t seed)
     lab_publish(l, false);
 }
 
+void lab_begin(struct lab *l, uint64_t seed)
+{
+    *l = (struct lab){.d = domain_new(), .now_ms = 1700000000000};
+    rand_seed(&l->rand, seed);
+    create_tailnet(l);
+    populate(l, seed);
+}
+
+static void introduce(struct lab *a, struct lab *b)
+{
+    ASSERT(a->n_others < LAB_OTHERS);
+    a->others[a->n_others++] = b;
+}
+
+void lab_begin_beside(struct lab *l, struct lab *first, uint64_t seed, const char *name,
+                      bool is_apart)
+{
+    size_t n = first->n_others;
+
+    *l = (struct lab){.d = first->d, .now_ms = first->now_ms, .is_beside = true};
+    for (size_t i = 0; i < n; i++) {
+        introduce(l, first->others[i]);
+        introduce(first->others[i], l);
+    }
+    introduce(first, l);
+    introduce(l, first);
+    rand_seed(&l->rand, seed);
+    create_further(l, name, is_apart);
+    populate(l, seed);
+}
+
 void lab_end(struct lab *l)
 {
     netmap_feed_free(l->feed);
@@ -256,7 +349,8 @@ void lab_end(struct lab *l)
     policy_document_unref(l->document);
     change_list_fini(&l->changes);
     view_unref(l->view);
-    domain_free(l->d);
+    if (!l->is_beside)
+        domain_free(l->d);
 }
 
 void lab_set_policy(struct lab *l, const char *text)

@@ -37,8 +37,14 @@ struct lab_machine {
     uint64_t generation; /* of its stream; 0: none */
 };
 
+#define LAB_OTHERS 2
+
 struct lab {
     struct domain *d;
+    tailnet_id tailnet;
+    struct lab *others[LAB_OTHERS]; /* in the same domain: they hear what happens here */
+    size_t n_others;
+    bool is_beside; /* the domain is another's */
     struct netmap_feed *feed;
     const struct tailnet_view *view;
     struct change_list changes; /* not published yet */
@@ -50,7 +56,13 @@ struct lab {
     uint64_t serial;
 };
 void lab_begin(struct lab *l, uint64_t seed);
+/* One more tailnet in the domain of the first, with users and machines of the same names;
+ * `is_apart`: and of the same addresses. Ends before the first does. */
+void lab_begin_beside(struct lab *l, struct lab *first, uint64_t seed, const char *name,
+                      bool is_apart);
 void lab_end(struct lab *l); /* streams first */
+/* Whoever went comes back. */
+void lab_restore(struct lab *l);
 /* The policy that the next publication tells; NULL: none. */
 void lab_set_policy(struct lab *l, const char *text);
 /* `gap`: a loop that missed it, all or the first part. */

@@ -4,6 +4,17 @@
 #include "ip/prefix.h"
 #include "netmap/lab_internal.h"
 
+/* Whoever owns it may be suspended: then he is no more. */
+static void must_join(struct lab *l, enum lab_node which)
+{
+    const char *owner = lab_owner(which);
+
+    if (strncmp(owner, "tag:", 4) != 0)
+        (void)lab_do(l, (struct command){.type = COMMAND_USER_RESTORE, .id = lab_user(l, owner)});
+    bool is_there = lab_join(l, which, owner, which == EVE_SHORT);
+    ASSERT(is_there);
+}
+
 /* Somebody who is there; mostly people's machines. */
 static enum lab_node somebody(struct lab *l)
 {
@@ -12,14 +23,14 @@ static enum lab_node somebody(struct lab *l)
     for (enum lab_node i = 0; i < EXTRA; i++)
         if (lab_node(l, (start + i) % EXTRA))
             return (start + i) % EXTRA;
-    (void)lab_join(l, ANN_LAPTOP, "ann", false);
+    must_join(l, ANN_LAPTOP);
     return ANN_LAPTOP;
 }
 
 static enum lab_node there(struct lab *l, enum lab_node which)
 {
     if (!lab_node(l, which)) {
-        (void)lab_join(l, which, lab_owner(which), which == EVE_SHORT);
+        must_join(l, which);
         lab_come(l, which);
         lab_approve_all(l, which);
     }
@@ -79,7 +90,7 @@ static void is_ephemeral_and_goes(struct lab *l)
     lab_pass(l, 100000);
 }
 
-static void everybody_is_back(struct lab *l)
+void lab_restore(struct lab *l)
 {
     for (enum lab_node i = 0; i < EXTRA; i++) {
         (void)there(l, i);
@@ -88,11 +99,77 @@ static void everybody_is_back(struct lab *l)
     }
 }
 
+static void everybody_is_back(struct lab *l)
+{
+    lab_restore(l);
+}
+
 static void nearly_all_go(struct lab *l)
 {
     for (enum lab_node i = 0; i < LAB_NODES; i++)
         if (i != BOB && lab_node(l, i))
             admin(l, i, COMMAND_NODE_DELETE);
+}
+
+/* ---- Access ---- */
+
+static void approve_devices(struct lab *l, bool on)
+{
+    struct tailnet_settings s = {.set = SETTING_DEVICE_APPROVAL, .device_approval = on};
+
+    (void)lab_do(l, (struct command){.type = COMMAND_TAILNET_SET, .settings = &s});
+}
+
+static void is_held_back(struct lab *l)
+{
+    approve_devices(l, true);
+    (void)lab_do(l, (struct command){.type = COMMAND_NODE_APPROVE,
+                                     .id = l->machines[somebody(l)].id,
+                                     .revokes = true});
+}
+
+static void is_let_go(struct lab *l)
+{
+    for (enum lab_node i = 0; i < LAB_NODES; i++)
+        if (lab_node(l, i) && !node_has_access(lab_node(l, i))) {
+            admin(l, i, COMMAND_NODE_APPROVE);
+            return;
+        }
+}
+
+static void is_held_back_and_let_go(struct lab *l)
+{
+    is_held_back(l);
+    is_let_go(l);
+}
+
+/* And waits for approval. */
+static void joins_and_waits(struct lab *l)
+{
+    approve_devices(l, true);
+    joins(l);
+}
+
+static void needs_no_approval_any_more(struct lab *l)
+{
+    approve_devices(l, false);
+}
+
+static void a_user_is_suspended(struct lab *l)
+{
+    const char *const names[] = {"ann", "bob", "eve"};
+
+    (void)lab_do(l, (struct command){.type = COMMAND_USER_SUSPEND,
+                                     .id = lab_user(l, names[lab_below(l, 3)])});
+}
+
+static void users_are_restored(struct lab *l)
+{
+    const char *const names[] = {"ann", "bob", "eve"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        (void)lab_do(l,
+                     (struct command){.type = COMMAND_USER_RESTORE, .id = lab_user(l, names[i])});
 }
 
 /* ---- What a node says of itself ---- */
@@ -510,6 +587,36 @@ INFO_KIND(search_domains_change,
           str_list_add(&i->search_domains, l->serial % 2 ? STR("corp.test") : STR("lan.test")));
 INFO_KIND(local_dns_is_overridden, i->override_local_dns = !i->override_local_dns);
 INFO_KIND(magic_dns_toggles, i->magic_dns = !i->magic_dns);
+INFO_KIND(resolver_goes_past_exit_nodes, {
+    set_resolver(i, str_copy(STR("9.9.9.9")));
+    i->resolvers[0].with_exit_node = !i->resolvers[0].with_exit_node;
+});
+
+/* As administrators set it: over what is configured, and back to that. */
+static void dns_is_set(struct lab *l)
+{
+    AUTO(dns_settings_free) struct dns_settings *dns = dns_settings_new();
+    struct str text = str_printf("10.9.%llu.53", (unsigned long long)++l->serial % 250);
+
+    if (l->serial % 2)
+        (void)dns_add_resolver(dns, text, l->serial % 4 == 1);
+    else
+        dns_split_add(dns_add_split(dns, STR("own.test")), text, l->serial % 4 == 0);
+    dns_add_record(dns, STR("own.a.test"), STR("A"), text);
+    if (l->serial % 5 == 0)
+        dns_add_search(dns, STR("own.test"));
+    str_free(&text);
+    (void)lab_do(l, (struct command){.type = COMMAND_DNS_SET, .dns = dns, .dns_how = DNS_MERGE});
+}
+
+static void dns_is_reset(struct lab *l)
+{
+    AUTO(dns_settings_free) struct dns_settings *dns = dns_settings_new();
+
+    dns->parts = ++l->serial % 3 ? (unsigned)DNS_ALL : DNS_RECORDS | DNS_RESOLVERS;
+    (void)lab_do(l, (struct command){.type = COMMAND_DNS_SET, .dns = dns, .dns_how = DNS_RESET});
+}
+
 INFO_KIND(base_domain_changes,
           replace(&i->base_domain, str_printf("b%llu.test", (unsigned long long)l->serial)));
 INFO_KIND(domain_changes,
@@ -554,6 +661,13 @@ const struct lab_kind lab_kinds[] = {
     KIND(is_ephemeral_and_goes),
     KIND(everybody_is_back),
     KIND(nearly_all_go),
+    KIND(is_held_back),
+    KIND(is_let_go),
+    KIND(is_held_back_and_let_go),
+    KIND(joins_and_waits),
+    KIND(needs_no_approval_any_more),
+    KIND(a_user_is_suspended),
+    KIND(users_are_restored),
     KIND(new_endpoints),
     KIND(no_endpoints),
     KIND(another_relay),
@@ -593,6 +707,9 @@ const struct lab_kind lab_kinds[] = {
     KIND(search_domains_change),
     KIND(local_dns_is_overridden),
     KIND(magic_dns_toggles),
+    KIND(resolver_goes_past_exit_nodes),
+    KIND(dns_is_set),
+    KIND(dns_is_reset),
     KIND(base_domain_changes),
     KIND(domain_changes),
     KIND(relays_change),

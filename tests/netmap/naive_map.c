@@ -1,5 +1,7 @@
 #include "netmap/naive_map.h"
 
+#include <string.h>
+
 #include "core/arena.h"
 #include "core/map.h"
 #include "core/mem.h"
@@ -26,20 +28,34 @@ static void put_filter(const struct naive_map *m, struct json_writer *w)
     }
 }
 
+/* Of guests an open policy says nothing. */
+static bool sees(const struct naive_map *m, const struct node *n)
+{
+    if (n->id == m->viewer || !policy_sees(m->policy, m->viewer, n->id))
+        return false;
+    return n->tailnet == view_info(m->view)->id || !policy_is_open(m->policy);
+}
+
 static void put_peers(const struct naive_map *m, struct json_writer *w, struct map *users)
 {
+    const struct netmap_eye eye = {.cls = policy_class_of(m->policy, m->viewer),
+                                   .self = view_node_find(m->view, m->viewer)};
     const struct node *n;
     bool any = false;
 
-    for (size_t at = 0; (n = view_node_next(m->view, &at));) {
-        if (n->id == m->viewer || !policy_sees(m->policy, m->viewer, n->id))
+    for (struct view_any_at at = {0}; (n = view_any_next(m->view, &at));) {
+        const struct abroad_item *item = abroad_find(eye.self->abroad, n->id);
+
+        if (!sees(m, n))
             continue;
         if (!any)
             json_field_array(w, STR("Peers"));
         any = true;
         json_value_follows(w);
-        netmap_put_card_for(w->out, m->policy, policy_class_of(m->policy, m->viewer), n);
+        netmap_put_card_for(w->out, m->policy, &eye, n);
         (void)map_put_u64(users, n->user, w);
+        if (item && item->sharer)
+            (void)map_put_u64(users, item->sharer, w);
     }
     if (any)
         json_end_array(w);
@@ -47,19 +63,18 @@ static void put_peers(const struct naive_map *m, struct json_writer *w, struct m
 
 static void put_profiles(const struct naive_map *m, struct json_writer *w, const struct map *users)
 {
-    size_t n = 0;
-    const struct user *const *all = view_users(m->view, &n);
+    struct str key;
+    void *value;
 
     json_field_array(w, STR("UserProfiles"));
-    if (map_find_u64(users, 0)) {
-        json_value_follows(w);
-        netmap_put_profile(w->out, NULL);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (!map_find_u64(users, all[i]->id))
+    for (size_t at = 0; map_next(users, &at, &key, &value);) {
+        user_id id;
+
+        memcpy(&id, key.ptr, sizeof id);
+        if (id && !view_any_user_find(m->view, id))
             continue;
         json_value_follows(w);
-        netmap_put_profile(w->out, all[i]);
+        (void)netmap_put_profile_of(w->out, m->view, id);
     }
     json_end_array(w);
 }
@@ -68,6 +83,7 @@ void naive_map_put(const struct naive_map *m, struct buf *out)
 {
     const struct tailnet_info *info = view_info(m->view);
     const struct node *self = view_node_find(m->view, m->viewer);
+    const struct netmap_host host = {.view = m->view, .policy = m->policy, .viewer = self};
     struct json_writer w = JSON_WRITER(out);
     struct map *users = map_new();
 
@@ -80,9 +96,9 @@ void naive_map_put(const struct naive_map *m, struct buf *out)
     put_profiles(m, &w, users);
     map_free(users);
     key(&w, STR("DERPMap"));
-    netmap_put_derp_map(out, info, m->policy);
+    netmap_put_derp_map(out, info, m->policy, &host);
     key(&w, STR("DNSConfig"));
-    netmap_put_dns(out, info, self);
+    netmap_put_dns(out, info, self, &host);
     json_field_str(&w, STR("Domain"), info->domain);
     json_field_bool(&w, STR("CollectServices"), false);
     put_filter(m, &w);

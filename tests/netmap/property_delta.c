@@ -212,6 +212,7 @@ static void create_auth_key(struct world *w)
     size_t slot = w->n_auth_keys < ARRAY_LEN(w->auth_keys) ? w->n_auth_keys++ : below(w, 8);
 
     c.ephemeral = chance(w, 20);
+    c.preauthorized = chance(w, 70);
     if (!u || chance(w, 30))
         str_list_add(&c.tags, chance(w, 50) ? STR("tag:a") : STR("tag:b"));
     else
@@ -334,6 +335,22 @@ static void administrate(struct world *w, struct machine *m)
     apply_plain(w, c);
     str_free(&name);
     str_list_free(&c.tags);
+}
+
+/* A machine, or all of a user's, is held back or let go. */
+static void change_access(struct world *w, struct machine *m)
+{
+    const struct node *n = domain_node_by_id(w->d, m->id);
+    const struct user *u = chance(w, 30) ? some_user(w) : NULL;
+
+    if (u)
+        apply_plain(w, (struct command){.type = u->status == USER_ACTIVE ? COMMAND_USER_SUSPEND
+                                                                         : COMMAND_USER_RESTORE,
+                                        .id = u->id});
+    else
+        apply_plain(w, (struct command){.type = COMMAND_NODE_APPROVE,
+                                        .id = m->id,
+                                        .revokes = node_has_access(n)});
 }
 
 static void replace(struct str *s, struct str with)
@@ -483,7 +500,8 @@ static bool has_peers(struct world *w, struct viewer *v)
     return false;
 }
 
-static void pull(struct world *w, struct viewer *v)
+/* Under an aim the present is no measure: it is at the next pull that is checked. */
+static void pull_some(struct world *w, struct viewer *v, bool check)
 {
     struct netmap_parcel parcel = {0};
     struct buf out = BUF(0);
@@ -496,12 +514,14 @@ static void pull(struct world *w, struct viewer *v)
     case NETMAP_PULL_SENT:
         assert_true(behind);
         receive(&v->model, &out, v->zstd);
-        check_viewer(w, v);
+        if (check)
+            check_viewer(w, v);
         break;
     case NETMAP_PULL_NONE:
         w->silent++;
         assert_int_equal(out.len, 0);
-        check_viewer(w, v);
+        if (check)
+            check_viewer(w, v);
         break;
     case NETMAP_PULL_GONE:
         w->gone++;
@@ -515,8 +535,19 @@ static void pull(struct world *w, struct viewer *v)
         assert_false(netmap_stream_is_behind(v->stream));
 }
 
+static void pull(struct world *w, struct viewer *v)
+{
+    if (chance(w, 50))
+        netmap_feed_take_aim(w->feed);
+    else
+        netmap_feed_drop_aim(w->feed);
+    pull_some(w, v, true);
+}
+
 static void viewers_act(struct world *w)
 {
+    if (chance(w, 15))
+        netmap_feed_take_aim(w->feed);
     for (size_t i = 0; i < VIEWERS; i++) {
         struct viewer *v = &w->viewers[i];
         struct machine *m;
@@ -528,6 +559,8 @@ static void viewers_act(struct world *w)
                 .id = m->id, .capver = chance(w, 50) ? 106 : 142, .zstd = chance(w, 50)};
             v->stream = stream_for(w, v);
         }
+        if (v->stream && chance(w, 15))
+            pull_some(w, v, false);
         if (v->stream && chance(w, i == 0 ? 10 : 40))
             pull(w, v);
     }
@@ -556,8 +589,10 @@ static void step(struct world *w)
         say_more(w, m, false);
     else if (m && what < 75)
         say_more(w, m, true);
-    else if (m && what < 82)
+    else if (m && what < 80)
         close_stream(w, m);
+    else if (m && what < 87)
+        change_access(w, m);
     else if (m)
         administrate(w, m);
     if (chance(w, 60))
@@ -580,6 +615,8 @@ static void world_begin(struct world *w, uint64_t seed)
     info->magic_dns = true;
     info->taildrop = true;
     info->ephemeral_timeout_ms = 20000;
+    info->settings =
+        (struct tailnet_settings){.set = SETTING_DEVICE_APPROVAL, .device_approval = true};
     info->node_expiry_ms = chance(w, 50) ? 60000 : 0;
     assert_true(ip_prefix_parse(STR("100.64.0.0/16"), &info->prefix_v4));
     assert_true(ip_prefix_parse(STR("fd7a:115c:a1e0::/48"), &info->prefix_v6));

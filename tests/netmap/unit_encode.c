@@ -222,6 +222,46 @@ static void encodes_nodes(void **state)
     tailnet_info_unref(info);
 }
 
+/* The machine as its own tailnet would see it, and nothing more of it than strangers may. */
+static void golden_guest(const char *name, struct node *n, const struct netmap_variant *v)
+{
+    struct buf out = BUF(0);
+
+    replace(&n->facts->hostinfo_peer,
+            STR("{\"OS\":\"linux\",\"Hostname\":\"Router\",\"Services\":[{\"Proto\":\"peerapi4\","
+                "\"Port\":4711}],\"sshHostKeys\":[\"ssh-ed25519 AAAA\"],\"AppConnector\":true,"
+                "\"Location\":{\"City\":\"Rome\"}}"));
+    netmap_put_card(&out, n, v);
+    golden(name, buf_str(&out));
+    buf_fini(&out);
+}
+
+/* Both sides of a share: the lent node as its guests see it, a guest as the lent node sees it. */
+static void encodes_guests(void **state)
+{
+    struct node *lent = rich_node(), *visitor = bare_node();
+    struct ip_prefix route = prefix("10.0.0.0/24");
+    const struct abroad_alias alias = {.v4 = IP_ADDR_V4(100, 64, 9, 9)};
+    struct netmap_variant v = {.is_guest = true,
+                               .guest = {.is_lent = true, .is_jailed = true, .sharer = 5}};
+
+    (void)state;
+    golden_guest("guest_lent", lent, &v);
+    v.routes = &route;
+    v.n_routes = 1;
+    v.guest.is_exit = true;
+    v.guest.is_jailed = false;
+    visitor->v6 = lent->v6;
+    v.guest.alias = &(struct abroad_alias){.v6 = lent->v6};
+    golden_guest("guest_lent_widely", lent, &v);
+    v = (struct netmap_variant){.is_guest = true, .guest = {.alias = &alias}};
+    golden_guest("guest_visitor", visitor, &v);
+    v.hides_v4 = true;
+    golden_guest("guest_visitor_without_ipv4", visitor, &v);
+    node_unref(lent);
+    node_unref(visitor);
+}
+
 static void encodes_patches(void **state)
 {
     static const struct {
@@ -262,26 +302,26 @@ static void encodes_the_tailnet(void **state)
     const struct policy *open = policy_allow_all();
 
     (void)state;
-    netmap_put_derp_map(&out, info, open);
+    netmap_put_derp_map(&out, info, open, NULL);
     policy_unref(open);
     golden("derp_map", buf_str(&out));
     buf_clear(&out);
     assert_true(netmap_dns_is_personal(info));
-    netmap_put_dns(&out, info, rich);
+    netmap_put_dns(&out, info, rich, NULL);
     golden("dns_rich", buf_str(&out));
     buf_clear(&out);
     info->magic_dns = false;
     info->override_local_dns = false;
     info->n_resolvers = 1;
     assert_false(netmap_dns_is_personal(info));
-    netmap_put_dns(&out, info, rich);
+    netmap_put_dns(&out, info, rich, NULL);
     golden("dns_fallback", buf_str(&out));
     info->n_resolvers = 2;
     info->magic_dns = true;
     info->prefix_v4 = prefix("10.1.128.0/17");
     info->prefix_v6 = prefix("fd00:1200::/23");
     buf_clear(&out);
-    netmap_put_dns(&out, info, rich);
+    netmap_put_dns(&out, info, rich, NULL);
     golden("dns_odd_prefixes", buf_str(&out));
 
     buf_clear(&out);
@@ -305,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encodes_nodes),
+        cmocka_unit_test(encodes_guests),
         cmocka_unit_test(encodes_patches),
         cmocka_unit_test(encodes_the_tailnet),
     };

@@ -286,6 +286,71 @@ static void ends_for_a_deleted_node(void **state)
     net_end(&n);
 }
 
+/* As a server does it: the policy knows whom something holds. */
+static void apply_with_policy(struct net *n, struct command c)
+{
+    struct command_result r;
+
+    apply(n, c, &r);
+    command_result_fini(&r);
+    const struct policy *p =
+        policy_compile(&(struct policy_input){.view = netmap_feed_view(n->feed)});
+    netmap_feed_set_policy(n->feed, p);
+    policy_unref(p);
+}
+
+static void tell(struct net *n, struct netmap_stream *s, struct model_client *m, size_t n_peers)
+{
+    struct buf out = BUF(0);
+
+    (void)n;
+    assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
+    receive(m, &out, false);
+    assert_int_equal(m->n_peers, n_peers);
+    buf_fini(&out);
+}
+
+static void assert_self(const struct model_client *m, const char *authorized)
+{
+    for (size_t i = 0; i < m->self.n_fields; i++)
+        if (str_eq(m->self.fields[i].name, STR("MachineAuthorized")))
+            assert_str(m->self.fields[i].value, str_from(authorized));
+}
+
+/* On streams that live: it is told that it waits, and of its peers when it may come; others see it
+ * go and come. */
+static void tells_of_a_hold_at_once(void **state)
+{
+    struct tailnet_settings asked = {.set = SETTING_DEVICE_APPROVAL, .device_approval = true};
+    struct model_client held = {0}, other = {0};
+    struct netmap_stream *s, *t;
+    struct net n;
+
+    (void)state;
+    net_begin(&n);
+    apply_with_policy(&n, (struct command){.type = COMMAND_TAILNET_SET, .settings = &asked});
+    s = stream(&n, 0, false);
+    t = stream(&n, 1, false);
+    tell(&n, s, &held, NODES - 1);
+    tell(&n, t, &other, NODES - 1);
+    assert_self(&held, "true");
+    apply_with_policy(
+        &n, (struct command){.type = COMMAND_NODE_APPROVE, .id = n.ids[0], .revokes = true});
+    tell(&n, s, &held, 0);
+    tell(&n, t, &other, NODES - 2);
+    assert_self(&held, "false");
+    assert_self(&other, "true");
+    apply_with_policy(&n, (struct command){.type = COMMAND_NODE_APPROVE, .id = n.ids[0]});
+    tell(&n, s, &held, NODES - 1);
+    tell(&n, t, &other, NODES - 1);
+    assert_self(&held, "true");
+    model_client_fini(&held);
+    model_client_fini(&other);
+    netmap_stream_free(s);
+    netmap_stream_free(t);
+    net_end(&n);
+}
+
 static void may_leave_the_peers_out(void **state)
 {
     struct netmap_stream *s;
@@ -314,6 +379,42 @@ static void may_leave_the_peers_out(void **state)
     model_client_fini(&model);
     buf_fini(&out);
     net_end(&n);
+}
+
+/* One release wants something dear in each delta: else it does not reach peers that are new. */
+static void says_the_domain_to_the_deaf(void **state)
+{
+    static const struct {
+        uint32_t capver;
+        bool is_said;
+    } cases[] = {{138, false}, {141, true}, {142, false}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct model_client model = {0};
+        struct buf out = BUF(0);
+        struct net n;
+
+        net_begin(&n);
+        struct netmap_stream *s = netmap_stream_new(
+            n.feed, &(struct netmap_stream_options){.viewer = n.ids[1], .capver = cases[i].capver});
+        assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
+        receive(&model, &out, false);
+        buf_clear(&out);
+        derp_of(&n, 0, 901);
+        assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
+        receive(&model, &out, false);
+        assert_int_equal(str_find(buf_str(&out), STR("\"Domain\":\"")) > 0, cases[i].is_said);
+        assert_int_equal(model.patches, 1);
+        assert_int_equal(model.n_peers, NODES - 1);
+        buf_clear(&out);
+        derp_of(&n, 1, 901);
+        assert_int_equal(pull(s, &out), NETMAP_PULL_NONE);
+        netmap_stream_free(s);
+        model_client_fini(&model);
+        buf_fini(&out);
+        net_end(&n);
+    }
 }
 
 static void keeps_alive(void **state)
@@ -353,7 +454,9 @@ int main(void)
         cmocka_unit_test(makes_a_block_once),
         cmocka_unit_test(sends_a_map_for_a_large_delta),
         cmocka_unit_test(ends_for_a_deleted_node),
+        cmocka_unit_test(tells_of_a_hold_at_once),
         cmocka_unit_test(may_leave_the_peers_out),
+        cmocka_unit_test(says_the_domain_to_the_deaf),
         cmocka_unit_test(keeps_alive),
     };
 
