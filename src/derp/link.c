@@ -31,8 +31,9 @@ struct link {
 
 /* ---- Who is there ---- */
 
-static void add(struct session *c, const struct node_key *key)
+static void add(struct session *c, const struct derp_peer_present *present)
 {
+    const struct node_key *key = &present->key;
     struct derp_server *s = c->home->server;
     struct link *link = c->link;
 
@@ -44,12 +45,16 @@ static void add(struct session *c, const struct node_key *key)
     }
     struct peer *peer = registry_get(s, key);
 
-    if (registry_add_via(s, peer, c->id)) {
-        IGNORE(map_put(link->present, node_key_str(key), peer));
-        tally_add(c->home, TALLY_REMOTE_CLIENTS, 1);
-    } else {
+    if (c->is_sibling)
+        registry_note(s, peer, present->from, present->flags);
+    if (!registry_add_via(s, peer, c->id)) {
         registry_unref(s, peer);
+        return;
     }
+    IGNORE(map_put(link->present, node_key_str(key), peer));
+    tally_add(c->home, TALLY_REMOTE_CLIENTS, 1);
+    if (c->is_sibling)
+        watch_changed(s, key);
 }
 
 static void drop(struct session *c, struct peer *peer)
@@ -71,6 +76,8 @@ static void drop(struct session *c, struct peer *peer)
         registry_unref(s, heard.peers[i]);
     }
     mem_free(heard.peers);
+    if (c->is_sibling)
+        watch_changed(s, &peer->key);
     registry_unref(s, peer);
 }
 
@@ -86,7 +93,7 @@ static void on_peer_present(struct session *c, struct str payload)
     if (!link->is_let_in && link->events.on_ready)
         link->events.on_ready(link->user);
     link->is_let_in = true;
-    add(c, &present.key);
+    add(c, &present);
 }
 
 static void on_peer_gone(struct session *c, struct str payload)
@@ -112,23 +119,36 @@ static void on_server_key(struct session *c, struct str payload)
     struct link *link = c->link;
     struct node_key key;
 
-    if (link->has_sent_info || !derp_server_key_decode(payload, &key) ||
-        (!node_key_eq(&key, &s->public_key) && !box_key_init(&link->box, &s->key, &key))) {
+    if (link->has_sent_info || !derp_server_key_decode(payload, &key)) {
         session_broken(c, "relay's key");
         return;
     }
-    if (node_key_eq(&key, &s->public_key)) {
+    bool is_self = node_key_eq(&key, &s->public_key);
+
+    if (is_self && !c->is_sibling) {
         link->end = DERP_LINK_SELF;
         session_close(c, NULL);
         return;
     }
+    if (is_self != c->is_sibling || !box_key_init(&link->box, &s->key, &key)) {
+        session_broken(c, "relay's key");
+        return;
+    }
     struct derp_client_info info = {
-        .version = DERP_VERSION, .can_ack_pings = true, .has_mesh_key = true};
+        .version = DERP_VERSION, .can_ack_pings = true, .has_mesh_key = !c->is_sibling};
 
-    memcpy(info.mesh_key, s->mesh_key, sizeof(info.mesh_key));
+    if (info.has_mesh_key)
+        memcpy(info.mesh_key, s->mesh_key, sizeof(info.mesh_key));
     derp_put_client_info(outbox_begin(c), &link->box, &s->public_key, &info);
     derp_client_info_fini(&info);
     link->has_sent_info = true;
+}
+
+static bool become_sibling(struct session *c)
+{
+    session_id none = 0;
+
+    return atomic_compare_exchange_strong(&c->home->server->sibling, &none, c->id);
 }
 
 static void on_server_info(struct session *c, struct str payload)
@@ -141,6 +161,10 @@ static void on_server_info(struct session *c, struct str payload)
         return;
     }
     box_key_fini(&c->link->box);
+    if (c->is_sibling && !become_sibling(c)) {
+        session_close(c, NULL);
+        return;
+    }
     session_link_is_ready(c);
     derp_put_frame(outbox_begin(c), DERP_WATCH_CONNS, STR_NONE);
     timer_start(&c->timer, PING_MS);
@@ -198,9 +222,12 @@ void link_on_closed(struct session *c)
     void *peer = NULL;
 
     link->present = map_new();
+    session_id self = c->id;
+
     while (map_next(present, &at, &key, &peer))
         drop(c, peer);
     map_free(present);
+    (void)atomic_compare_exchange_strong(&c->home->server->sibling, &self, 0);
 }
 
 void link_on_end(struct session *c)
@@ -213,14 +240,28 @@ void link_on_end(struct session *c)
     mem_free(link);
 }
 
-void derp_link_open(struct derp_server *s, struct stream *stream,
-                    const struct derp_link_events *events, void *user)
+static void open_link(struct session *c, const struct derp_link_events *events, void *user)
 {
     struct link *link = NEW(struct link);
 
-    ASSERT(s->has_mesh_key);
     link->events = *events;
     link->user = user;
     link->present = map_new();
-    session_start_link(relay_new_session(s, stream), link);
+    session_start_link(c, link);
+}
+
+void derp_link_open(struct derp_server *s, struct stream *stream,
+                    const struct derp_link_events *events, void *user)
+{
+    ASSERT(s->has_mesh_key);
+    open_link(relay_new_session(s, stream), events, user);
+}
+
+void derp_link_open_sibling(struct derp_server *s, struct stream *stream,
+                            const struct derp_link_events *events, void *user)
+{
+    struct session *c = relay_new_session(s, stream);
+
+    c->is_sibling = true;
+    open_link(c, events, user);
 }

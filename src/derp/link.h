@@ -9,8 +9,8 @@
  *     +------------------ broken, silent, closed ----------------+---------+--> on_end
  *
  * While READY, keys that the other relay has told of are reachable through the link; with its end
- * they no longer are. A packet is forwarded once: what came by FORWARD_PACKET goes to clients here
- * or nowhere.
+ * they no longer are. A packet is forwarded once: what came by FORWARD_PACKET goes to clients here,
+ * at most to those of this relay's other process, or nowhere.
  *
  * Source: docs/protocol.md 16.6; tailscale derp/derphttp/mesh_client.go.
  */
@@ -33,3 +33,10 @@ struct derp_link_events {
  */
 void derp_link_open(struct derp_server *server, struct stream *stream,
                     const struct derp_link_events *events, void *user);
+/*
+ * The same to another process of this very relay (sibling.h), which needs no mesh key: both ends
+ * prove that they have the relay's own. There is one at a time; a second ends as soon as it is let
+ * in.
+ */
+void derp_link_open_sibling(struct derp_server *server, struct stream *stream,
+                            const struct derp_link_events *events, void *user);

@@ -35,8 +35,10 @@ void derp_http_upgrade(struct derp_server *s, struct http_exchange *x,
 {
     struct str upgrade = http_header_get(req, STR("upgrade"));
     struct stream *stream = NULL;
+    /* By POST comes tailscale-rs. */
+    bool is_fit = str_eq(req->method, STR("GET")) || str_eq(req->method, STR("POST"));
 
-    if (req->version != 1 || !str_eq(req->method, STR("GET")) ||
+    if (req->version != 1 || !is_fit ||
         (!str_eq_nocase(upgrade, STR("derp")) && !str_eq_nocase(upgrade, STR("websocket")))) {
         refuse(x);
         return;

@@ -194,23 +194,30 @@ void registry_note(struct derp_server *s, struct peer *peer, struct ip_addrport 
     unlock(shard);
 }
 
-bool registry_is_here(struct derp_server *s, const struct node_key *key,
+/* Under the shard's lock. */
+static bool is_here(const struct derp_server *s, const struct peer *peer, bool with_sibling)
+{
+    return peer->n_conns > 0 ||
+           (with_sibling && peer->n_vias > 0 && peer->vias[0] == atomic_load(&s->sibling));
+}
+
+bool registry_is_here(struct derp_server *s, const struct node_key *key, bool with_sibling,
                       struct derp_peer_present *out)
 {
     struct shard *shard = lock(s, key);
     const struct peer *peer = map_find(shard->peers, node_key_str(key));
-    bool is_here = peer && peer->n_conns > 0;
+    bool found = peer && is_here(s, peer, with_sibling);
 
-    if (is_here) {
+    if (found) {
         out->from = peer->from;
         out->flags = peer->flags;
     }
     unlock(shard);
-    return is_here;
+    return found;
 }
 
-void registry_each_here(struct derp_server *s, void (*fn)(void *user, const struct node_key *key),
-                        void *user)
+void registry_each_here(struct derp_server *s, bool with_sibling,
+                        void (*fn)(void *user, const struct node_key *key), void *user)
 {
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &s->shards[i];
@@ -222,7 +229,7 @@ void registry_each_here(struct derp_server *s, void (*fn)(void *user, const stru
         struct node_key *keys = mem_alloc_array(map_len(shard->peers), sizeof(*keys));
 
         while (map_next(shard->peers, &at, &key, &peer))
-            if (((const struct peer *)peer)->n_conns > 0)
+            if (is_here(s, peer, with_sibling))
                 keys[n++] = ((const struct peer *)peer)->key;
         unlock(shard);
         for (size_t k = 0; k < n; k++)
@@ -249,6 +256,10 @@ bool registry_add_via(struct derp_server *s, struct peer *peer, session_id link)
     }
     if (fits)
         peer->vias[peer->n_vias++] = link;
+    if (fits && link == atomic_load(&s->sibling)) {
+        peer->vias[peer->n_vias - 1] = peer->vias[0];
+        peer->vias[0] = link;
+    }
     set_via(peer);
     unlock(shard);
     return fits;

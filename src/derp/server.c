@@ -164,7 +164,7 @@ static struct session *drainable(const struct relay_loop *l, uint32_t slot)
 {
     struct session *c = l->slots[slot].session;
 
-    return c && c->state == SESSION_READY && !c->link ? c : NULL;
+    return c && c->state == SESSION_READY && !c->link && !c->is_sibling ? c : NULL;
 }
 
 static void on_drain(void *user)
@@ -253,6 +253,14 @@ struct session *relay_new_session(struct derp_server *s, struct stream *stream)
 void derp_server_accept(struct derp_server *s, struct stream *stream)
 {
     session_start(relay_new_session(s, stream));
+}
+
+void relay_accept_sibling(struct derp_server *s, struct stream *stream)
+{
+    struct session *c = relay_new_session(s, stream);
+
+    c->is_sibling = true;
+    session_start(c);
 }
 
 /* ---- Life ---- */

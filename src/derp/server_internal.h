@@ -12,6 +12,7 @@
  *   mailbox.c   packets from one loop to another
  *   watch.c     relays of the mesh that hear who is here
  *   link.c      this relay as such a watcher of another
+ *   sibling.c   finding this relay's other process
  *   tally.c     counting
  *
  * Every function here runs on the loop's thread it concerns, but those of the registry, which any
@@ -123,13 +124,19 @@ bool registry_leave(struct derp_server *s, struct peer *peer, session_id id, str
 /* What watchers are told of the connection that joins next. */
 void registry_note(struct derp_server *s, struct peer *peer, struct ip_addrport from,
                    uint8_t flags);
-/* Whether the key is connected here; fills in all but the key. */
-bool registry_is_here(struct derp_server *s, const struct node_key *key,
+/*
+ * Whether the key is connected here, or (`with_sibling`) to this relay's other process; fills in
+ * all but the key.
+ */
+bool registry_is_here(struct derp_server *s, const struct node_key *key, bool with_sibling,
                       struct derp_peer_present *out);
-/* Each key that is connected here; no lock is held meanwhile. */
-void registry_each_here(struct derp_server *s, void (*fn)(void *user, const struct node_key *key),
-                        void *user);
-/* The peer can be reached through the link too. False: through too many. */
+/* Each such key; no lock is held meanwhile. */
+void registry_each_here(struct derp_server *s, bool with_sibling,
+                        void (*fn)(void *user, const struct node_key *key), void *user);
+/*
+ * The peer can be reached through the link too; first of all through that to the sibling. False:
+ * through too many.
+ */
 bool registry_add_via(struct derp_server *s, struct peer *peer, session_id link);
 /* No longer. True when nothing is left of the peer; *heard as with registry_leave. */
 bool registry_remove_via(struct derp_server *s, struct peer *peer, session_id link,
@@ -239,9 +246,9 @@ struct relay_loop {
     struct mailbox *mailboxes; /* to each loop */
     int64_t tally[TALLY_COUNT];
     struct timer tally_timer;
-    struct log_pace pace; /* of lines that strangers cause */
+    struct log_pace pace;      /* of lines that strangers cause */
     struct draining *draining; /* NULL: not going down */
-    _Atomic(uint64_t) came; /* bytes of clients, while their total is limited; the loop's own */
+    _Atomic(uint64_t) came;    /* bytes of clients, while their total is limited; the loop's own */
     _Atomic(uint32_t) transit[TRANSIT_BUCKETS]; /* bytes under way to this loop, by slot */
 };
 
@@ -254,6 +261,8 @@ void relay_send(struct relay_loop *l, session_id to, enum piece piece, struct st
                 struct str body);
 /* A session for the stream, with its place in the loop's table; to be started. */
 struct session *relay_new_session(struct derp_server *s, struct stream *stream);
+/* As derp_server_accept, of a stream on which only this relay's other process may come. */
+void relay_accept_sibling(struct derp_server *s, struct stream *stream);
 /* Closes a session, from any thread. */
 void relay_post_close(struct derp_server *s, session_id id);
 
@@ -301,6 +310,7 @@ struct derp_server {
     struct shard shards[SHARDS];
     _Atomic(size_t) n_clients;
     _Atomic(session_id) watchers[WATCHERS_MAX]; /* 0: free */
+    _Atomic(session_id) sibling;                /* the link to this relay's other process, or 0 */
     struct bootstrap *bootstrap;
     size_t n_bootstrap;
 };
@@ -343,8 +353,9 @@ struct session {
     struct stream *stream;
     session_id id;
     enum session_state state;
-    bool is_mesh;
-    bool is_home; /* said NOTE_PREFERRED(1) */
+    bool is_mesh;    /* the other end is a relay */
+    bool is_sibling; /* and a process of this relay; until it has shown that: only it may come */
+    bool is_home;    /* said NOTE_PREFERRED(1) */
     uint8_t gone_tokens;
     int64_t gone_at_ms;
     struct peer *peer;        /* counted; from the proof on */

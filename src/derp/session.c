@@ -96,13 +96,15 @@ static void leave(struct session *c)
     struct heard heard = {0};
     bool is_last = registry_leave(s, c->peer, c->id, &c->routes, &heard);
 
-    atomic_fetch_sub(&s->n_clients, 1);
-    tally_add(c->home, TALLY_CLIENTS, -1);
+    if (!c->is_sibling) {
+        atomic_fetch_sub(&s->n_clients, 1);
+        tally_add(c->home, TALLY_CLIENTS, -1);
+    }
     if (c->is_home)
         tally_add(c->home, TALLY_HOME_CLIENTS, -1);
     watch_stop(c);
     watch_changed(s, &c->peer->key);
-    if (is_last)
+    if (is_last && !c->is_sibling) /* that has sent nothing of its own */
         tell_all_gone(c, &heard);
     session_id alone = registry_peace(s, c->peer);
 
@@ -137,8 +139,10 @@ static void set_state(struct session *c, enum session_state next)
     }
     proof_drop(c);
     if (next == SESSION_READY) {
-        atomic_fetch_add(&c->home->server->n_clients, 1);
-        tally_add(c->home, TALLY_CLIENTS, 1);
+        if (!c->is_sibling) {
+            atomic_fetch_add(&c->home->server->n_clients, 1);
+            tally_add(c->home, TALLY_CLIENTS, 1);
+        }
         stream_read_start(c->stream);
         keep_alive_later(c);
         return;
@@ -296,9 +300,13 @@ static void on_client_info(struct session *c, struct str payload)
     }
     const struct derp_client_info *info = &c->proof->info;
 
-    c->is_mesh = s->has_mesh_key && info->has_mesh_key &&
-                 str_eq_secret(str_bytes(info->mesh_key, DERP_MESH_KEY_BYTES),
-                               str_bytes(s->mesh_key, DERP_MESH_KEY_BYTES));
+    if (c->is_sibling && !node_key_eq(&c->proof->peer, &s->public_key)) {
+        session_broken(c, "proof of being this relay");
+        return;
+    }
+    c->is_mesh = c->is_sibling || (s->has_mesh_key && info->has_mesh_key &&
+                                   str_eq_secret(str_bytes(info->mesh_key, DERP_MESH_KEY_BYTES),
+                                                 str_bytes(s->mesh_key, DERP_MESH_KEY_BYTES)));
     c->peer = registry_get(s, &c->proof->peer);
     set_state(c, SESSION_ADMITTING);
     if (s->admit && !c->is_mesh)
@@ -329,15 +337,20 @@ static void tell_not_here(struct session *c, const struct node_key *dst)
 }
 
 /*
- * The active connection of a peer; if it has none, the link to a relay that has it (*is_link), but
- * not for what another relay has brought: packets are forwarded once. 0: neither.
+ * The active connection of a peer; if it has none, the link to a relay that has it (*is_link). What
+ * another relay has brought is forwarded to this relay's other process only, and what that has
+ * brought to nobody: so packets go in no circle. 0: neither.
  */
 static session_id where_to(const struct session *c, struct peer *peer, bool *is_link)
 {
     session_id to = atomic_load_explicit(&peer->where, memory_order_acquire);
 
-    *is_link = to == 0 && !c->is_mesh;
-    return *is_link ? atomic_load_explicit(&peer->via, memory_order_acquire) : to;
+    *is_link = false;
+    if (to != 0 || c->is_sibling)
+        return to;
+    to = atomic_load_explicit(&peer->via, memory_order_acquire);
+    *is_link = to != 0 && (!c->is_mesh || to == atomic_load(&c->home->server->sibling));
+    return *is_link ? to : 0;
 }
 
 static session_id find_route(struct session *c, const struct node_key *dst, bool *is_link)

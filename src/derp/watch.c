@@ -7,6 +7,8 @@
  * What is sent is what holds when it is sent, not what the message was about: messages of two loops
  * may come in any order, and a key that came and went while a watcher was slow costs one frame.
  *
+ * Of those at this relay's other process (sibling.h) a watcher hears as well, but for that process.
+ *
  * Invariants
  *   1. A watcher is in the server's table before it collects the keys that are here, and a key is
  * in the registry before the table is read: so it hears of every key, perhaps twice.
@@ -59,7 +61,7 @@ static void tell(struct session *c, const struct node_key *key)
 {
     struct derp_peer_present present = {.key = *key};
 
-    if (registry_is_here(c->home->server, key, &present))
+    if (registry_is_here(c->home->server, key, !c->is_sibling, &present))
         derp_put_peer_present(outbox_begin(c), &present);
     else
         derp_put_peer_gone(outbox_begin(c), key, DERP_GONE_DISCONNECTED);
@@ -139,7 +141,7 @@ void watch_start(struct session *c)
     size_t at = 0;
 
     /* Itself by another name: nothing to tell. */
-    if (c->watch || node_key_eq(&c->peer->key, &s->public_key))
+    if (c->watch || (node_key_eq(&c->peer->key, &s->public_key) && !c->is_sibling))
         return;
     if (!take_place(c, &at)) {
         session_close(c, "too many relays watch");
@@ -150,7 +152,7 @@ void watch_start(struct session *c)
     c->watch->by_key = map_new();
     list_init(&c->watch->queue);
     tally_add(c->home, TALLY_WATCHERS, 1);
-    registry_each_here(s, collect, c);
+    registry_each_here(s, !c->is_sibling, collect, c);
     if (c->state == SESSION_READY)
         watch_pump(c);
 }

@@ -12,14 +12,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/build.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metric.h"
 #include "derp/mesh.h"
+#include "derp/sibling.h"
+#include "host/handover.h"
+#include "host/privileges.h"
 #include "http/door.h"
 #include "net/bind.h"
-#include "relay/handover.h"
 #include "relay/relay_internal.h"
 
 #define WORKERS 8
@@ -198,7 +201,7 @@ static int make_loops(struct relay *r, struct err *err)
 /* After privileges are gone, so that no thread keeps any. */
 static int make_pool(struct relay *r, struct err *err)
 {
-    if (relay_drop_privileges(r->o->user, err) < 0)
+    if (privileges_drop(r->o->user, err) < 0)
         return -(int)err->code;
     return worker_pool_new(WORKERS, &r->pool, err);
 }
@@ -295,6 +298,15 @@ static void on_reload(void *user, int signo)
     handover_say(r->handover, "READY=1");
 }
 
+/* The next process will have the same sockets, perhaps while this one still has clients. */
+static int open_sibling(struct relay *r, struct err *err)
+{
+    (void)err;
+    if (handover_outlives(r->handover))
+        r->sibling = derp_sibling_new(r->derp, r->loops[0], r->bound);
+    return 0;
+}
+
 static int watch_signals(struct relay *r, struct err *err)
 {
     timer_init(&r->ending, r->loops[0], end, r);
@@ -330,8 +342,8 @@ static int start_threads(struct relay *r, struct err *err)
 static int start(struct relay *r, struct err *err)
 {
     int (*const steps[])(struct relay *, struct err *) = {
-        load_files, make_loops,      open_ports,    make_pool,  open_acme,
-        open_relay, relay_open_mesh, watch_signals, start_acme, start_threads,
+        load_files,      make_loops,   open_ports,    make_pool,  open_acme,     open_relay,
+        relay_open_mesh, open_sibling, watch_signals, start_acme, start_threads,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -358,6 +370,7 @@ static void stop(struct relay *r)
     }
     atomic_store(&r->is_stopped, true);
     derp_mesh_stop(r->mesh);
+    derp_sibling_stop(r->sibling);
     if (r->admission)
         admission_stop(r->admission);
     if (r->bootstrap)
@@ -369,6 +382,7 @@ static void stop(struct relay *r)
     handover_free(r->handover);
     door_free(r->door);
     derp_mesh_free(r->mesh);
+    derp_sibling_free(r->sibling);
     derp_server_free(r->derp);
     http_server_free(r->main);
     http_server_free(r->plain);
@@ -460,7 +474,8 @@ int relay_main(int argc, char **argv)
     if (o.help)
         relay_options_put_help(&out);
     else if (o.version)
-        buf_put(&out, STR(HATSIZE_VERSION "\n"));
+        buf_printf(&out, HATSIZE_VERSION "\n  commit: %s%s\n  build time: %s\n", build_info.commit,
+                   build_info.dirty ? " (changed)" : "", build_info.time);
     if (o.help || o.version) {
         (void)fwrite(out.ptr, 1, out.len, stdout);
         return 0;

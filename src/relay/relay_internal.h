@@ -27,7 +27,8 @@ struct relay {
     struct admission_urls urls;
     struct admission *admission; /* NULL: everybody */
     struct derp_server *derp;
-    struct derp_mesh *mesh; /* NULL: alone */
+    struct derp_mesh *mesh;       /* NULL: alone */
+    struct derp_sibling *sibling; /* NULL: no other process will have these sockets */
     struct bootstrap *bootstrap;
     struct http_server *main;
     struct http_server *plain; /* beside HTTPS */
@@ -84,9 +85,3 @@ void bootstrap_answer(struct bootstrap *b, struct http_exchange *x, const struct
 /* pages.c */
 MUST_USE struct http_server *relay_main_server(struct relay *r);
 MUST_USE struct http_server *relay_plain_server(struct relay *r);
-
-/*
- * privileges.c: what was needed to open ports is given up, root too if a user is named. Before
- * other threads are started.
- */
-MUST_USE int relay_drop_privileges(struct str user, struct err *err);

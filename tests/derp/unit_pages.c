@@ -202,7 +202,7 @@ static void derp_wants_an_upgrade(void **state)
     assert_has(got, "DERP requires connection upgrade\n");
     assert_has(ask(web, STR("GET /derp HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c" END)),
                "HTTP/1.1 426 ");
-    assert_has(ask(web, STR("POST /derp HTTP/1.1\r\nconnection: upgrade\r\nupgrade: DERP" END)),
+    assert_has(ask(web, STR("PUT /derp HTTP/1.1\r\nconnection: upgrade\r\nupgrade: DERP" END)),
                "HTTP/1.1 426 ");
     assert_int_equal(derp_server_clients(web->rig->server), 0);
     web_free(web);
@@ -225,6 +225,10 @@ static void derp_upgrades_with_its_key(void **state)
     frames = str_from_index(got, (size_t)str_find(got, STR("\r\n\r\n")) + 4);
     assert_int_equal(frames.len, 45);
     assert_int_equal(frames.ptr[0], DERP_SERVER_KEY);
+    /* As tailscale-rs asks. */
+    got = ask(web, STR("POST /derp HTTP/1.1\r\nupgrade: DERP\r\nconnection: Upgrade" END));
+    assert_has(got, "HTTP/1.1 101 ");
+    assert_true(has(got, buf_str(&want)));
     /* Old clients say websocket and mean this. */
     got = ask(web, STR("GET /derp HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket" END));
     assert_has(got, "pgrade: DERP\r\n");

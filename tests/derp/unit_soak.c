@@ -44,6 +44,7 @@
 #define STEP_MS 4
 #define CHURN_MS 3000
 #define PATIENCE_MS 30000
+#define ENOUGH 1000 /* packets */
 
 static const uint8_t mesh_key[DERP_MESH_KEY_BYTES] = "0123456789abcdef0123456789abcde";
 
@@ -184,12 +185,14 @@ static void relay_stop(struct relay *r)
 struct member {
     size_t key; /* number of its key; steady ones have the last ones */
     bool is_steady;
-    bool is_busy; /* connecting, or there is a client */
+    bool has_come; /* steady: has been logged in; from then on it may not be closed */
+    bool is_busy;  /* connecting, or there is a client */
     struct relay *relay;
     int way;
     struct derp_client *client;
     struct timer reads_again;
     struct timer next;      /* steady: the next packet */
+    struct timer comes;     /* steady: the next attempt */
     struct member *partner; /* steady */
     uint64_t said, heard;   /* steady: numbers of packets */
 };
@@ -231,6 +234,9 @@ static void set_free(struct member *s)
     s->is_busy = false;
     s->client = NULL;
     atomic_fetch_sub(&crowd.n_busy, 1);
+    /* The relay's patience with strangers may be over before a busy machine lets this one speak. */
+    if (s->is_steady && !atomic_load(&crowd.is_over))
+        timer_start(&s->comes, 100);
 }
 
 /* ---- Packets ---- */
@@ -316,6 +322,7 @@ static void on_ready(void *user, const struct derp_server_info *info)
 
     (void)info;
     atomic_fetch_add(&crowd.n_logins, 1);
+    s->has_come = true;
     if (s->is_steady)
         steady_begin(s);
 }
@@ -326,7 +333,7 @@ static void on_close(void *user, const struct err *why)
 
     if (s->is_steady && atomic_load(&crowd.is_over))
         return;
-    if (s->is_steady) {
+    if (s->is_steady && s->has_come) {
         (void)fprintf(stderr, "one who stays was closed: %s\n", why ? why->text : "in order");
         (void)usleep(300000);
         tell_metrics();
@@ -393,13 +400,22 @@ static void on_connected(void *user, struct stream *stream, const struct err *wh
     }
 }
 
-static void come(struct member *s, struct relay *r)
+static void come(struct member *s, struct relay *r, int way)
 {
     s->is_busy = true;
     s->relay = r;
-    s->way = (int)below(2 * WAY_COUNT);
+    s->way = way;
     atomic_fetch_add(&crowd.n_busy, 1);
     stream_connect_tcp(crowd.loop, r->at, 5000, on_connected, s);
+}
+
+static void steady_come(void *user)
+{
+    struct member *s = user;
+
+    /* A pair over TLS, a pair without. */
+    come(s, &relays[0],
+         (int)(s - &crowd.members[MEMBERS]) < 2 ? WAY_COUNT + WAY_FAST : (int)WAY_UPGRADE);
 }
 
 static void read_again(void *user)
@@ -427,7 +443,7 @@ static void one_step(void)
 
     if (!s->is_busy) {
         if (below(2))
-            come(s, &relays[below(RELAYS)]);
+            come(s, &relays[below(RELAYS)], (int)below(2 * WAY_COUNT));
         return;
     }
     if (!s->client)
@@ -636,10 +652,9 @@ static void crowd_start(uint64_t seed)
         s->partner = s->is_steady ? &crowd.members[i ^ 1] : NULL;
         timer_init(&s->reads_again, crowd.loop, read_again, s);
         timer_init(&s->next, crowd.loop, steady_say, s);
-        if (!s->is_steady)
-            continue;
-        come(s, &relays[0]);
-        s->way = (int)(i - MEMBERS) < 2 ? WAY_COUNT + WAY_FAST : WAY_UPGRADE; /* a pair over TLS */
+        timer_init(&s->comes, crowd.loop, steady_come, s);
+        if (s->is_steady)
+            timer_start(&s->comes, 0);
     }
     timer_init(&crowd.tick, crowd.loop, on_tick, NULL);
     timer_start(&crowd.tick, 0);
@@ -664,7 +679,8 @@ static void churn(struct rand_seeded *rand, bool restart)
     uint64_t steady = atomic_load(&crowd.n_steady);
 
     atomic_store(&crowd.may_churn, true);
-    while (clock_mono_ms() < until) {
+    while (clock_mono_ms() < until ||
+           (atomic_load(&crowd.n_steady) == steady && clock_mono_ms() < until + PATIENCE_MS)) {
         (void)usleep(200000);
         switch (rand_seeded_below(rand, 4)) {
         case 0:
@@ -711,7 +727,10 @@ static void nothing_is_lost_and_nothing_stays(void **state)
     struct vandals *vandals = vandals_start(seed, &relays[0].at, &relays[0].public_key);
     int64_t until = clock_mono_ms() + (int64_t)n_seconds * 1000;
 
-    while (n < 2 || (clock_mono_ms() < until && n < ARRAY_LEN(rss))) {
+    /* On a busy machine it takes longer until there was something to see. */
+    while (n < 2 || (n < ARRAY_LEN(rss) &&
+                     (clock_mono_ms() < until || (atomic_load(&crowd.n_given) <= ENOUGH &&
+                                                  clock_mono_ms() < until + 2 * PATIENCE_MS)))) {
         vandals_may(vandals, true);
         churn(&rand, n % 2 == 1);
         vandals_may(vandals, false);
@@ -729,7 +748,7 @@ static void nothing_is_lost_and_nothing_stays(void **state)
         buf_fini(&relays[i].cert);
         buf_fini(&relays[i].cert_key);
     }
-    must(atomic_load(&crowd.n_given) > 1000);
+    must(atomic_load(&crowd.n_given) > ENOUGH);
     /* Flat: the second half ends where it began. The first may still be filling what is kept. */
     if (n >= 12)
         assert_true(rss[n - 1] < rss[n / 2] + rss[n / 2] / 8 + 8192);
