@@ -26,6 +26,9 @@ struct asked {
     void *more;               /* the handler's own, in the arena */
 };
 
+/* What a client below CAPVER_MIN is told; its command line shows it. */
+#define TOO_OLD "this Tailscale client is too old; 1.70 or later is needed"
+
 MUST_USE struct asked *asked_new(void *owner, struct registrar *registrar, struct http_exchange *x,
                                  const struct http_request *req);
 void asked_free(struct asked *a);

@@ -6,10 +6,7 @@ static bool each(void *user, const struct audit_entry *e)
 {
     struct audit_query *q = user;
 
-    if (q->n == q->cap) {
-        q->cap = q->cap ? q->cap * 2 : 16;
-        q->entries = mem_realloc_array(q->entries, q->cap, sizeof(*q->entries));
-    }
+    q->entries = mem_room(q->entries, q->n, &q->cap, 16, sizeof(*q->entries));
     q->entries[q->n++] = audit_entry_clone(e);
     return true;
 }

@@ -2,18 +2,35 @@
 
 #include "control/control_internal.h"
 
-/* Keys that the view before still had and that are no node's any more. */
+/* Whether it had access and has not now. */
+static bool is_held_now(const struct publication *p, const struct change *change,
+                        const struct node *old)
+{
+    const struct node *now;
+
+    if (change->kind != CHANGE_NODE || !(change->mask & NODE_ACCESS) || !node_has_access(old))
+        return false;
+    now = view_node_find(p->view, change->id);
+    return now && !node_has_access(now);
+}
+
+/* Keys that the view before still let in and that are no node's any more, or that of one which is
+ * held back. */
 static void tell_gone_keys(struct control *c, struct hub *hub, const struct publication *p)
 {
     const struct tailnet_view *before = hub_view(hub, view_info(p->view)->id);
+    const struct node *node;
 
+    if (before && view_info(p->view)->suspended && !view_info(before)->suspended)
+        for (size_t at = 0; (node = view_node_next(before, &at));)
+            c->options.on_key_gone(c->options.user, &node->key);
     for (size_t i = 0; before && i < p->n_changes; i++) {
         const struct change *change = &p->changes[i];
         const struct node *old = view_node_find(before, change->id);
         bool is_gone = change->kind == CHANGE_NODE_REMOVED ||
                        (change->kind == CHANGE_NODE && (change->mask & NODE_KEY));
 
-        if (is_gone && old)
+        if (old && (is_gone || is_held_now(p, change, old)))
             c->options.on_key_gone(c->options.user, &old->key);
     }
 }
@@ -29,6 +46,10 @@ static void on_publish(void *user, struct loop *loop, const struct publication *
     hub_publish(hub, p);
     if (loop == c->loops[0])
         ssh_desk_publish(c->ssh, p);
+    if (loop == c->loops[0])
+        session_keeper_publish(c->sessions, p);
+    if (c->on_publication)
+        c->on_publication(c->publication_user, loop, p);
 }
 
 struct hub *control_hub(struct control *c, const struct loop *loop)
@@ -48,6 +69,8 @@ static void on_api_keys(void *user, struct loop *loop, const struct api_key_set 
     struct control *c = user;
 
     auth_set_keys(c->auth, loop, keys, changes, n_changes, reset);
+    if (loop == c->loops[0])
+        session_keeper_set_keys(c->sessions, keys);
 }
 
 struct seen_call {
@@ -84,6 +107,81 @@ struct registrar *control_registrar(struct control *c)
     return c->registrar;
 }
 
+void control_set_ha_times(struct control *c, int64_t interval_ms, int64_t timeout_ms)
+{
+    prober_set_times(c->prober, interval_ms, timeout_ms);
+}
+
+void control_on_ping_response(struct control *c, struct http_exchange *x,
+                              const struct http_request *req)
+{
+    struct str id = STR_NONE;
+
+    (void)req;
+    if (http_query_get(x, STR("id"), &id) && prober_answered(c->prober, id))
+        http_respond(x, 200, NULL, STR_NONE);
+    else
+        http_respond(x, 404, NULL, STR_NONE);
+}
+
+/* ---- What people may ---- */
+
+struct newer_admins {
+    struct loop_message message;
+    struct admins *admins; /* of the loop it goes to */
+    struct admins newer;
+};
+
+static void take_admins(struct loop_message *msg)
+{
+    struct newer_admins *m = CONTAINER_OF(msg, struct newer_admins, message);
+
+    admins_fini(m->admins);
+    *m->admins = m->newer;
+    mem_free(m);
+}
+
+void control_set_admins(struct control *c, const struct oidc_provider *providers, size_t n)
+{
+    admins_follow(&c->admins[0], providers, n);
+    for (size_t i = 1; i < c->n_loops; i++) {
+        struct newer_admins *m = NEW(struct newer_admins);
+
+        m->message = (struct loop_message){.run = take_admins};
+        m->admins = &c->admins[i];
+        m->newer = admins_share(&c->admins[0]);
+        loop_post(c->loops[i], &m->message);
+    }
+    session_keeper_check(c->sessions);
+}
+
+static bool role_now(void *user, struct loop *loop, tailnet_id tailnet, user_id id,
+                     enum user_role *role)
+{
+    struct control *c = user;
+    size_t i = 0;
+
+    while (c->loops[i] != loop)
+        i++;
+    return session_role(c->hubs[i], &c->admins[i], tailnet, id, role);
+}
+
+struct loop *const *control_loops(const struct control *c, size_t *n)
+{
+    *n = c ? c->n_loops : 0;
+    return c ? c->loops : NULL;
+}
+
+void control_on_publication(struct control *c,
+                            void (*fn)(void *user, struct loop *loop, const struct publication *p),
+                            void *user)
+{
+    if (!c)
+        return;
+    c->on_publication = fn;
+    c->publication_user = user;
+}
+
 struct ssh_desk *control_ssh_desk(struct control *c)
 {
     return c->ssh;
@@ -97,6 +195,7 @@ static int open_login(struct control *c, const struct control_options *options, 
                                              .server_url = c->server_url,
                                              .providers = options->providers,
                                              .n_providers = options->n_providers,
+                                             .admins = &c->admins[0],
                                              .metas = options->provider_metas};
 
     return options->n_providers > 0 ? login_desk_new(&login, &c->login, err) : 0;
@@ -108,6 +207,10 @@ int control_new(const struct control_options *options, struct control **out, str
     const struct registrar_options registrar_options = {.domain = options->domain,
                                                         .store = options->store,
                                                         .policy_file = options->policy_file,
+                                                        .server_url = options->server_url,
+                                                        .has_login = options->n_providers > 0,
+                                                        .webhooks_allow_local =
+                                                            options->webhooks_allow_local,
                                                         .loops = options->loops,
                                                         .n_loops = options->n_loops,
                                                         .on_publish = on_publish,
@@ -123,6 +226,7 @@ int control_new(const struct control_options *options, struct control **out, str
     c->noise_key = *options->noise_key;
     machine_private_public(&c->noise_key, &c->noise_public);
     c->server_url = str_copy(options->server_url);
+    c->id_token_key = options->id_token_key;
     c->inner = inner_server_new(c);
     for (size_t i = 0; i < c->n_loops; i++)
         c->hubs[i] = hub_new(c->loops[i], NULL);
@@ -130,12 +234,27 @@ int control_new(const struct control_options *options, struct control **out, str
                                                      .hub = c->hubs[0],
                                                      .server_url = c->server_url,
                                                      .has_login = options->n_providers > 0});
+    c->prober = prober_new(&(struct prober_options){.loops = c->loops,
+                                                    .hubs = c->hubs,
+                                                    .n_loops = c->n_loops,
+                                                    .server_url = c->server_url,
+                                                    .interval_ms = options->ha_interval_ms,
+                                                    .timeout_ms = options->ha_timeout_ms});
+    c->admins = mem_alloc_array(c->n_loops, sizeof(*c->admins));
+    admins_init(&c->admins[0], options->providers, options->n_providers);
+    for (size_t i = 1; i < c->n_loops; i++)
+        c->admins[i] = admins_share(&c->admins[0]);
+    c->sessions = session_keeper_new(&(struct session_keeper_options){
+        .loop = c->loops[0], .hub = c->hubs[0], .admins = &c->admins[0]});
     if (open_login(c, options, err) < 0) {
         control_free(c);
         return -(int)err->code;
     }
-    const struct auth_options auth_options = {
-        .loops = options->loops, .n_loops = options->n_loops, .on_seen = on_key_seen, .user = c};
+    const struct auth_options auth_options = {.loops = options->loops,
+                                              .n_loops = options->n_loops,
+                                              .on_seen = on_key_seen,
+                                              .role = role_now,
+                                              .user = c};
     if (auth_new(&auth_options, &c->auth, err) < 0 ||
         registrar_new(&registrar_options, &c->registrar, err) < 0) {
         control_free(c);
@@ -143,6 +262,8 @@ int control_new(const struct control_options *options, struct control **out, str
     }
     for (size_t i = 0; i < c->n_loops; i++)
         hub_set_registrar(c->hubs[i], c->registrar);
+    prober_set_registrar(c->prober, c->registrar);
+    session_keeper_set_registrar(c->sessions, c->registrar);
     if (c->login)
         login_desk_set_registrar(c->login, c->registrar);
     *out = c;
@@ -155,9 +276,11 @@ void control_stop(struct control *c)
         return;
     login_desk_stop(c->login);
     ssh_desk_stop(c->ssh);
+    prober_stop(c->prober);
     registrar_free(c->registrar);
     auth_stop(c->auth);
     c->registrar = NULL;
+    session_keeper_set_registrar(c->sessions, NULL);
     for (size_t i = 0; i < c->n_loops; i++)
         hub_set_registrar(c->hubs[i], NULL);
 }
@@ -167,7 +290,12 @@ void control_free(struct control *c)
     if (!c)
         return;
     login_desk_free(c->login);
+    session_keeper_free(c->sessions);
+    for (size_t i = 0; i < c->n_loops; i++)
+        admins_fini(&c->admins[i]);
+    mem_free(c->admins);
     ssh_desk_free(c->ssh);
+    prober_free(c->prober);
     auth_free(c->auth);
     for (size_t i = 0; i < c->n_loops; i++)
         hub_free(c->hubs[i]);

@@ -24,11 +24,13 @@
 #include "http/server.h"
 
 struct control;
+struct p256_key;
 
 struct control_options {
     struct loop *const *loops;
     size_t n_loops;
     const struct machine_private *noise_key;
+    const struct p256_key *id_token_key; /* signs machines' ID tokens; borrowed; NULL: none */
     struct str server_url; /* http(s)://host[:port], no path, no slash at the end */
     struct store *store;   /* taken */
     struct domain *domain; /* taken; loaded */
@@ -40,6 +42,10 @@ struct control_options {
     const struct oidc_provider *providers;
     size_t n_providers;
     struct oidc_meta *const *provider_metas;
+    /* Routers of the same subnet are asked every so often whether they are there; 0: never. */
+    int64_t ha_interval_ms;
+    int64_t ha_timeout_ms;
+    bool webhooks_allow_local; /* webhooks may be on this machine */
     /* A node's key is no longer good (deleted, expired, rotated); on any loop's thread. May be
      * NULL. */
     void (*on_key_gone)(void *user, const struct node_key *key);
@@ -60,9 +66,26 @@ struct auth *control_auth(struct control *c);
 struct hub *control_hub(struct control *c, const struct loop *loop);
 struct ssh_desk *control_ssh_desk(struct control *c);
 
+/* As the options have it; on the first loop. */
+void control_set_ha_times(struct control *c, int64_t interval_ms, int64_t timeout_ms);
+/*
+ * Who may administer in a browser, as a newer configuration says it of the same providers: also of
+ * whom a session was given to. On the first loop; the lists are borrowed until the next time.
+ */
+void control_set_admins(struct control *c, const struct oidc_provider *providers, size_t n);
+/* All loops, borrowed. NULL and 0 without a control. */
+struct loop *const *control_loops(const struct control *c, size_t *n);
+/* `fn` hears each publication on each loop, after the hub. Before the loops run; one at most. */
+void control_on_publication(struct control *c,
+                            void (*fn)(void *user, struct loop *loop, const struct publication *p),
+                            void *user);
+
 /* Handlers for the outer router; each answers the exchange. */
 void control_on_key(struct control *c, struct http_exchange *x, const struct http_request *req);
 void control_on_ts2021(struct control *c, struct http_exchange *x, const struct http_request *req);
+/* Who signs ID tokens (control/id_token.h): the discovery document, and the key. */
+void control_on_openid_configuration(struct control *c, struct http_exchange *x);
+void control_on_jwks(struct control *c, struct http_exchange *x);
 void control_on_health(struct control *c, struct http_exchange *x, const struct http_request *req);
 /*
  * The pages behind AuthURLs, /register/{id} and /auth/{id}: to the log-in, or what to type to let
@@ -72,11 +95,25 @@ void control_on_register_page(struct control *c, struct http_exchange *x,
                               const struct http_request *req);
 void control_on_check_page(struct control *c, struct http_exchange *x,
                            const struct http_request *req);
+/* /login: to a provider and back with a session's cookie, for administrators; /login/confirm: of
+ * which tailnet. */
+void control_on_session_page(struct control *c, struct http_exchange *x,
+                             const struct http_request *req);
+void control_on_session_confirm(struct control *c, struct http_exchange *x,
+                                const struct http_request *req);
+/* /invite/{secret}: a link that makes somebody a member; /invite/confirm: the yes. */
+void control_on_invite_page(struct control *c, struct http_exchange *x,
+                            const struct http_request *req);
+void control_on_invite_confirm(struct control *c, struct http_exchange *x,
+                               const struct http_request *req);
 void control_on_login_back(struct control *c, struct http_exchange *x,
                            const struct http_request *req);
 void control_on_register_confirm(struct control *c, struct http_exchange *x,
                                  const struct http_request *req);
 void control_on_check_confirm(struct control *c, struct http_exchange *x,
+                              const struct http_request *req);
+/* A router answers a ping; also inside the channel. */
+void control_on_ping_response(struct control *c, struct http_exchange *x,
                               const struct http_request *req);
 /* A relay asks whether it may serve a key (protocol.md 16.9). */
 void control_on_verify(struct control *c, struct http_exchange *x, const struct http_request *req);

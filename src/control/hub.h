@@ -10,9 +10,11 @@
  * what it pulled goes out bit by bit as there is room.
  *
  * Deltas. After a publication the sessions of the tailnet are flushed: at once if none was lately,
- * else after a while that grows with what a flush costs (pace.h). A storm of changes then costs
- * each of them a few messages, and a single change waits for nothing but a few whole maps that are
- * going out, and for those not long: a machine that joins is told at once what there is.
+ * else after a while that grows with what a flush costs and with how many come online meanwhile
+ * (pace.h). A storm of changes then costs each of them a few messages, and a single change waits
+ * for nothing but a few whole maps that are going out, and for those not long: a machine that joins
+ * is told at once what there is. Of a machine that has registered the others are told when it has
+ * come for its map and had a moment to get it, or after a tenth of a second if it does not come.
  *
  * Whole maps. A session's first message waits for no flush. So many are under way at once; who
  * comes later waits in line, tailnets by turns, and within one in the order they came:
@@ -99,6 +101,12 @@ struct map_session_options {
 };
 /* What undoes the opening of the stream. */
 struct command map_session_close_command(const struct map_session_options *o);
+/*
+ * Sends the node a PingRequest for the URL on its stream of that generation, behind what its client
+ * has not taken yet. False: there is no such stream here, or it still gets its whole map.
+ */
+MUST_USE bool hub_ping(struct hub *h, tailnet_id tailnet, node_id node, uint64_t generation,
+                       struct str url);
 /*
  * Answers the exchange with the node's map stream, until the client leaves, a newer stream takes
  * over or the node is gone. COMMAND_STREAM_CLOSE follows by itself when `stream`.

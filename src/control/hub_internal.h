@@ -19,14 +19,16 @@ struct hub_tailnet {
     struct netmap_feed *feed;
     struct list sessions; /* while a flush is on, those it has not come to are in front */
     size_t n_sessions;
-    struct map *by_node; /* node -> its newest session, the others behind it */
-    struct list waiting; /* sessions that want a whole map, in the order they came */
-    size_t unflushed;    /* of the flush that is on */
-    uint64_t flush_ns;   /* when that one began */
-    bool flush_again;    /* something was published meanwhile */
-    struct pace pace;    /* of flushes */
-    struct timer flush;  /* begins the next */
-    bool is_orphan;      /* replaced after a reset; goes with its last session */
+    struct map *by_node;   /* node -> its newest session, the others behind it */
+    struct list waiting;   /* sessions that want a whole map, in the order they came */
+    size_t unflushed;      /* of the flush that is on */
+    uint64_t flush_ns;     /* when that one began */
+    bool flush_again;      /* something was published meanwhile */
+    struct pace pace;      /* of flushes */
+    struct timer flush;    /* begins the next */
+    size_t newcomers;      /* came online since the last was begun */
+    int64_t came_until_ms; /* the first of them gets its map so long; 0: nobody came */
+    bool is_orphan;        /* replaced after a reset; goes with its last session */
     struct list_node tailnets_link;
     struct list_node hungry_link;   /* hub.hungry while `waiting` is not empty */
     struct list_node flushing_link; /* hub.flushing while a flush is on */
@@ -37,9 +39,13 @@ struct hub {
     struct registrar *registrar;
     struct hub_limits limits;
     struct map *by_id;
-    struct list tailnets; /* oldest first */
+    struct map *by_name;
+    struct list tailnets;
+    struct hub_tailnet **order; /* the same by rising id: views are asked for by place */
+    size_t n_tailnets, cap_tailnets;
     size_t n_sessions;
-    char *scratch; /* HTTP's room at most; bytes of several pieces, put together */
+    char *scratch;   /* HTTP's room at most; bytes of several pieces, put together */
+    struct buf json; /* lent to the feeds */
 
     struct list hungry;   /* tailnets, by turns */
     struct list flushing; /* tailnets, by turns */
@@ -50,6 +56,7 @@ struct hub {
     struct timer watch;
     int64_t back_ms; /* since when flushes stand back for whole maps; 0: they did not yet */
     struct timer stand_back;
+    int64_t came_ms; /* when a node came online last; 0: none did */
     struct loop_message work;
     bool work_posted;
 };
@@ -65,6 +72,7 @@ struct map_session {
     struct netmap_parcel out; /* what the client has not taken of the last message */
     struct timer keep_alive;
     int64_t sent_ms; /* the last message */
+    struct str ping; /* a URL to ask for, when the client has taken the last message; heap */
     struct list_node sessions_link;
     struct map_session *same_node; /* the next older one */
     enum session_turn turn;
@@ -97,7 +105,13 @@ void turn_progress(struct map_session *s);
 /* It has its map, or is ended. */
 void turn_leave(struct map_session *s);
 /* Something was published. */
-void tailnet_schedule_flush(struct hub_tailnet *t);
+enum flush_when {
+    FLUSH_SOON,    /* as the pace has it */
+    FLUSH_ARRIVAL, /* machines have registered, nothing else: their next step may come first */
+};
+void tailnet_schedule_flush(struct hub_tailnet *t, enum flush_when when);
+/* So many of the tailnet's nodes come online by what is published next, on whatever loop. */
+void tailnet_note_newcomers(struct hub_tailnet *t, size_t n);
 void tailnet_turns_init(struct hub_tailnet *t);
 /* No more flushes; whoever is in line stays until it is ended. */
 void tailnet_turns_stop(struct hub_tailnet *t);

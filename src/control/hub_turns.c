@@ -18,13 +18,23 @@
 #include "core/log.h"
 #include "core/metric.h"
 
-#define FLUSH_STEP 16 /* sessions of a flush between two looks at the clock */
+/* Sessions of a flush between two looks at the line of whole maps. At the clock it is looked after
+ * each: the first of a class writes and compresses what all of it are told. */
+#define FLUSH_STEP 16
 /* Flushes stand back while a few whole maps go out, which somebody waits for: so long at most. A
  * crowd of them they stand beside, or nobody would hear of anything. */
 #define STAND_BACK_MS 50
 #define STAND_BACK_FOR 4
-/* Whole maps go out a piece a round: while some do, slices are so many times shorter. */
+/* A machine that has just registered asks for its map next, and is online then: what the others are
+ * told of the one waits so long for the other, and is one message. */
+#define ARRIVAL_MS 100
+/* One that comes online gets its whole map now, from one of the loops. All of them wait so long
+ * until they tell the others of it: cores, and whoever reads on the other side, are for the map. */
+#define COMING_MS 20
+/* Whole maps go out a piece a round, and who comes for one needs a round for each of its steps:
+ * while some go out, and so long after somebody came, slices are so many times shorter. */
 #define SLICE_PARTS 5
+#define CAME_LATELY_MS 1000
 /* How soon a place that is held too long goes to the next in line, and how soon it is noticed that
  * nothing is taken any more. */
 #define WATCH_LINE_MS 25
@@ -230,8 +240,12 @@ static void on_watch(void *user)
 
 static void flush_begin(struct hub_tailnet *t)
 {
+    t->newcomers = 0;
+    t->came_until_ms = 0;
+    netmap_feed_drop_aim(t->feed);
     if (t->n_sessions == 0)
         return;
+    netmap_feed_take_aim(t->feed);
     pace_begin(&t->pace, (int64_t)clock_mono_ns());
     t->hub->flushes++;
     t->unflushed = t->n_sessions;
@@ -241,26 +255,55 @@ static void flush_begin(struct hub_tailnet *t)
     post_work(t->hub);
 }
 
-static void on_flush_timer(void *user)
+static int64_t pace_wait_ms(const struct hub_tailnet *t)
 {
-    flush_begin(user);
+    int64_t wait_ns = pace_wait_ns(&t->pace, (int64_t)clock_mono_ns(), t->newcomers);
+
+    return wait_ns == 0 ? 0 : wait_ns / 1000000 + 1;
 }
 
-void tailnet_schedule_flush(struct hub_tailnet *t)
+/* More may have come since it was started. */
+static void on_flush_timer(void *user)
 {
-    int64_t wait_ns;
+    struct hub_tailnet *t = user;
+    int64_t wait_ms = pace_wait_ms(t);
+
+    if (wait_ms == 0)
+        flush_begin(t);
+    else
+        timer_start(&t->flush, wait_ms);
+}
+
+void tailnet_note_newcomers(struct hub_tailnet *t, size_t n)
+{
+    if (n == 0)
+        return;
+    t->newcomers += n;
+    t->hub->came_ms = loop_now_ms(t->hub->loop);
+    if (t->came_until_ms == 0)
+        t->came_until_ms = loop_now_ms(t->hub->loop) + COMING_MS;
+}
+
+void tailnet_schedule_flush(struct hub_tailnet *t, enum flush_when when)
+{
+    int64_t now = loop_now_ms(t->hub->loop), wait_ms;
 
     if (list_node_is_linked(&t->flushing_link)) {
         t->flush_again = true;
         return;
     }
-    if (timer_is_started(&t->flush))
-        return;
-    wait_ns = pace_wait_ns(&t->pace, (int64_t)clock_mono_ns());
-    if (wait_ns == 0)
+    wait_ms = MAX(pace_wait_ms(t), t->came_until_ms - now);
+    if (when == FLUSH_ARRIVAL)
+        wait_ms = MAX(wait_ms, (int64_t)ARRIVAL_MS);
+    if (timer_is_started(&t->flush)) {
+        if (t->flush.due_ms <= now + wait_ms)
+            return;
+        timer_stop(&t->flush);
+    }
+    if (wait_ms == 0)
         flush_begin(t);
     else
-        timer_start(&t->flush, wait_ns / 1000000 + 1);
+        timer_start(&t->flush, wait_ms);
 }
 
 /*
@@ -268,23 +311,23 @@ void tailnet_schedule_flush(struct hub_tailnet *t)
  * when the flush began. One that went meanwhile makes it see one twice, one that came needs none:
  * neither costs more than a look.
  */
-static void flush_step(struct hub_tailnet *t)
+static void flush_step(struct hub_tailnet *t, uint64_t end)
 {
-    uint64_t began = clock_mono_ns();
-    size_t step = MIN(t->unflushed, (size_t)FLUSH_STEP);
+    uint64_t began = clock_mono_ns(), now = began;
 
-    t->unflushed -= step;
-    for (; step > 0; step--) {
+    for (int i = 0; i < FLUSH_STEP && t->unflushed > 0 && (i == 0 || now < end); i++) {
         struct list_node *first = list_pop_front(&t->sessions);
 
         if (!first) {
             t->unflushed = 0;
             break;
         }
+        t->unflushed--;
         list_push_back(&t->sessions, first);
         session_advance(CONTAINER_OF(first, struct map_session, sessions_link));
+        now = clock_mono_ns();
     }
-    pace_spend(&t->pace, (int64_t)(clock_mono_ns() - began));
+    pace_spend(&t->pace, (int64_t)(now - began));
 }
 
 static void on_stand_back(void *user)
@@ -292,7 +335,7 @@ static void on_stand_back(void *user)
     post_work(user);
 }
 
-static bool flush_some(struct hub *h)
+static bool flush_some(struct hub *h, uint64_t end)
 {
     bool waits = list_is_empty(&h->flushing) || stands_back(h);
     struct list_node *first = waits ? NULL : list_pop_front(&h->flushing);
@@ -301,7 +344,7 @@ static bool flush_some(struct hub *h)
         return false;
     struct hub_tailnet *t = CONTAINER_OF(first, struct hub_tailnet, flushing_link);
 
-    flush_step(t);
+    flush_step(t, end);
     if (t->unflushed > 0) {
         list_push_back(&h->flushing, &t->flushing_link);
         return true;
@@ -309,17 +352,24 @@ static bool flush_some(struct hub *h)
     h->back_ms = 0;
     note_flush(clock_mono_ns() - t->flush_ns);
     if (t->flush_again)
-        tailnet_schedule_flush(t);
+        tailnet_schedule_flush(t, FLUSH_SOON);
     return true;
 }
 
 /* ---- Work ---- */
 
+static uint64_t slice_ns(const struct hub *h)
+{
+    bool lately = h->came_ms > 0 && loop_now_ms(h->loop) - h->came_ms < CAME_LATELY_MS;
+    uint64_t ns = (uint64_t)h->limits.slice_us * 1000;
+
+    return h->n_sending > 0 || lately ? ns / SLICE_PARTS : ns;
+}
+
 static void work_run(struct loop_message *msg)
 {
     struct hub *h = CONTAINER_OF(msg, struct hub, work);
-    uint64_t slice_ns = (uint64_t)h->limits.slice_us * 1000;
-    uint64_t end = clock_mono_ns() + (h->n_sending > 0 ? slice_ns / SLICE_PARTS : slice_ns);
+    uint64_t end = clock_mono_ns() + slice_ns(h);
 
     h->work_posted = false;
     if (msg->cancelled)
@@ -327,7 +377,7 @@ static void work_run(struct loop_message *msg)
     do {
         bool admitted = admit_one(h);
 
-        if (!flush_some(h) && !admitted)
+        if (!flush_some(h, end) && !admitted)
             break;
     } while (clock_mono_ns() < end);
     if (has_work(h))

@@ -55,9 +55,7 @@ static void on_audit_log(void *user, struct http_exchange *x, const struct http_
 
 static void on_ping_response(void *user, struct http_exchange *x, const struct http_request *req)
 {
-    (void)user;
-    (void)req;
-    http_respond(x, 200, NULL, STR_NONE);
+    control_on_ping_response(user, x, req);
 }
 
 /* A log-in that a rule with action "check" holds; protocol.md 11.2. */
@@ -76,7 +74,8 @@ static const struct http_route routes[] = {
     {"*", "/machine/ping-response", on_ping_response, CHANNEL_BODY_MAX},
     {"*", "/machine/ssh/action/{src}/to/{dst}", on_ssh_action, CHANNEL_BODY_MAX},
     {"POST", "/machine/ssh/recording", on_ssh_recording, CHANNEL_BODY_MAX},
-    /* set-dns, id-token, feature/query, set-device-attr, webclient, tka, whoami… */
+    {"POST", "/machine/id-token", on_id_token, CHANNEL_BODY_MAX},
+    /* set-dns, feature/query, set-device-attr, webclient, tka, whoami… */
     {"*", "/machine/*", on_not_available, CHANNEL_BODY_MAX},
 };
 
@@ -87,7 +86,8 @@ struct http_server *inner_server_new(struct control *c)
                                                 .user = c,
                                                 .max_streams = 250,
                                                 .idle_ms = -1,
-                                                .h2_only = true};
+                                                .h2_only = true,
+                                                .observed = true};
 
     return http_server_new(&options);
 }

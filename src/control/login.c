@@ -6,21 +6,44 @@
 #include "control/login_internal.h"
 
 #include "core/clock.h"
+#include "core/health.h"
 #include "core/log.h"
+#include "crypto/secret.h"
 
 /* ---- The way there and back ---- */
+
+static void wipe_secret(struct login_request *r)
+{
+    union {
+        const char *in;
+        char *out;
+    } text = {.in = r->secret.ptr};
+
+    if (r->secret.len > 0)
+        mem_wipe(text.out, r->secret.len);
+}
 
 static void request_free(struct login_request *r)
 {
     login_fini(&r->login);
-    mem_wipe(&r->question, sizeof(r->question));
+    login_question_fini(&r->question);
+    user_unref(r->user);
     oidc_exchange_fini(&r->exchange);
     oidc_meta_unref(r->exchange.meta);
     command_result_fini(&r->call.result);
-    for (size_t i = 0; i < r->n_cookies; i++)
+    for (size_t i = 0; i < r->n_cookies; i++) {
+        union {
+            const char *in;
+            char *out;
+        } text = {.in = r->cookies[i].ptr};
+
+        if (text.out)
+            mem_wipe(text.out, r->cookies[i].len);
         str_free(&r->cookies[i]);
+    }
     str_free(&r->location);
     buf_fini(&r->page);
+    wipe_secret(r);
     arena_free(r->arena);
     mem_free(r);
 }
@@ -148,13 +171,31 @@ static void request_go(struct login_request *r, void (*step)(struct login_reques
     loop_post(r->desk->options.loop, &r->message);
 }
 
+/* The subject is the secret's hash: nothing else of it is shown or compared. */
+static void take_secret(struct login_request *r, struct str secret)
+{
+    uint8_t hash[SECRET_HASH_BYTES];
+    struct buf text = BUF(2 * sizeof(hash));
+
+    r->secret = arena_copy(r->arena, str_sub(secret, 0, LOGIN_SECRET_MAX - 1));
+    secret_hash(secret, hash);
+    buf_put_hex(&text, str_bytes(hash, sizeof(hash) / 2));
+    r->subject = arena_copy(r->arena, buf_str(&text));
+    buf_fini(&text);
+}
+
 void login_desk_start(struct login_desk *d, enum login_purpose purpose, struct http_exchange *x,
                       const struct http_request *req)
 {
     struct login_request *r = request_new(d, x, req);
 
     r->purpose = purpose;
-    r->subject = arena_copy(r->arena, http_param_get(req, STR("id")));
+    if (purpose == LOGIN_SESSION)
+        r->subject = STR("session");
+    else if (purpose == LOGIN_INVITE)
+        take_secret(r, http_param_get(req, STR("secret")));
+    else
+        r->subject = arena_copy(r->arena, http_param_get(req, STR("id")));
     (void)!form_get(r->arena, req->query, STR("provider"), &r->provider_name);
     request_go(r, login_step_start);
 }
@@ -185,8 +226,10 @@ void login_desk_confirm(struct login_desk *d, enum login_purpose purpose, struct
     struct login_request *r = request_new(d, x, req);
 
     r->purpose = purpose;
-    r->subject = arena_copy(r->arena, http_param_get(req, STR("id")));
+    if (purpose == LOGIN_REGISTER || purpose == LOGIN_SSH_CHECK)
+        r->subject = arena_copy(r->arena, http_param_get(req, STR("id")));
     (void)!form_get(r->arena, req->body, STR("token"), &r->token);
+    (void)!form_get(r->arena, req->body, STR("tailnet"), &r->choice);
     r->token_cookie = request_cookie(r, req, CONFIRM_COOKIE);
     request_go(r, login_step_confirm);
 }
@@ -204,9 +247,26 @@ static void run_pending(struct registrar_query *q, struct domain *d)
         return;
     r->hostname = arena_copy(r->arena, info.hostname);
     r->os = arena_copy(r->arena, info.os);
+    r->home = info.tailnet;
+    r->home_user = info.user;
     machine_key_put(&key, &info.machine);
     r->machine = arena_copy(r->arena, buf_str(&key));
     buf_fini(&key);
+}
+
+static void run_invite(struct registrar_query *q, struct domain *d)
+{
+    struct login_request *r = CONTAINER_OF(q, struct login_request, query);
+    const struct user_invite *i = domain_user_invite_find(d, r->secret, clock_unix_ms());
+    AUTO(view_unref) const struct tailnet_view *view = i ? domain_view(d, i->tailnet) : NULL;
+
+    r->is_found = view != NULL;
+    if (!r->is_found)
+        return;
+    r->invite_tailnet = i->tailnet;
+    r->invite_role = i->role;
+    r->invite_email = arena_copy(r->arena, i->email);
+    r->invite_name = arena_copy(r->arena, view_info(view)->name);
 }
 
 static void done_pending(struct registrar_query *q)
@@ -237,10 +297,16 @@ static void done_check(struct ssh_desk_query *q)
 void login_look_up(struct login_request *r, void (*next)(struct login_request *r))
 {
     r->next = next;
-    r->is_found = false;
-    if (r->purpose == LOGIN_REGISTER) {
-        r->query = (struct registrar_query){
-            .run = run_pending, .done = done_pending, .loop = r->desk->options.loop};
+    r->is_found = r->purpose == LOGIN_SESSION; /* about nothing that could be gone */
+    if (r->is_found) {
+        next(r);
+        return;
+    }
+    if (r->purpose == LOGIN_REGISTER || r->purpose == LOGIN_INVITE) {
+        r->query =
+            (struct registrar_query){.run = r->purpose == LOGIN_INVITE ? run_invite : run_pending,
+                                     .done = done_pending,
+                                     .loop = r->desk->options.loop};
         registrar_ask(r->desk->registrar, &r->query);
         return;
     }
@@ -273,8 +339,10 @@ static void source_done(struct worker_job *job)
     if (s->got) {
         oidc_meta_unref(s->meta);
         s->meta = TAKE(s->got);
+        health_note(HEALTH_LOGIN, STR_NONE);
     } else {
         log_event(LOG_WARN, "a log-in provider does not answer", LOG_ERR(&s->err));
+        health_note(HEALTH_LOGIN, str_from(s->err.text));
     }
     /* Who asks again from here is not of this round. */
     list_init(&waiting);

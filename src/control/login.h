@@ -6,6 +6,9 @@
  *   GET /register/{id}  --302--> provider --302--> GET /oidc/callback --page--> POST
  *   GET /auth/{id}                                                     /register/confirm/{id}
  *                                                                      /auth/confirm/{id}
+ *   GET /login          likewise, but back it comes with a session's cookie, for administrators, or
+ *                       with the question in which tailnet:          /login/confirm
+ *   GET /invite/{secret} likewise                                    /invite/confirm
  *
  * The desk lives on one loop, which owns the log-ins under way (auth/logins.h) and what is known of
  * the providers; requests come from any loop and are answered there. What asks a provider runs on
@@ -20,9 +23,16 @@
  *   5. A key nobody knows makes the provider's keys be read anew, one reading at a time and at most
  *      one in LOGIN_ASK_MS; log-ins wait for it.
  *
+ *   6. A session is given to whom the configuration names as an administrator, in the first
+ * tailnet, and to members whose role lets them do anything: nobody else, and nobody for being the
+ * first.
+ *   7. Nobody becomes a member before the yes; it names one of the tailnets that were asked about.
+ *      Of others nothing is said.
+ *
  * Source: headscale.md 4.1, 4.5, 4.6.
  */
 
+#include "auth/admins.h"
 #include "auth/logins.h"
 #include "auth/oidc.h"
 #include "control/ssh_desk.h"
@@ -30,6 +40,7 @@
 #define LOGIN_ASK_MS ((int64_t)10 * 1000)
 #define LOGIN_JOBS_MAX 64 /* log-ins that ask a provider at the same time */
 #define LOGIN_WORKERS 4
+#define LOGIN_SESSION_MS ((int64_t)12 * 3600 * 1000)
 
 struct login_desk;
 
@@ -40,6 +51,7 @@ struct login_desk_options {
     struct str server_url;                 /* borrowed */
     const struct oidc_provider *providers; /* borrowed; at least one */
     size_t n_providers;
+    const struct admins *admins; /* of these providers; borrowed */
     /* What was learnt at the start; NULL for those that did not answer, which are asked again when
      * somebody wants to log in. Referenced. */
     struct oidc_meta *const *metas;

@@ -1,6 +1,14 @@
 #pragma once
 
-/* One request at the desk, and the steps that several files take. */
+/*
+ * One request at the desk, and the steps that several files take:
+ *
+ *   login.c          requests on their way there and back, stays elsewhere
+ *   login_steps.c    to a provider, back, the question and the answer; SSH checks
+ *   login_machine.c  a machine: which tailnet, who, in
+ *   login_session.c  a session of the API and the console
+ *   login_invite.c   a link that makes somebody a member
+ */
 
 #include <stdatomic.h>
 
@@ -55,7 +63,8 @@ struct login_request {
     enum login_purpose purpose;
     struct str subject;
     struct str provider_name;
-    struct str code, state, token;
+    struct str code, state, token, choice; /* choice: which tailnet; empty: not said */
+    struct str secret;                     /* LOGIN_INVITE */
     struct str issuer; /* the provider's word for itself (RFC 9207); empty: none */
     struct str state_cookie, nonce_cookie, token_cookie;
     bool is_refusal; /* the provider says error=… */
@@ -72,11 +81,18 @@ struct login_request {
     struct ssh_desk_query check_query;
     struct login_question question;
     struct str author;
+    struct login_person person; /* who is back; strings in the arena */
+    const struct user *user; /* counted: who the person is in the tailnet meant; NULL: not known */
 
     /* What the log-in is about, once looked up. */
     bool is_found;
     struct str hostname, os, machine; /* LOGIN_REGISTER */
-    struct ssh_login check;           /* LOGIN_SSH_CHECK: strings in the arena */
+    tailnet_id home;                  /* where the machine has been, and whose it was; 0: new */
+    user_id home_user;
+    tailnet_id invite_tailnet; /* LOGIN_INVITE */
+    struct str invite_name, invite_email;
+    enum user_role invite_role;
+    struct ssh_login check; /* LOGIN_SSH_CHECK: strings in the arena */
     user_id check_user;
     int approve_status; /* of the check */
 
@@ -102,6 +118,43 @@ void login_ask_source(struct login_request *r, size_t source,
                       void (*next)(struct login_request *r));
 /* Makes the exchange on a worker, then r->next. */
 void login_run_exchange(struct login_request *r, void (*next)(struct login_request *r));
+
+/* The request to the registrar about a person; the rest of the command is the caller's. */
+struct command *login_command(struct login_request *r, enum command_type type,
+                              const struct login_person *p,
+                              void (*done)(struct registrar_call *call));
+/* True: the desk has stopped, or the registrar refused, and that was answered. */
+bool login_refused(struct login_request *r);
+/*
+ * Those of r->call.result's choices that this log-in may be about, first: the provider's tailnet,
+ * the one a machine comes back to, the one the login name asks for, if any of these is said. How
+ * many there are.
+ */
+size_t login_narrow_choices(struct login_request *r);
+/* How a person is to be named who may be no user yet. */
+struct str login_name_of(const struct login_person *p);
+/* What to do with the answer: the option it means; NULL: answered. */
+const struct login_option *login_chosen(struct login_request *r);
+/* Keeps the question: its options, and the person if the yes is to make or change somebody.
+ * r->question is set. */
+void login_keep_question(struct login_request *r, const struct login_choice *choices, size_t n,
+                         const struct login_person *person);
+/* The page about it, and its cookie. page->action and page->token are set here. */
+void login_put_question(struct login_request *r, struct page_question *page);
+void login_forget_state_cookies(struct login_request *r);
+void login_forget_confirm_cookie(struct login_request *r);
+bool login_is_admin(const struct login_request *r, tailnet_id tailnet);
+
+/* The person is back and r->call.result has the choices. */
+void login_machine_choices(struct login_request *r);
+void login_session_choices(struct login_request *r);
+void login_invite_choices(struct login_request *r);
+/* The answer came, to r->question. */
+void login_machine_answered(struct login_request *r);
+void login_session_answered(struct login_request *r);
+void login_invite_answered(struct login_request *r);
+/* 410, the same whatever is wrong with it. */
+void login_invite_is_gone(struct login_request *r);
 
 /* First steps on the desk's loop. */
 void login_step_start(struct login_request *r);

@@ -3,8 +3,11 @@
  *
  *   start    look up --> pick a provider --> know it --> 302
  *   back     state, cookies --> exchange (--> new keys --> again) --> filters --> look up
- *              --> user --> page with the question
- *   confirm  token, cookie --> approve --> page
+ *              --> choices of tailnets --> page with the question, or a session
+ *   confirm  token, cookie --> what was said yes to --> page
+ *
+ * What the yes is about is in login_machine.c, login_session.c, login_invite.c; SSH checks are
+ * here.
  */
 
 #include "control/login_internal.h"
@@ -21,6 +24,12 @@
 
 static struct str path_of(struct login_request *r, const char *between)
 {
+    if (r->purpose == LOGIN_SESSION)
+        return str_eq(str_from(between), STR("/")) ? STR("/login") : STR("/login/confirm");
+    if (r->purpose == LOGIN_INVITE)
+        return str_eq(str_from(between), STR("/"))
+                   ? arena_printf(r->arena, "/invite/%.*s", STR_ARG(r->secret))
+                   : STR("/invite/confirm");
     return arena_printf(r->arena, "%s%s%.*s", r->purpose == LOGIN_REGISTER ? "/register" : "/auth",
                         between, STR_ARG(r->subject));
 }
@@ -61,7 +70,8 @@ static void send_away(struct login_request *r, size_t source)
     const struct login_source *s = &d->sources[source];
     struct buf url = BUF((size_t)64 << 10);
 
-    if (!logins_start(d->logins, r->purpose, r->subject, source, clock_mono_ms(), &r->login)) {
+    if (!logins_start(d->logins, r->purpose, r->subject, r->secret, source, clock_mono_ms(),
+                      &r->login)) {
         login_fail(r, 400, "the id in the address is too long", NULL);
         return;
     }
@@ -80,6 +90,10 @@ static void asked_about_itself(struct login_request *r)
         send_away(r, (size_t)source);
         return;
     }
+    if (r->purpose == LOGIN_SESSION || r->purpose == LOGIN_INVITE) {
+        login_fail(r, 502, "the provider does not answer", NULL);
+        return;
+    }
     if (r->purpose == LOGIN_REGISTER)
         page_register(&r->page, r->subject);
     else
@@ -92,7 +106,9 @@ static void start_found(struct login_request *r)
     const struct login_desk *d = r->desk;
     ptrdiff_t source = source_of(r);
 
-    if (!r->is_found) {
+    if (!r->is_found && r->purpose == LOGIN_INVITE) {
+        login_invite_is_gone(r);
+    } else if (!r->is_found) {
         login_fail(r, 410, "nothing waits under this id", NULL);
     } else if (r->purpose == LOGIN_SSH_CHECK && r->check_user == 0) {
         login_fail(r, 403, "a machine without an owner asks: nobody's log-in approves that", NULL);
@@ -120,7 +136,7 @@ static const struct login_source *source_back(const struct login_request *r)
     return &r->desk->sources[r->login.provider];
 }
 
-static void forget_state_cookies(struct login_request *r)
+void login_forget_state_cookies(struct login_request *r)
 {
     static const char *const names[] = {"state_", "nonce_"};
 
@@ -132,80 +148,41 @@ static void forget_state_cookies(struct login_request *r)
                                              .is_secure = login_cookies_are_secure(r)});
 }
 
-static void put_question(struct login_request *r, const struct page_row *rows, size_t n)
+void login_put_question(struct login_request *r, struct page_question *page)
 {
-    const bool is_check = r->purpose == LOGIN_SSH_CHECK;
-    const struct page_question page = {
-        .title = is_check ? "Confirm SSH session" : "Confirm node registration",
-        .heading = is_check ? "Confirm SSH session" : "Confirm node registration",
-        .text = is_check ? "An SSH log-in of yours waits. Let it in only if you have just asked "
-                           "for it."
-                         : "This machine wants to join with your account. Let it in only if it is "
-                           "yours and you have just asked for it.",
-        .rows = rows,
-        .n_rows = n,
-        .action = path_of(r, "/confirm/"),
-        .token = str_from(r->question.token),
-        .button = is_check ? "Let it in" : "Register",
-    };
-
-    page_ask(&r->page, &page);
-    forget_state_cookies(r);
+    page->action = path_of(r, "/confirm/");
+    page->token = str_from(r->question.token);
+    page_ask(&r->page, page);
+    login_forget_state_cookies(r);
     login_add_cookie(r, &(struct cookie){.name = CONFIRM_COOKIE,
-                                         .value = str_from(r->question.token),
-                                         .path = page.action,
+                                         .value = page->token,
+                                         .path = page->action,
                                          .max_age_s = CONFIRM_COOKIE_S,
                                          .is_strict = true,
                                          .is_secure = login_cookies_are_secure(r)});
     login_answer(r, 200);
 }
 
-/* Keeps what the yes is to be about. */
-static void keep_question(struct login_request *r, tailnet_id tailnet, user_id user)
+void login_keep_question(struct login_request *r, const struct login_choice *choices, size_t n,
+                         const struct login_person *person)
 {
-    const struct login_source *s = source_back(r);
+    struct login_question *q = &r->question;
 
-    r->question = (struct login_question){
-        .purpose = r->purpose,
-        .tailnet = tailnet,
-        .user = user,
-        .expiry_ms = s->provider->use_expiry_from_token ? r->exchange.claims.expiry_ms : 0,
-        .asked_unix = clock_unix_ms()};
-    memcpy(r->question.subject, r->login.subject, sizeof(r->question.subject));
-    logins_ask(r->desk->logins, &r->question, clock_mono_ms());
+    *q = (struct login_question){.purpose = r->purpose,
+                                 .person = person ? login_person_copy(person) : NULL,
+                                 .expiry_ms = source_back(r)->provider->use_expiry_from_token
+                                                  ? r->exchange.claims.expiry_ms
+                                                  : 0,
+                                 .asked_unix = clock_unix_ms()};
+    for (; q->n_options < n; q->n_options++)
+        q->options[q->n_options] = (struct login_option){.tailnet = choices[q->n_options].tailnet,
+                                                         .user = choices[q->n_options].user};
+    memcpy(q->subject, r->login.subject, sizeof(q->subject));
+    memcpy(q->secret, r->login.secret, sizeof(q->secret));
+    logins_ask(r->desk->logins, q, clock_mono_ms());
 }
 
-static void ask_about_machine(struct login_request *r, const struct user *user)
-{
-    struct buf login = BUF(4096);
-    const struct page_row rows[] = {
-        {"Hostname", r->hostname, false},
-        {"OS", r->os.len > 0 ? r->os : STR("(unknown)"), false},
-        {"Machine key", r->machine, true},
-        {"Registered to", user_login_name(user, &login), false},
-    };
-
-    keep_question(r, user->tailnet, user->id);
-    put_question(r, rows, ARRAY_LEN(rows));
-    buf_fini(&login);
-}
-
-static void user_is_known(struct registrar_call *call)
-{
-    struct login_request *r = CONTAINER_OF(call, struct login_request, call);
-
-    if (r->desk->is_stopped) {
-        login_answer(r, 503);
-        return;
-    }
-    if (call->status < 0) {
-        login_fail(r, call->err.code == ERR_IO ? 503 : 500, call->err.text, NULL);
-        return;
-    }
-    log_event(LOG_INFO, "a person logged in", LOG_U64("user", call->result.user->id),
-              LOG_STR("provider", source_back(r)->provider->issuer), LOG_STR("from", r->peer));
-    ask_about_machine(r, call->result.user);
-}
+/* ---- Who is back ---- */
 
 static struct str identity_of(struct login_request *r)
 {
@@ -217,41 +194,181 @@ static struct str identity_of(struct login_request *r)
     return out;
 }
 
-/* As policies name them. Who is in more than that is in the first of them. */
-static struct str_list groups_of(struct login_request *r)
+static void add_groups(struct login_request *r, struct str_list *list, bool of_admins)
 {
     const struct oidc_claims *c = &r->exchange.claims;
     struct str prefix = source_back(r)->provider->group_prefix;
+
+    for (size_t i = 0; i < c->n_groups && list->len < USER_GROUPS_MAX; i++)
+        if (c->groups[i].len <= GROUP_MAX && str_is_utf8(c->groups[i]) &&
+            admins_name_group(r->desk->options.admins, r->login.provider, c->groups[i]) ==
+                of_admins)
+            list->items[list->len++] =
+                arena_printf(r->arena, "%.*s%.*s", STR_ARG(prefix), STR_ARG(c->groups[i]));
+}
+
+/* As policies name them. Who is in more than that is in the first of them; those that make an
+ * administrator are kept before others. */
+static struct str_list groups_of(struct login_request *r)
+{
     struct str_list list = {.items = arena_alloc(r->arena, USER_GROUPS_MAX * sizeof(struct str))};
 
-    for (size_t i = 0; i < c->n_groups && list.len < USER_GROUPS_MAX; i++)
-        if (c->groups[i].len <= GROUP_MAX && str_is_utf8(c->groups[i]))
-            list.items[list.len++] =
-                arena_printf(r->arena, "%.*s%.*s", STR_ARG(prefix), STR_ARG(c->groups[i]));
+    add_groups(r, &list, true);
+    add_groups(r, &list, false);
     return list;
 }
 
-static void log_user_in(struct login_request *r)
+static void note_person(struct login_request *r)
 {
     const struct oidc_claims *c = &r->exchange.claims;
-    const struct oidc_rules *rules = &source_back(r)->provider->rules;
-    struct str identity = identity_of(r);
+    const struct oidc_provider *p = source_back(r)->provider;
 
-    r->call = (struct registrar_call){.loop = r->desk->options.loop, .done = user_is_known};
-    r->call.command = (struct command){
-        .type = COMMAND_USER_LOGIN,
-        .origin = ORIGIN_API,
-        .author = arena_printf(r->arena, "login:%.*s", STR_ARG(identity)),
-        .from = r->peer,
-        .provider = STR("oidc"),
-        .provider_id = identity,
+    r->person = (struct login_person){
+        .issuer = p->issuer,
+        .provider_id = identity_of(r),
         .name = c->preferred_username,
-        .text = c->name,
-        .email = c->email_verified || !rules->email_verified_required ? c->email : STR_NONE,
+        .display = c->name,
+        .email = c->email_verified || !p->rules.email_verified_required ? c->email : STR_NONE,
+        .email_verified = c->email_verified,
         .picture_url = c->picture,
         .groups = groups_of(r)};
+}
+
+struct str login_name_of(const struct login_person *p)
+{
+    return p->email.len > 0 ? p->email : p->name.len > 0 ? p->name : p->provider_id;
+}
+
+struct command *login_command(struct login_request *r, enum command_type type,
+                              const struct login_person *p,
+                              void (*done)(struct registrar_call *call))
+{
+    command_result_fini(&r->call.result);
+    r->call = (struct registrar_call){.loop = r->desk->options.loop, .done = done};
+    r->call.command =
+        (struct command){.type = type,
+                         .origin = ORIGIN_API,
+                         .author = arena_printf(r->arena, "login:%.*s", STR_ARG(p->provider_id)),
+                         .from = r->peer,
+                         .issuer = p->issuer,
+                         .provider = STR("oidc"),
+                         .provider_id = p->provider_id,
+                         .name = p->name,
+                         .text = p->display,
+                         .email = p->email,
+                         .email_verified = p->email_verified,
+                         .picture_url = p->picture_url,
+                         .groups = p->groups};
+    return &r->call.command;
+}
+
+/* The person has logged in: they may know what is wrong with what they asked for. */
+bool login_refused(struct login_request *r)
+{
+    const struct err *err = &r->call.err;
+
+    if (r->desk->is_stopped) {
+        login_answer(r, 503);
+        return true;
+    }
+    if (r->call.status == 0)
+        return false;
+    switch (err->code) {
+    case ERR_NOT_FOUND:
+        login_fail(r, 410, err->text, NULL);
+        break;
+    case ERR_DENIED:
+    case ERR_LIMIT:
+        login_fail(r, 403, err->text, err->text);
+        break;
+    case ERR_INVALID:
+    case ERR_CONFLICT:
+        login_fail(r, 400, err->text, err->text);
+        break;
+    case ERR_IO:
+    case ERR_INTERNAL:
+        login_fail(r, err->code == ERR_IO ? 503 : 500, err->text, NULL);
+        break;
+    }
+    return true;
+}
+
+bool login_is_admin(const struct login_request *r, tailnet_id tailnet)
+{
+    const struct tailnet_view *first = hub_view(r->desk->options.hub, 0);
+
+    return first && view_info(first)->id == tailnet &&
+           admins_have(r->desk->options.admins, r->login.provider, &r->exchange.claims);
+}
+
+/* ---- Which tailnet ---- */
+
+/* Puts those that fit first; 0 leaves all as they are. */
+static size_t keep(struct login_choice *choices, size_t n, const struct login_request *r,
+                   bool (*fits)(const struct login_request *r, const struct login_choice *c))
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (fits(r, &choices[i])) {
+            struct login_choice c = choices[i];
+
+            choices[i] = choices[kept];
+            choices[kept++] = c;
+        }
+    return kept;
+}
+
+static bool is_of_provider(const struct login_request *r, const struct login_choice *c)
+{
+    return str_eq(source_back(r)->provider->tailnet, c->name);
+}
+
+static bool is_home(const struct login_request *r, const struct login_choice *c)
+{
+    return r->home != 0 && c->tailnet == r->home && c->user != 0 && c->user == r->home_user;
+}
+
+static bool is_hinted(const struct login_request *r, const struct login_choice *c)
+{
+    (void)r;
+    return c->is_hinted;
+}
+
+size_t login_narrow_choices(struct login_request *r)
+{
+    struct command_result *result = &r->call.result;
+    size_t n = result->n_choices, less;
+
+    if (source_back(r)->provider->tailnet.len > 0)
+        n = keep(result->choices, n, r, is_of_provider);
+    if ((less = keep(result->choices, n, r, is_home)) > 0 ||
+        (less = keep(result->choices, n, r, is_hinted)) > 0)
+        return less;
+    return n;
+}
+
+static void choices_known(struct registrar_call *call)
+{
+    struct login_request *r = CONTAINER_OF(call, struct login_request, call);
+
+    if (login_refused(r))
+        return;
+    if (r->purpose == LOGIN_REGISTER)
+        login_machine_choices(r);
+    else if (r->purpose == LOGIN_SESSION)
+        login_session_choices(r);
+    else
+        login_invite_choices(r);
+}
+
+static void ask_choices(struct login_request *r)
+{
+    (void)login_command(r, COMMAND_LOGIN_CHOICES, &r->person, choices_known);
     registrar_submit(r->desk->registrar, &r->call);
 }
+
+/* ---- SSH checks ---- */
 
 /* The check's owner, by identity; nobody else. */
 static void ask_about_check(struct login_request *r)
@@ -262,8 +379,13 @@ static void ask_about_check(struct login_request *r)
     const struct node *dst = view ? view_node_find(view, r->check.dst) : NULL;
     struct buf login = BUF(4096);
 
-    if (!user || !src || !dst || !str_eq(user->provider_id, identity_of(r))) {
+    if (!user || !src || !dst || !str_eq(user->provider_id, r->person.provider_id)) {
         login_fail(r, 403, "it is another person's machine that asks for the SSH log-in", NULL);
+        return;
+    }
+    if (user->status != USER_ACTIVE) {
+        login_fail(r, 403, "the user waits for approval, or is suspended",
+                   "Your account in this tailnet waits for approval, or is suspended.");
         return;
     }
     const struct page_row rows[] = {
@@ -273,19 +395,29 @@ static void ask_about_check(struct login_request *r)
         {"Your account", user_login_name(user, &login), false},
     };
 
-    keep_question(r, r->check.tailnet, user->id);
-    put_question(r, rows, ARRAY_LEN(rows));
+    struct page_question page = {
+        .title = "Confirm SSH session",
+        .heading = "Confirm SSH session",
+        .text = "An SSH log-in of yours waits. Let it in only if you have just asked for it.",
+        .rows = rows,
+        .n_rows = ARRAY_LEN(rows),
+        .button = "Let it in"};
+    login_keep_question(r, &(struct login_choice){.tailnet = r->check.tailnet, .user = user->id}, 1,
+                        NULL);
+    login_put_question(r, &page);
     buf_fini(&login);
 }
 
 static void back_found(struct login_request *r)
 {
-    if (!r->is_found)
+    if (!r->is_found && r->purpose == LOGIN_INVITE)
+        login_invite_is_gone(r);
+    else if (!r->is_found)
         login_fail(r, 410, "what the log-in was about is gone", NULL);
-    else if (r->purpose == LOGIN_REGISTER)
-        log_user_in(r);
-    else
+    else if (r->purpose == LOGIN_SSH_CHECK)
         ask_about_check(r);
+    else
+        ask_choices(r);
 }
 
 static void exchanged(struct login_request *r);
@@ -329,6 +461,7 @@ static void exchanged(struct login_request *r)
         login_fail(r, 401, refusal, NULL);
         return;
     }
+    note_person(r);
     login_look_up(r, back_found);
 }
 
@@ -390,6 +523,7 @@ void login_step_back(struct login_request *r)
 
     r->purpose = r->login.purpose;
     r->subject = arena_copy(r->arena, str_from(r->login.subject));
+    r->secret = arena_copy(r->arena, str_from(r->login.secret));
     r->exchange = (struct oidc_exchange){.provider = s->provider,
                                          .meta = oidc_meta_ref(s->meta),
                                          .secrets = &r->login.secrets,
@@ -402,7 +536,7 @@ void login_step_back(struct login_request *r)
 
 /* ---- confirm ---- */
 
-static void forget_confirm_cookie(struct login_request *r)
+void login_forget_confirm_cookie(struct login_request *r)
 {
     login_add_cookie(r, &(struct cookie){.name = CONFIRM_COOKIE,
                                          .value = STR(""),
@@ -411,89 +545,62 @@ static void forget_confirm_cookie(struct login_request *r)
                                          .is_secure = login_cookies_are_secure(r)});
 }
 
-static void put_done(struct login_request *r, const char *title, const char *verb,
-                     const struct user *user)
+const struct login_option *login_chosen(struct login_request *r)
 {
-    struct buf login = BUF(4096);
+    const struct login_option *o = login_option_find(&r->question, r->choice);
 
-    page_done(&r->page, title, verb, user ? user_login_name(user, &login) : STR("a tag"));
-    buf_fini(&login);
-    forget_confirm_cookie(r);
-    login_answer(r, 200);
-}
-
-static void approved(struct registrar_call *call)
-{
-    struct login_request *r = CONTAINER_OF(call, struct login_request, call);
-    const struct tailnet_view *view = hub_view(r->desk->options.hub, r->question.tailnet);
-
-    if (r->desk->is_stopped) {
-        login_answer(r, 503);
-        return;
-    }
-    if (call->status < 0) {
-        /* The person has logged in: they may know what is wrong with what they asked for. */
-        bool is_theirs = call->err.code == ERR_INVALID || call->err.code == ERR_CONFLICT;
-        int status = call->err.code == ERR_NOT_FOUND ? 410 : is_theirs ? 400 : 500;
-
-        login_fail(r, status, call->err.text, is_theirs ? call->err.text : NULL);
-        return;
-    }
-    const struct node *node = call->result.node;
-    bool is_old = node && node->created_ms < r->question.asked_unix;
-
-    log_event(LOG_INFO, "a log-in let a machine in", LOG_U64("node", node ? node->id : 0),
-              LOG_U64("user", r->question.user), LOG_STR("from", r->peer));
-    put_done(r, is_old ? "Node Reauthenticated" : "Node Registered",
-             is_old ? "Reauthenticated" : "Registered",
-             view ? view_user_find(view, r->question.user) : NULL);
-}
-
-static void approve_machine(struct login_request *r)
-{
-    r->call = (struct registrar_call){.loop = r->desk->options.loop, .done = approved};
-    r->call.command = (struct command){
-        .type = COMMAND_REGISTER_APPROVE,
-        .origin = ORIGIN_API,
-        .author = arena_printf(r->arena, "user:%llu", (unsigned long long)r->question.user),
-        .from = r->peer,
-        .tailnet = r->question.tailnet,
-        .name = r->subject,
-        .user = r->question.user,
-        .expiry_ms = r->question.expiry_ms,
-        .is_oidc = true};
-    registrar_submit(r->desk->registrar, &r->call);
+    if (!o)
+        login_fail(r, 400, "the answer names no tailnet that was asked about", NULL);
+    return o;
 }
 
 static void run_approve(struct ssh_desk_query *q, struct ssh_checks *checks)
 {
     struct login_request *r = CONTAINER_OF(q, struct login_request, check_query);
 
-    r->approve_status = ssh_checks_approve(checks, r->question.tailnet, r->subject, &r->call.err);
+    r->approve_status =
+        ssh_checks_approve(checks, r->question.options[0].tailnet, r->subject, &r->call.err);
+}
+
+/* The user, if he is active; of the question's only option. */
+static const struct user *asked_user(const struct login_request *r)
+{
+    const struct login_option *o = &r->question.options[0];
+    const struct tailnet_view *view = hub_view(r->desk->options.hub, o->tailnet);
+    const struct user *user = view ? view_user_find(view, o->user) : NULL;
+
+    return user && user->status == USER_ACTIVE ? user : NULL;
 }
 
 static void done_approve(struct ssh_desk_query *q)
 {
     struct login_request *r = CONTAINER_OF(q, struct login_request, check_query);
-    const struct tailnet_view *view = hub_view(r->desk->options.hub, r->question.tailnet);
+    const struct user *user = asked_user(r);
+    struct buf login = BUF(4096);
 
-    if (r->desk->is_stopped)
+    if (r->desk->is_stopped) {
         login_answer(r, 503);
-    else if (r->approve_status < 0)
+    } else if (r->approve_status < 0) {
         login_fail(r, 410, r->call.err.text, NULL);
-    else
-        put_done(r, "SSH Session Authorized", "Authorized",
-                 view ? view_user_find(view, r->question.user) : NULL);
+    } else {
+        page_done(&r->page, "SSH Session Authorized", "Authorized",
+                  user ? user_login_name(user, &login) : STR("a tag"));
+        login_forget_confirm_cookie(r);
+        login_answer(r, 200);
+    }
+    buf_fini(&login);
 }
 
 static void approve_check(struct login_request *r)
 {
+    const struct login_option *o = &r->question.options[0];
+
     if (!r->is_found) {
         login_fail(r, 410, "the SSH check is gone", NULL);
         return;
     }
-    if (r->check_user != r->question.user || r->check.tailnet != r->question.tailnet) {
-        login_fail(r, 403, "the machine that asks has another owner now", NULL);
+    if (r->check_user != o->user || r->check.tailnet != o->tailnet || !asked_user(r)) {
+        login_fail(r, 403, "the machine that asks has another owner now, or he is suspended", NULL);
         return;
     }
     r->check_query = (struct ssh_desk_query){
@@ -511,7 +618,11 @@ void login_step_confirm(struct login_request *r)
                             &r->question))
         login_fail(r, 410, "the question is answered, too old, or never was", NULL);
     else if (r->purpose == LOGIN_REGISTER)
-        approve_machine(r);
+        login_look_up(r, login_machine_answered);
+    else if (r->purpose == LOGIN_SESSION)
+        login_session_answered(r);
+    else if (r->purpose == LOGIN_INVITE)
+        login_invite_answered(r);
     else
         login_look_up(r, approve_check);
 }

@@ -4,6 +4,7 @@
  */
 
 #include "control/control_internal.h"
+#include "control/headscale_metrics.h"
 #include "core/log.h"
 #include "wire/request.h"
 
@@ -81,6 +82,12 @@ void on_map(void *user, struct http_exchange *x, const struct http_request *req)
     struct err err = {0};
 
     a->more = r;
+    if (channel->version < CAPVER_MIN) {
+        IGNORE(err_set(&err, ERR_INVALID, TOO_OLD));
+        asked_refuse(a, &err);
+        asked_free(a);
+        return;
+    }
     if (wire_map_request_decode(a->arena, req->body, r, &err) < 0) {
         asked_refuse(a, &err);
         asked_free(a);
@@ -101,7 +108,10 @@ void on_map(void *user, struct http_exchange *x, const struct http_request *req)
         .endpoint_types = r->endpoint_types,
         .n_endpoints = r->n_endpoints,
         .has_endpoints = is_lite(r),
+        .forwarding_off = r->forwarding_off,
         .home_derp = r->hostinfo.preferred_derp,
     };
+    if (is_lite(r))
+        headscale_note_endpoints();
     asked_submit(a, is_lite(r) ? updated : opened);
 }

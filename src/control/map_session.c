@@ -22,6 +22,8 @@
 
 static struct metric sessions_open =
     METRIC_GAUGE("hatsize_map_streams", "Map streams that are open.");
+static struct metric sessions_opened =
+    METRIC_COUNTER("hatsize_map_streams_opened_total", "Map streams that were ever opened.");
 static struct metric messages_sent =
     METRIC_COUNTER("hatsize_map_messages_total", "Map messages sent, keep-alives not counted.");
 static struct metric bytes_sent =
@@ -103,6 +105,7 @@ static bool session_drain(struct map_session *s)
     if (!netmap_parcel_is_empty(&s->out))
         return false;
     netmap_parcel_fini(&s->out); /* lets go of the last piece */
+    http_stream_flush(s->x);
     if (s->turn != TURN_WAITING)
         turn_leave(s);
     if (s->ends_drained)
@@ -138,9 +141,36 @@ void session_pull(struct map_session *s)
     }
 }
 
+/* What is to be asked goes out between messages; whether `out` is empty. */
+static bool session_send_ping(struct map_session *s)
+{
+    if (s->ping.len == 0 || http_stream_room(s->x) == 0)
+        return true;
+    netmap_stream_ping(s->stream, s->ping, &s->out);
+    str_free(&s->ping);
+    s->sent_ms = loop_now_ms(s->hub->loop);
+    return session_drain(s);
+}
+
+bool hub_ping(struct hub *h, tailnet_id tailnet, node_id node, uint64_t generation, struct str url)
+{
+    const struct hub_tailnet *t = map_find_u64(h->by_id, tailnet);
+    struct map_session *s = t ? session_of_node(t, node) : NULL;
+
+    while (s && (!s->options.stream || s->options.generation != generation))
+        s = s->same_node;
+    if (!s || !s->x || s->is_ending || s->ends_drained || s->turn != TURN_NONE)
+        return false;
+    str_free(&s->ping);
+    s->ping = str_copy(url);
+    if (netmap_parcel_is_empty(&s->out))
+        (void)session_send_ping(s);
+    return true;
+}
+
 void session_advance(struct map_session *s)
 {
-    if (!s->x || s->is_ending || !session_drain(s) || s->is_ending)
+    if (!s->x || s->is_ending || !session_drain(s) || s->is_ending || !session_send_ping(s))
         return;
     if (!netmap_stream_is_behind(s->stream) || http_stream_room(s->x) == 0)
         return;
@@ -253,6 +283,7 @@ static void session_on_end(void *user, bool aborted)
     if (s->options.stream)
         submit_stream_close(s->hub, &s->options);
     netmap_parcel_fini(&s->out);
+    str_free(&s->ping);
     netmap_stream_free(s->stream);
     if (t->is_orphan && t->n_sessions == 0)
         hub_tailnet_free(t);
@@ -281,6 +312,7 @@ static struct map_session *session_new(struct hub_tailnet *t, struct http_exchan
     t->n_sessions++;
     t->hub->n_sessions++;
     metric_add(&sessions_open, 1);
+    metric_add(&sessions_opened, 1);
     return s;
 }
 
@@ -293,6 +325,12 @@ void hub_serve_map(struct hub *h, struct http_exchange *x,
         if (options->stream)
             submit_stream_close(h, options);
         http_respond_text(x, 404, "node not found");
+        return;
+    }
+    if (view_info(netmap_feed_view(t->feed))->suspended) {
+        if (options->stream)
+            submit_stream_close(h, options);
+        http_respond_text(x, 403, "this tailnet is suspended");
         return;
     }
     struct map_session *s = session_new(t, x, options);

@@ -5,6 +5,8 @@
 
 #include "auth/pages.h"
 #include "control/control_internal.h"
+#include "core/clock.h"
+#include "core/health.h"
 #include "core/log.h"
 #include "core/metric.h"
 #include "noise/handshake.h"
@@ -169,6 +171,20 @@ void control_on_ts2021(struct control *c, struct http_exchange *x, const struct 
 
 /* ---- Health, approval page, admission ---- */
 
+/* The rest of it: only what is ill, not why. */
+static void respond_parts(struct http_exchange *x)
+{
+    AUTO_FINI(buf_fini) struct buf why = BUF(65536), body = BUF(4096);
+    size_t n = 0;
+
+    for (enum health_part part = 0; part < HEALTH_PARTS; part++)
+        if (health_is_ill(part, clock_unix_ms(), &why))
+            buf_printf(&body, "%s%s", n++ > 0 ? ", " : "{\"status\":\"warn\",\"output\":\"",
+                       health_part_name(part));
+    buf_put(&body, n > 0 ? STR(": see hatsize health\"}\n") : STR("{\"status\":\"pass\"}\n"));
+    http_respond(x, 200, "application/health+json", buf_str(&body));
+}
+
 void control_on_health(struct control *c, struct http_exchange *x, const struct http_request *req)
 {
     (void)req;
@@ -183,7 +199,7 @@ void control_on_health(struct control *c, struct http_exchange *x, const struct 
     else if (!registrar_policies_are_well(c->registrar))
         http_respond(x, 200, "application/health+json", warning);
     else
-        http_respond(x, 200, "application/health+json", STR("{\"status\":\"pass\"}\n"));
+        respond_parts(x);
 }
 
 static bool auth_id_is_plausible(struct str id)
@@ -194,6 +210,25 @@ static bool auth_id_is_plausible(struct str id)
         return false;
     for (size_t i = prefix.len; i < id.len; i++)
         if (!((id.ptr[i] >= '0' && id.ptr[i] <= '9') || (id.ptr[i] >= 'a' && id.ptr[i] <= 'f')))
+            return false;
+    return true;
+}
+
+/*
+ * Ids of headscale: a machine's or a node's key up to 0.23, 24 characters of base64url up to 0.28,
+ * the same behind today's prefix in 0.29.
+ */
+static bool auth_id_is_old(struct str id)
+{
+    if (str_starts(id, STR("mkey:")) || str_starts(id, STR("nodekey:")))
+        return true;
+    if (str_starts(id, STR("hskey-authreq-")))
+        id = str_from_index(id, STR("hskey-authreq-").len);
+    if (id.len != 24)
+        return false;
+    for (size_t i = 0; i < id.len; i++)
+        if (!((id.ptr[i] >= '0' && id.ptr[i] <= '9') || (id.ptr[i] >= 'a' && id.ptr[i] <= 'z') ||
+              (id.ptr[i] >= 'A' && id.ptr[i] <= 'Z') || id.ptr[i] == '-' || id.ptr[i] == '_'))
             return false;
     return true;
 }
@@ -221,7 +256,13 @@ static void on_page(struct control *c, enum login_purpose purpose, struct http_e
     struct buf page = BUF(PAGE_MAX);
 
     if (!id_is_plausible(purpose, id)) {
-        http_respond_text(x, 400, "invalid auth id");
+        if (purpose == LOGIN_REGISTER && auth_id_is_old(id)) {
+            page_old_link(&page, c->server_url);
+            http_respond(x, 410, PAGE_TYPE, buf_str(&page));
+        } else {
+            http_respond_text(x, 400, "invalid auth id");
+        }
+        buf_fini(&page);
         return;
     }
     if (c->login) {
@@ -248,6 +289,32 @@ void control_on_check_page(struct control *c, struct http_exchange *x,
     on_page(c, LOGIN_SSH_CHECK, x, req);
 }
 
+void control_on_session_page(struct control *c, struct http_exchange *x,
+                             const struct http_request *req)
+{
+    if (c->login)
+        login_desk_start(c->login, LOGIN_SESSION, x, req);
+    else
+        http_respond_text(x, 404, "there is no log-in without an identity provider");
+}
+
+void control_on_invite_page(struct control *c, struct http_exchange *x,
+                            const struct http_request *req)
+{
+    struct buf page = BUF(PAGE_MAX);
+
+    if (c->login) {
+        login_desk_start(c->login, LOGIN_INVITE, x, req);
+        return;
+    }
+    page_tell(&page, "Invitation", NULL, 0,
+              "Log-in is not set up on this server, so that nobody can come by a link. Ask whoever "
+              "sent it.",
+              STR_NONE);
+    http_respond(x, 404, PAGE_TYPE, buf_str(&page));
+    buf_fini(&page);
+}
+
 void control_on_login_back(struct control *c, struct http_exchange *x,
                            const struct http_request *req)
 {
@@ -260,9 +327,11 @@ void control_on_login_back(struct control *c, struct http_exchange *x,
 static void on_confirm(struct control *c, enum login_purpose purpose, struct http_exchange *x,
                        const struct http_request *req)
 {
+    bool has_id = purpose == LOGIN_REGISTER || purpose == LOGIN_SSH_CHECK;
+
     if (!c->login)
         http_respond_text(x, 404, "404 page not found");
-    else if (!id_is_plausible(purpose, http_param_get(req, STR("id"))))
+    else if (has_id && !id_is_plausible(purpose, http_param_get(req, STR("id"))))
         http_respond_text(x, 400, "invalid auth id");
     else
         login_desk_confirm(c->login, purpose, x, req);
@@ -280,6 +349,18 @@ void control_on_check_confirm(struct control *c, struct http_exchange *x,
     on_confirm(c, LOGIN_SSH_CHECK, x, req);
 }
 
+void control_on_session_confirm(struct control *c, struct http_exchange *x,
+                                const struct http_request *req)
+{
+    on_confirm(c, LOGIN_SESSION, x, req);
+}
+
+void control_on_invite_confirm(struct control *c, struct http_exchange *x,
+                               const struct http_request *req)
+{
+    on_confirm(c, LOGIN_INVITE, x, req);
+}
+
 struct admission {
     struct registrar_query query;
     struct node_key key;
@@ -292,7 +373,10 @@ static void admission_run(struct registrar_query *q, struct domain *d)
 {
     struct admission *a = CONTAINER_OF(q, struct admission, query);
 
-    a->known = domain_node_by_key(d, &a->key) != NULL;
+    const struct node *node = domain_node_by_key(d, &a->key);
+    AUTO(view_unref) const struct tailnet_view *view = node ? domain_view(d, node->tailnet) : NULL;
+
+    a->known = view && !view_info(view)->suspended && node_has_access(node);
 }
 
 static void admission_done(struct registrar_query *q)

@@ -3,6 +3,7 @@
 #include "control/policies.h"
 
 #include "core/clock.h"
+#include "core/list.h"
 #include "core/log.h"
 #include "core/map.h"
 #include "core/metric.h"
@@ -28,13 +29,14 @@ struct tailnet_policy {
     tailnet_id id;
     const struct policy_document *document; /* NULL: none */
     const struct policy *told;              /* NULL: nothing yet */
-    bool is_unjudged;
+    struct list_node unjudged_link;         /* policies.unjudged */
     bool is_closed;                     /* the document stands for a good one that there is not */
     struct str troubles[TROUBLE_KINDS]; /* owned */
 };
 
 struct policies {
     struct map *by_id;
+    struct list unjudged; /* struct tailnet_policy, told and not looked at yet */
 };
 
 /* ---- Entries ---- */
@@ -44,6 +46,7 @@ struct policies *policies_new(void)
     struct policies *p = NEW(struct policies);
 
     p->by_id = map_new();
+    list_init(&p->unjudged);
     return p;
 }
 
@@ -55,12 +58,14 @@ static struct tailnet_policy *entry(struct policies *p, tailnet_id id)
         return t;
     t = NEW(struct tailnet_policy);
     t->id = id;
+    list_node_init(&t->unjudged_link);
     (void)map_put_u64(p->by_id, id, t);
     return t;
 }
 
 static void entry_free(struct tailnet_policy *t)
 {
+    list_remove(&t->unjudged_link);
     policy_document_unref(t->document);
     policy_unref(t->told);
     for (size_t i = 0; i < TROUBLE_KINDS; i++)
@@ -250,14 +255,9 @@ static void load_one(struct policies *p, const struct tailnet_view *view, struct
 
 void policies_load(struct policies *p, struct domain *d, struct store *store)
 {
-    size_t n = 0, max = 64;
-    tailnet_id *ids = NULL;
+    size_t n = 0;
+    tailnet_id *ids = domain_all_tailnets(d, &n);
 
-    do {
-        max *= 2;
-        ids = mem_realloc_array(ids, max, sizeof(*ids));
-        n = domain_tailnet_ids(d, ids, max);
-    } while (n == max);
     for (size_t i = 0; i < n; i++) {
         AUTO(view_unref) const struct tailnet_view *view = domain_view(d, ids[i]);
 
@@ -369,40 +369,39 @@ const struct policy *policies_tell(struct policies *p, const struct policy_docum
 
     metric_add(&compiles, now != before);
     metric_add(&compile_us, (int64_t)((clock_mono_ns() - began) / 1000));
-    t->is_unjudged = t->is_unjudged || (document && (now != t->told || has_users(changes, n)));
+    if (document && (now != t->told || has_users(changes, n)) &&
+        !list_node_is_linked(&t->unjudged_link))
+        list_push_back(&p->unjudged, &t->unjudged_link);
     policy_unref(t->told);
     t->told = policy_ref(now);
     return now;
 }
 
-bool policies_are_unjudged(const struct policies *p)
+const struct policy *policies_told(const struct policies *p, tailnet_id id)
 {
-    struct str key;
-    void *value;
+    const struct tailnet_policy *t = map_find_u64(p->by_id, id);
 
-    for (size_t at = 0; map_next(p->by_id, &at, &key, &value);)
-        if (((const struct tailnet_policy *)value)->is_unjudged)
-            return true;
-    return false;
+    return t ? t->told : NULL;
 }
 
-void policies_judge_all(struct policies *p, struct domain *d)
+bool policies_are_unjudged(const struct policies *p)
 {
-    struct str key;
-    void *value;
+    return !list_is_empty(&p->unjudged);
+}
 
-    for (size_t at = 0; map_next(p->by_id, &at, &key, &value);) {
-        struct tailnet_policy *t = value;
-        AUTO(view_unref) const struct tailnet_view *view = domain_view(d, t->id);
-        struct policy_verdict verdict;
+void policies_judge_next(struct policies *p, struct domain *d)
+{
+    struct list_node *first = list_pop_front(&p->unjudged);
+    struct tailnet_policy *t =
+        first ? CONTAINER_OF(first, struct tailnet_policy, unjudged_link) : NULL;
+    AUTO(view_unref) const struct tailnet_view *view = t ? domain_view(d, t->id) : NULL;
+    struct policy_verdict verdict;
 
-        if (!t->is_unjudged || !view || !t->told)
-            continue;
-        t->is_unjudged = false;
-        policy_judge_again(policy_document(t->told), t->told, view, &verdict);
-        set_verdict(p, t, TROUBLE_TESTS, &verdict);
-        policy_verdict_fini(&verdict);
-    }
+    if (!view || !t->told)
+        return;
+    policy_judge_again(policy_document(t->told), t->told, view, &verdict);
+    set_verdict(p, t, TROUBLE_TESTS, &verdict);
+    policy_verdict_fini(&verdict);
 }
 
 /* ---- The domain's questions ---- */

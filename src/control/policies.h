@@ -63,13 +63,16 @@ MUST_USE const struct policy *policies_tell(struct policies *p,
                                             const struct tailnet_view *view,
                                             const struct policy *before,
                                             const struct change *changes, size_t n);
+/* What was told last; borrowed, NULL: nothing yet. */
+const struct policy *policies_told(const struct policies *p, tailnet_id id);
 /* The tailnet is gone. */
 void policies_drop(struct policies *p, tailnet_id id);
 
-/* Whether something was told that policies_judge_all has not looked at yet. */
+/* Whether something was told that policies_judge_next has not looked at yet. */
 bool policies_are_unjudged(const struct policies *p);
-/* Users and tests of what is in force, where it changed since. */
-void policies_judge_all(struct policies *p, struct domain *d);
+/* Users and tests of what is in force in the tailnet that has waited longest of those where it
+ * changed since. */
+void policies_judge_next(struct policies *p, struct domain *d);
 /* What is wrong with where the policy comes from, as its file; empty: nothing any more. */
 void policies_note(struct policies *p, tailnet_id id, struct str text);
 /* Every trouble; the number of tailnets that have some. */

@@ -35,9 +35,16 @@ static void respond_registered(struct asked *a)
         login.display_name = user_display(result->user, &display);
         login.picture_url = result->user->picture_url;
     }
-    respond(a, &(struct wire_register_response){.login = &login, .machine_authorized = true});
+    respond(a, &(struct wire_register_response){
+                   .login = &login, .machine_authorized = node_has_access(result->node)});
     buf_fini(&name);
     buf_fini(&display);
+}
+
+static const char *hold_reason(const struct node *n)
+{
+    return n->holds & HOLD_USER ? "held back: its user is not active"
+                                : "held back until somebody approves the machine";
 }
 
 static void log_outcome(const struct asked *a)
@@ -56,7 +63,7 @@ static void log_outcome(const struct asked *a)
 
     log_event(LOG_INFO, words[result->outcome], LOG_U64("node", node ? node->id : 0),
               LOG_STR("name", node ? node->given_name : facts->hostname), LOG_STR("os", facts->os),
-              LOG_TXT("reason", result->text));
+              LOG_TXT("reason", node && !node_has_access(node) ? hold_reason(node) : result->text));
 }
 
 static void registered(struct registrar_call *call);
@@ -170,11 +177,14 @@ void on_register(void *user, struct http_exchange *x, const struct http_request 
         return;
     }
     if (channel->version < CAPVER_MIN) {
-        respond(a, &(struct wire_register_response){
-                       .error = STR("this Tailscale client is too old; 1.70 or later is needed")});
+        respond(a, &(struct wire_register_response){.error = STR(TOO_OLD)});
         asked_free(a);
         return;
     }
+    /* The body goes with the client, who may leave before the registrar comes to this. */
+    struct str auth_key = arena_copy(a->arena, r->auth_key);
+    struct str followup = arena_copy(a->arena, followup_id(r->followup));
+
     a->facts = facts_from_wire(&r->hostinfo);
     *reg = (struct register_request){.machine = channel->machine,
                                      .key = r->key,
@@ -183,8 +193,8 @@ void on_register(void *user, struct http_exchange *x, const struct http_request 
                                      .capver = channel->version,
                                      .has_expiry = r->has_expiry,
                                      .expiry_ms = r->expiry_ms,
-                                     .auth_key = r->auth_key,
-                                     .followup = followup_id(r->followup),
+                                     .auth_key = auth_key,
+                                     .followup = followup,
                                      .ephemeral = r->ephemeral,
                                      .facts = a->facts};
     a->call.command = (struct command){.type = COMMAND_REGISTER,

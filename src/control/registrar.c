@@ -9,10 +9,13 @@
 
 #include "control/registrar.h"
 
+#include "control/headscale_metrics.h"
 #include "control/registrar_internal.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metric.h"
+#include "hooks/events.h"
+#include "hooks/hooks.h"
 #include "store/audit_note.h"
 
 static struct metric commands = METRIC_COUNTER("hatsize_commands_total", "Commands applied.");
@@ -76,8 +79,6 @@ static void hold(struct registrar *r, struct registrar_call *call)
     list_push_back(&held->calls, &call->held_link);
 }
 
-static void apply_call(struct registrar *r, struct registrar_call *call);
-
 /* A pending registration was decided and that is published: those who waited ask again. */
 static void release_held(struct registrar *r, struct str auth_id)
 {
@@ -91,7 +92,7 @@ static void release_held(struct registrar *r, struct str auth_id)
         command_result_fini(&call->result);
         call->result = (struct command_result){0};
         call->hold = false;
-        apply_call(r, call);
+        registrar_apply_call(r, call);
     }
     mem_free(held);
 }
@@ -114,19 +115,24 @@ static void release_all_held(struct registrar *r)
 static void tell(struct registrar *r, struct round *round)
 {
     struct change_list decided = {0};
+    uint64_t began_ns = clock_mono_ns();
+    size_t n_calls = 0;
 
     if (round->api_keys)
         registrar_publish_api_keys(r, round->api_keys, &round->api_key_changes, false);
+    registrar_hooks_tell(r, round);
     for (struct round_tailnet *t = round->tailnets; t; t = t->next) {
         for (size_t i = 0; i < t->changes.len; i++)
             if (t->changes.items[i].kind == CHANGE_PENDING)
                 change_list_add(&decided, t->changes.items[i]);
         registrar_tell_tailnet(r, t);
     }
+    registrar_treaty_settle(r);
     while (round->calls) {
         struct registrar_call *call = round->calls;
 
         round->calls = call->next;
+        n_calls++;
         if (call->hold && call->status == 0 && call->result.outcome == REGISTER_PENDING &&
             call->command.reg->followup.len > 0 &&
             str_eq(call->command.reg->followup, str_from(call->result.auth_id)))
@@ -138,6 +144,8 @@ static void tell(struct registrar *r, struct round *round)
         release_held(r, str_from(decided.items[i].text));
     change_list_fini(&decided);
     round_free(round);
+    headscale_note_round(n_calls, clock_mono_ns() - began_ns);
+    registrar_next_turn(r);
 }
 
 /* ---- Commits ---- */
@@ -171,6 +179,7 @@ static void recover(struct registrar *r)
 
     domain_set_revoked_retention(fresh, domain_revoked_retention(r->domain));
     domain_set_pending_limits(fresh, domain_pending_limits(r->domain));
+    domain_set_new_quotas(fresh, domain_new_quotas(r->domain));
 
     while (r->open->calls) {
         struct registrar_call *call = r->open->calls;
@@ -197,6 +206,8 @@ static void recover(struct registrar *r)
     registrar_adopt_policies(r);
     r->is_broken = false;
     registrar_publish_all(r, true);
+    registrar_treaty_settle(r);
+    registrar_hooks_set_all(r);
     if (r->is_stalled)
         told_write_again(r);
     release_all_held(r);
@@ -205,18 +216,27 @@ static void recover(struct registrar *r)
 
 /* ---- Stalled ---- */
 
-/* Whether it may be applied although nothing can be made durable. */
-static bool needs_no_disk(const struct command *c)
+/* Whether the machine is in by the key it shows: whatever else it shows then changes nothing. */
+static bool is_in(const struct registrar *r, const struct command *c)
 {
-    static const enum command_type free_of_it[] = {COMMAND_NODE_UPDATE,  COMMAND_STREAM_OPEN,
-                                                   COMMAND_STREAM_CLOSE, COMMAND_API_KEY_SEEN,
-                                                   COMMAND_TICK,         COMMAND_REGISTER_REJECT};
+    const struct node *n = domain_node_by_key(r->domain, &c->reg->key);
+
+    return n && machine_key_eq(&n->machine, &c->reg->machine) && !n->expired &&
+           (n->expiry_ms == 0 || n->expiry_ms > c->now_ms);
+}
+
+/* Whether it may be applied although nothing can be made durable. */
+static bool needs_no_disk(const struct registrar *r, const struct command *c)
+{
+    static const enum command_type free_of_it[] = {
+        COMMAND_NODE_UPDATE, COMMAND_STREAM_OPEN,     COMMAND_STREAM_CLOSE, COMMAND_API_KEY_SEEN,
+        COMMAND_TICK,        COMMAND_REGISTER_REJECT, COMMAND_NODE_PROBED};
 
     for (size_t i = 0; i < ARRAY_LEN(free_of_it); i++)
         if (c->type == free_of_it[i])
             return true;
     /* A known machine comes back, or an unknown one waits for somebody; no log-out. */
-    return c->type == COMMAND_REGISTER && c->reg->auth_key.len == 0 &&
+    return c->type == COMMAND_REGISTER && (c->reg->auth_key.len == 0 || is_in(r, c)) &&
            !(c->reg->has_expiry && c->reg->expiry_ms < c->now_ms);
 }
 
@@ -379,30 +399,38 @@ void registrar_audit(struct registrar *r, struct audit_note *note, const struct 
 {
     const struct audit_entry *entry = audit_note_end(note, r->domain, c, result);
 
+    if (result)
+        metric_add(&audited, (int64_t)audit_note_ended(r->batch, r->domain, c, result));
     if (!entry)
         return;
     metric_add(&audited, 1);
     store_batch_add_audit(r->batch, entry);
+    if (note->other)
+        store_batch_add_audit(r->batch, note->other);
 }
 
-static void apply_call(struct registrar *r, struct registrar_call *call)
+void registrar_apply_call(struct registrar *r, struct registrar_call *call)
 {
     struct change_list changes = {0};
 
     if (call->command.now_ms == 0)
         call->command.now_ms = clock_unix_ms();
-    if (r->is_broken || (r->is_stalled && !needs_no_disk(&call->command))) {
+    if (r->is_broken || (r->is_stalled && !needs_no_disk(r, &call->command))) {
         answer_storage_failed(call);
         return;
     }
     metric_add(&commands, 1);
+    uint64_t began_ns = clock_mono_ns();
     struct audit_note note;
     audit_note_begin(&note, r->domain, &call->command);
+    registrar_hooks_begin(r, &call->command);
     if (call->command.type == COMMAND_POLICY_SET)
         call->status = registrar_apply_policy(r, call);
     else
         call->status = domain_apply(r->domain, &call->command, &changes, &call->result, &call->err);
     registrar_audit(r, &note, &call->command, call->status == 0 ? &call->result : NULL);
+    registrar_hooks_end(r, &call->command, call->status == 0 ? &call->result : NULL, &changes);
+    headscale_note_command(call->command.type, clock_mono_ns() - began_ns);
     if (call->status < 0)
         metric_add(&refused, 1);
     round_add_call(r->open, call);
@@ -412,25 +440,33 @@ static void apply_call(struct registrar *r, struct registrar_call *call)
     schedule_close(r);
 }
 
+void registrar_cancel_call(struct registrar_call *call)
+{
+    call->status = err_set(&call->err, ERR_IO, "the server is shutting down");
+    answer(call);
+}
+
 static void call_run(struct loop_message *msg)
 {
     struct registrar_call *call = CONTAINER_OF(msg, struct registrar_call, message);
 
     if (msg->cancelled) {
-        call->status = err_set(&call->err, ERR_IO, "the server is shutting down");
-        answer(call);
+        registrar_cancel_call(call);
         return;
     }
-    apply_call(call->registrar, call);
+    if (call->command.type == COMMAND_POLICY_SET)
+        registrar_queue_policy(call->registrar, call);
+    else
+        registrar_apply_call(call->registrar, call);
 }
 
 void registrar_submit(struct registrar *r, struct registrar_call *call)
 {
     if (!r) {
-        call->status = err_set(&call->err, ERR_IO, "the server is shutting down");
-        answer(call);
+        registrar_cancel_call(call);
         return;
     }
+    ASSERT(call->command.origin != ORIGIN_NONE);
     call->registrar = r;
     call->ticket = atomic_fetch_add(&r->next_ticket, 1);
     call->message = (struct loop_message){.run = call_run};
@@ -448,8 +484,11 @@ static void on_tick(void *user)
 
     if (r->is_broken)
         return;
+    registrar_hooks_begin(r, &c);
     if (domain_apply(r->domain, &c, &changes, &result, &err) < 0)
         log_event(LOG_ERROR, "a tick was refused", LOG_ERR(&err));
+    metric_add(&audited, (int64_t)audit_note_ended(r->batch, r->domain, &c, &result));
+    registrar_hooks_end(r, &c, &result, &changes);
     command_result_fini(&result);
     if (changes.len > 0)
         round_add_changes(r, &changes);
@@ -559,8 +598,11 @@ int registrar_new(const struct registrar_options *options, struct registrar **ou
     r->batch = store_batch_new();
     r->held = map_new();
     r->policies = policies_new();
+    r->policy_turns = policy_turns_new();
+    r->hook_events = hook_events_new(options->server_url, options->has_login);
     r->judge_ms = JUDGE_MS;
     r->told_views = map_new();
+    r->treaties = map_new();
     atomic_store(&r->next_ticket, 1);
     atomic_store(&r->healthy, true);
     atomic_store(&r->policies_are_well, true);
@@ -572,6 +614,7 @@ int registrar_new(const struct registrar_options *options, struct registrar **ou
     timer_init(&r->behind, r->loop, on_behind, r);
     timer_init(&r->retry, r->loop, on_retry, r);
     timer_init(&r->judge, r->loop, registrar_on_judge, r);
+    timer_init(&r->turn, r->loop, registrar_on_turn_due, r);
     r->close_message.run = on_close_message;
     registrar_adopt_policies(r);
     if (options->policy_file)
@@ -581,6 +624,8 @@ int registrar_new(const struct registrar_options *options, struct registrar **ou
         timer_start(&r->behind, 0);
     }
     registrar_publish_all(r, false);
+    registrar_treaty_settle(r);
+    registrar_hooks_start(r);
     schedule_tick(r);
     if (loop_thread_start(r->loop, err) < 0) {
         registrar_free(r);
@@ -601,8 +646,7 @@ static void free_held(struct registrar *r)
 
         LIST_FOR_EACH(call, &held->calls, struct registrar_call, held_link) {
             list_remove(&call->held_link);
-            call->status = err_set(&call->err, ERR_IO, "the server is shutting down");
-            answer(call);
+            registrar_cancel_call(call);
         }
         mem_free(held);
     }
@@ -613,6 +657,8 @@ void registrar_free(struct registrar *r)
 {
     if (!r)
         return;
+    /* First: it reports to the loop. */
+    hooks_stop(r->hooks);
     if (r->is_running) {
         loop_stop(r->loop);
         loop_thread_join(r->loop);
@@ -620,6 +666,9 @@ void registrar_free(struct registrar *r)
     committer_stop(r);
     loop_free(r->loop); /* runs what was still posted, cancelled */
     free_held(r);
+    for (struct registrar_call *c; (c = policy_turns_next(r->policy_turns));)
+        registrar_cancel_call(c);
+    policy_turns_free(r->policy_turns);
     if (r->in_flight) {
         while (r->in_flight->calls) {
             struct registrar_call *call = r->in_flight->calls;
@@ -646,7 +695,10 @@ void registrar_free(struct registrar *r)
     store_close(r->store);
     domain_free(r->domain);
     policies_free(r->policies);
+    registrar_treaty_fini(r);
     told_free(r);
+    hooks_free(r->hooks);
+    hook_events_free(r->hook_events);
     mem_free(r->loops);
     mem_free(r);
 }

@@ -57,6 +57,11 @@ struct registrar_options {
     struct store *store;   /* taken */
     /* NULL: what the database has is in force. Borrowed for the call. */
     const struct policy_file *policy_file;
+    /* For webhooks: what their links begin with (copied), whether machines wait for log-ins and not
+     * for administrators, whether endpoints may be on this machine. */
+    struct str server_url;
+    bool has_login;
+    bool webhooks_allow_local;
     /* Runs on each of these loops, for every publication. */
     struct loop *const *loops;
     size_t n_loops;

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "control/policy_turns.h"
 #include "control/registrar.h"
 #include "core/list.h"
 #include "core/map.h"
@@ -13,6 +14,7 @@
 /* Tests of policies in force run at most so often, and take at most so much of the time. */
 #define JUDGE_MS 1000
 #define JUDGE_SHARE 20
+#define JUDGE_SLICE_MS 10 /* after which no further tailnet's are begun */
 #define HELD_PER_PENDING 8 /* follow-ups of one pending registration */
 
 struct round_tailnet {
@@ -27,12 +29,17 @@ struct round_tailnet {
     struct round_tailnet *next;
 };
 
+struct hooks;
+struct hook_events;
+
 struct round {
     struct registrar_call *calls;
     struct registrar_call **calls_tail;
     struct round_tailnet *tailnets;
     struct change_list api_key_changes;
     const struct api_key_set *api_keys; /* after the last of them; NULL: none came */
+    const struct delivery **deliveries; /* for webhooks, counted */
+    size_t n_deliveries, cap_deliveries;
     bool durable;
 };
 
@@ -64,7 +71,17 @@ struct registrar {
     struct map *told_views; /* tailnet id -> counted view: what everybody knows */
     const struct api_key_set *told_api_keys;
     struct map *held; /* auth id -> struct held_list */
+    struct hook_events *hook_events;
+    struct hooks *hooks; /* NULL: nobody had a webhook yet */
+    bool hooks_failed;
     struct policies *policies;
+    struct policy_turns *policy_turns;
+    struct loop_message turn_message; /* the next of them, behind all that has come */
+    bool turn_posted;
+    int64_t turn_due_ms; /* until then the next stands back for answers (monotonic) */
+    struct timer turn;
+    struct map *treaties; /* tailnet id -> struct treaty_entry, of those with shares */
+    bool treaty_is_due;
     int64_t judge_ms; /* to wait for the next time */
     struct timer tick, behind, retry, judge;
     struct loop_message close_message;
@@ -83,6 +100,9 @@ struct registrar {
 
 struct round *round_new(void);
 void round_free(struct round *round); /* its calls must be gone */
+/* `to` has none. */
+void round_move_deliveries(struct round *to, struct round *from);
+void round_forget_deliveries(struct round *round);
 struct round_tailnet *round_tailnet(struct round *round, tailnet_id id);
 void round_add_call(struct round *round, struct registrar_call *call);
 /* View and document as they are now. */
@@ -104,6 +124,24 @@ struct audit_note;
 void registrar_audit(struct registrar *r, struct audit_note *note, const struct command *c,
                      const struct command_result *result);
 
+/* Applies the command; its answer comes with the round. */
+void registrar_apply_call(struct registrar *r, struct registrar_call *call);
+/* It was never applied: the server goes down. */
+void registrar_cancel_call(struct registrar_call *call);
+
+/* ---- webhooks.c ---- */
+
+/* Around a command: what webhooks hear of it joins the open round and the batch. */
+void registrar_hooks_begin(struct registrar *r, const struct command *c);
+void registrar_hooks_end(struct registrar *r, const struct command *c,
+                         const struct command_result *result, const struct change_list *changes);
+/* The round is committed. */
+void registrar_hooks_tell(struct registrar *r, struct round *round);
+/* Endpoints as the domain has them. */
+void registrar_hooks_set_all(struct registrar *r);
+/* Sends what was on its way when the server stopped. Before the thread runs. */
+void registrar_hooks_start(struct registrar *r);
+
 /* ---- told.c ---- */
 
 void told_note_view(struct registrar *r, const struct tailnet_view *view,
@@ -120,11 +158,32 @@ void told_write_again(struct registrar *r);
 /* The domain is new: what its texts say is in force, and its hooks ask here. */
 void registrar_adopt_policies(struct registrar *r);
 void registrar_start_with_file(struct registrar *r, const struct policy_file *file);
-/* COMMAND_POLICY_SET; the call's status. */
+/* COMMAND_POLICY_SET has come: it waits for its turn (policy_turns.h). */
+void registrar_queue_policy(struct registrar *r, struct registrar_call *call);
+/* Who waited for answers has them, or has waited long enough: the next policy's turn. */
+void registrar_next_turn(struct registrar *r);
+void registrar_on_turn_due(void *user);
+/* Its turn has come; the call's status. */
 MUST_USE int registrar_apply_policy(struct registrar *r, struct registrar_call *call);
 /* Compiles and publishes what a round has for a tailnet. */
 void registrar_tell_tailnet(struct registrar *r, struct round_tailnet *t);
 void registrar_on_judge(void *registrar);
+
+/* ---- registrar_relays.c ---- */
+
+/* Where its guests' hosts find the tailnet's machines, by its policy (NULL: none). Like a command
+ * of this round. */
+void registrar_tell_relays(struct registrar *r, tailnet_id tailnet,
+                           const struct policy_document *document);
+
+/* ---- registrar_treaty.c ---- */
+
+/* The tailnet is told of with this policy (NULL: it is gone). */
+void registrar_treaty_note(struct registrar *r, const struct tailnet_view *view,
+                           const struct policy *policy, const struct change_list *changes);
+/* After all publications of a round: what follows joins the open round. */
+void registrar_treaty_settle(struct registrar *r);
+void registrar_treaty_fini(struct registrar *r);
 
 /* ---- committer.c ---- */
 

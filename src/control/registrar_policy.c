@@ -4,10 +4,15 @@
  * policies.c's.
  */
 
+#include "control/headscale_metrics.h"
 #include "control/registrar_internal.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "store/audit_note.h"
+
+/* So long one that was set is not followed by the next while somebody's command is applied and not
+ * yet answered. */
+#define TURN_STANDS_BACK_MS 100
 
 static void note_health(struct registrar *r)
 {
@@ -57,6 +62,56 @@ static int apply_policy(struct registrar *r, const struct command *c, bool is_st
     }
     change_list_fini(&changes);
     return status;
+}
+
+/* Answers come when a round is stored, and what is judged meanwhile would go before them. */
+static bool stands_back(struct registrar *r)
+{
+    int64_t left = r->turn_due_ms - clock_mono_ms();
+
+    if (left <= 0 || r->is_stalled || r->is_broken || !(r->in_flight || r->open->calls))
+        return false;
+    timer_start(&r->turn, left);
+    return true;
+}
+
+static void on_turn(struct loop_message *msg)
+{
+    struct registrar *r = CONTAINER_OF(msg, struct registrar, turn_message);
+    struct registrar_call *call;
+
+    r->turn_posted = false;
+    if (msg->cancelled || policy_turns_are_empty(r->policy_turns) || stands_back(r))
+        return;
+    timer_stop(&r->turn);
+    call = policy_turns_next(r->policy_turns);
+    registrar_apply_call(r, call);
+    r->turn_due_ms = clock_mono_ms() + TURN_STANDS_BACK_MS;
+    registrar_next_turn(r);
+}
+
+void registrar_on_turn_due(void *user)
+{
+    registrar_next_turn(user);
+}
+
+void registrar_next_turn(struct registrar *r)
+{
+    if (r->turn_posted || policy_turns_are_empty(r->policy_turns))
+        return;
+    r->turn_posted = true;
+    r->turn_message.run = on_turn;
+    loop_post(r->loop, &r->turn_message);
+}
+
+void registrar_queue_policy(struct registrar *r, struct registrar_call *call)
+{
+    AUTO(view_unref)
+    const struct tailnet_view *view = domain_view(r->domain, call->command.tailnet);
+
+    /* Of no tailnet: refused in its turn as well. */
+    policy_turns_add(r->policy_turns, view ? view_info(view)->id : 0, call);
+    registrar_next_turn(r);
 }
 
 int registrar_apply_policy(struct registrar *r, struct registrar_call *call)
@@ -112,8 +167,10 @@ void registrar_start_with_file(struct registrar *r, const struct policy_file *fi
         log_event(LOG_WARN, "there is no policy file any more: everything is allowed");
     struct audit_note note;
     audit_note_begin(&note, r->domain, &c);
+    registrar_hooks_begin(r, &c);
     int status = apply_policy(r, &c, true, &verdict, &result, &err);
     registrar_audit(r, &note, &c, status == 0 ? &result : NULL);
+    registrar_hooks_end(r, &c, status == 0 ? &result : NULL, NULL);
     if (status < 0) {
         struct buf why = BUF((size_t)64 << 10);
 
@@ -123,23 +180,47 @@ void registrar_start_with_file(struct registrar *r, const struct policy_file *fi
     }
     policy_verdict_fini(&verdict);
     command_result_fini(&result);
+    struct round *fresh = round_new();
+    round_move_deliveries(fresh, r->open);
     round_free(r->open);
-    r->open = round_new();
+    r->open = fresh;
 }
 
 /* ---- Telling and judging ---- */
 
+static bool is_gone(const struct round_tailnet *t)
+{
+    for (size_t i = 0; i < t->changes.len; i++)
+        if (t->changes.items[i].kind == CHANGE_TAILNET_REMOVED)
+            return true;
+    return false;
+}
+
+/* Its last view is what everybody knows of it. */
+static void tell_gone(struct registrar *r, struct round_tailnet *t)
+{
+    const struct tailnet_view *told = map_find_u64(r->told_views, t->id);
+    AUTO(view_unref) const struct tailnet_view *last = told ? view_ref(told) : NULL;
+
+    policies_drop(r->policies, t->id);
+    if (last)
+        registrar_publish(r, last, NULL, &t->changes, false);
+}
+
 void registrar_tell_tailnet(struct registrar *r, struct round_tailnet *t)
 {
+    if (is_gone(t)) {
+        tell_gone(r, t);
+        return;
+    }
     size_t from = t->policy ? t->policy_at : 0;
 
     if (!t->view || (t->changes.len == 0 && !t->policy))
         return;
+    uint64_t began_ns = clock_mono_ns();
     const struct policy *policy = policies_tell(r->policies, t->document, t->view, t->policy,
                                                 t->changes.items + from, t->changes.len - from);
-    for (size_t i = 0; i < t->changes.len; i++)
-        if (t->changes.items[i].kind == CHANGE_TAILNET_REMOVED)
-            policies_drop(r->policies, t->id);
+    headscale_note_peers(clock_mono_ns() - began_ns);
     registrar_publish(r, t->view, policy, &t->changes, false);
 }
 
@@ -151,7 +232,10 @@ void registrar_on_judge(void *user)
 
     if (r->is_broken)
         return;
-    policies_judge_all(r->policies, r->domain);
+    /* The rest next time: whoever waits for this thread waits for one tailnet's tests. */
+    do
+        policies_judge_next(r->policies, r->domain);
+    while (policies_are_unjudged(r->policies) && clock_mono_ms() - began < JUDGE_SLICE_MS);
     note_health(r);
     r->judge_ms = MAX((int64_t)JUDGE_MS, (clock_mono_ms() - began) * JUDGE_SHARE);
 }

@@ -3,7 +3,9 @@
  * registrar.c for who closes them.
  */
 
+#include "control/headscale_metrics.h"
 #include "control/registrar_internal.h"
+#include "core/clock.h"
 
 struct round *round_new(void)
 {
@@ -27,8 +29,27 @@ struct round_tailnet *round_tailnet(struct round *round, tailnet_id id)
     return t;
 }
 
+void round_forget_deliveries(struct round *round)
+{
+    for (size_t i = 0; i < round->n_deliveries; i++)
+        delivery_unref(round->deliveries[i]);
+    mem_free(round->deliveries);
+    round->deliveries = NULL;
+    round->n_deliveries = round->cap_deliveries = 0;
+}
+
+void round_move_deliveries(struct round *to, struct round *from)
+{
+    to->deliveries = from->deliveries;
+    to->n_deliveries = from->n_deliveries;
+    to->cap_deliveries = from->cap_deliveries;
+    from->deliveries = NULL;
+    from->n_deliveries = from->cap_deliveries = 0;
+}
+
 void round_free(struct round *round)
 {
+    round_forget_deliveries(round);
     api_key_set_unref(round->api_keys);
     change_list_fini(&round->api_key_changes);
     while (round->tailnets) {
@@ -53,7 +74,9 @@ void round_add_call(struct round *round, struct registrar_call *call)
 
 void round_look(struct registrar *r, struct round_tailnet *t)
 {
+    uint64_t began_ns = clock_mono_ns();
     const struct tailnet_view *view = domain_view(r->domain, t->id);
+    headscale_note_view(clock_mono_ns() - began_ns);
     const struct policy_document *document = policies_document(r->policies, t->id);
 
     if (!view)
@@ -194,6 +217,7 @@ void registrar_publish(struct registrar *r, const struct tailnet_view *view,
     struct shared_publication *s = NEW(struct shared_publication);
 
     told_note_view(r, view, changes->items, changes->len);
+    registrar_treaty_note(r, view, policy, changes);
     ref_init(&s->ref);
     s->changes = *changes;
     *changes = (struct change_list){0};
@@ -219,8 +243,8 @@ void registrar_publish(struct registrar *r, const struct tailnet_view *view,
 
 void registrar_publish_all(struct registrar *r, bool reset)
 {
-    tailnet_id ids[256];
-    size_t n = domain_tailnet_ids(r->domain, ids, ARRAY_LEN(ids));
+    size_t n = 0;
+    tailnet_id *ids = domain_all_tailnets(r->domain, &n);
     AUTO(api_key_set_unref) const struct api_key_set *keys = domain_api_keys(r->domain);
 
     registrar_publish_api_keys(r, keys, &(struct change_list){0}, true);
@@ -235,4 +259,5 @@ void registrar_publish_all(struct registrar *r, bool reset)
                                             view, NULL, NULL, 0),
                               &none, reset);
     }
+    mem_free(ids);
 }

@@ -380,8 +380,12 @@ static bool is_about_checks(const struct change *c)
 {
     switch (c->kind) {
     case CHANGE_NODE:
-        return c->mask & (NODE_CARD | NODE_KEY | NODE_EXPIRY | NODE_FACTS | NODE_FACTS_PRIVATE);
+    case CHANGE_GUEST:
+        return c->mask & (NODE_CARD | NODE_KEY | NODE_EXPIRY | NODE_FACTS | NODE_FACTS_PRIVATE |
+                          NODE_ABROAD | NODE_ACCESS);
     case CHANGE_NODE_REMOVED:
+    case CHANGE_GUEST_REMOVED:
+    case CHANGE_GUEST_USER:
     case CHANGE_USER:
     case CHANGE_USER_REMOVED:
     case CHANGE_INFO:
@@ -389,6 +393,15 @@ static bool is_about_checks(const struct change *c)
         return true;
     case CHANGE_AUTH_KEY:
     case CHANGE_AUTH_KEY_REMOVED:
+    case CHANGE_WEBHOOK:
+    case CHANGE_WEBHOOK_REMOVED:
+    case CHANGE_SHARE:
+    case CHANGE_SHARE_REMOVED:
+    case CHANGE_SHARE_INVITE:
+    case CHANGE_SHARE_INVITE_REMOVED:
+    case CHANGE_USER_INVITE:
+    case CHANGE_USER_INVITE_REMOVED:
+    case CHANGE_NODE_EXPIRING:
     case CHANGE_API_KEY:
     case CHANGE_API_KEY_REMOVED:
     case CHANGE_STREAM_END:

@@ -79,8 +79,26 @@ static int put_back(struct domain *d, const struct tailnet_view *view, struct er
         status = domain_load_user(d, user_clone(users[i]), err);
     for (size_t i = 0; i < n_keys && status == 0; i++)
         status = domain_load_auth_key(d, auth_key_clone(keys[i]), err);
+    for (const struct webhook *h; status == 0 && (h = view_webhook_next(view, &at));)
+        status = domain_load_webhook(d, webhook_clone(h), err);
+    at = 0;
     for (const struct node *n; status == 0 && (n = view_node_next(view, &at));)
         status = domain_load_node(d, node_clone(n), err);
+    return status;
+}
+
+/* After all nodes: a share is of two tailnets. */
+static int put_back_shares(struct domain *d, const struct tailnet_view *view, struct err *err)
+{
+    const struct share_invite *invite;
+    const struct share *share;
+    int status = 0;
+
+    for (size_t at = 0; status == 0 && (share = view_share_next(view, &at));)
+        if (share->owner == view_info(view)->id)
+            status = domain_load_share(d, share_clone(share), err);
+    for (size_t at = 0; status == 0 && (invite = view_share_invite_next(view, &at));)
+        status = domain_load_share_invite(d, share_invite_clone(invite), err);
     return status;
 }
 
@@ -93,6 +111,8 @@ int told_domain(struct registrar *r, struct domain *d, struct err *err)
 
     for (size_t i = 0; i < n && status == 0; i++)
         status = put_back(d, views[i], err);
+    for (size_t i = 0; i < n && status == 0; i++)
+        status = put_back_shares(d, views[i], err);
     mem_free(views);
     for (const struct api_key *k;
          status == 0 && r->told_api_keys && (k = api_key_set_next(r->told_api_keys, &at));)

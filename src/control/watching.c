@@ -7,7 +7,9 @@
 #include <stddef.h>
 
 #include "control/control_internal.h"
+#include "control/headscale_metrics.h"
 #include "core/metric.h"
+#include "core/metric_family.h"
 #include "netmap/stats.h"
 
 #define PAGE_MAX ((size_t)16 << 20)
@@ -61,10 +63,7 @@ static void add_row(void *user, const struct netmap_feed *feed, size_t sessions)
     struct asking *a = user;
     struct row *row;
 
-    if (a->n == a->cap) {
-        a->cap = a->cap ? a->cap * 2 : 16;
-        a->rows = mem_realloc_array(a->rows, a->cap, sizeof *a->rows);
-    }
+    a->rows = mem_room(a->rows, a->n, &a->cap, 16, sizeof *a->rows);
     row = &a->rows[a->n++];
     row->tailnet = str_copy(view_info(netmap_feed_view(feed))->name);
     row->loop = a->at;
@@ -151,13 +150,16 @@ static struct metric gauges[G_COUNT] = {
 static void answer_metrics(struct asking *a)
 {
     int64_t sum[G_COUNT] = {0};
+    size_t nodes = 0;
     struct buf body = BUF(PAGE_MAX);
 
     for (size_t i = 0; i < a->n; i++) {
         const struct netmap_feed_stats *s = &a->rows[i].stats;
 
-        if (a->rows[i].loop == 0) /* the same on every loop */
+        if (a->rows[i].loop == 0) { /* the same on every loop */
             sum[G_CLASSES] += (int64_t)s->classes;
+            nodes += s->nodes;
+        }
         sum[G_BEHIND] += (int64_t)s->behind;
         sum[G_FURTHEST] = MAX(sum[G_FURTHEST], (int64_t)s->furthest);
         sum[G_JOURNAL] = MAX(sum[G_JOURNAL], (int64_t)s->journal);
@@ -169,7 +171,10 @@ static void answer_metrics(struct asking *a)
     }
     for (size_t i = 0; i < G_COUNT; i++)
         metric_set(&gauges[i], sum[i]);
+    headscale_metrics_update(nodes);
     metric_put_all(&body);
+    metric_family_put_all(&body);
+    process_metrics_put(&body);
     http_respond(a->x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&body));
     buf_fini(&body);
 }

@@ -43,6 +43,8 @@ struct rig {
     struct hub *hub;
     struct domain *domain;
     struct change_list changes;
+    struct str secrets[2];  /* auth keys */
+    tailnet_id tailnets[2]; /* the first is number 1 */
     node_id ids[2][NODES];
     struct seat seats[SEATS];
     unsigned n_finished;
@@ -50,12 +52,12 @@ struct rig {
 
 /* ---- A domain of two tailnets ---- */
 
-static struct machine_key machine_of(tailnet_id t, size_t i)
+static struct machine_key machine_of(size_t t, size_t i)
 {
     return (struct machine_key){{(uint8_t)t, (uint8_t)(i >> 8), (uint8_t)i, 1}};
 }
 
-static struct node_key key_of(tailnet_id t, size_t i)
+static struct node_key key_of(size_t t, size_t i)
 {
     return (struct node_key){{(uint8_t)t, (uint8_t)(i >> 8), (uint8_t)i, 2}};
 }
@@ -70,9 +72,9 @@ static void apply(struct rig *r, struct command c, struct command_result *result
         fail_msg("%s", err.text);
 }
 
-static void publish(struct rig *r, tailnet_id id, bool reset)
+static void publish(struct rig *r, size_t number, bool reset)
 {
-    const struct tailnet_view *view = domain_view(r->domain, id);
+    const struct tailnet_view *view = domain_view(r->domain, r->tailnets[number - 1]);
     const struct publication p = {.view = view,
                                   .policy = policy_allow_all(),
                                   .changes = r->changes.items,
@@ -84,6 +86,23 @@ static void publish(struct rig *r, tailnet_id id, bool reset)
     view_unref(view);
     change_list_fini(&r->changes);
     r->changes = (struct change_list){0};
+}
+
+static node_id register_node(struct rig *r, size_t t, size_t i, struct str auth_key)
+{
+    struct command_result res;
+    struct register_request reg = {.machine = machine_of(t, i),
+                                   .key = key_of(t, i),
+                                   .auth_key = auth_key,
+                                   .facts = node_facts_new()};
+
+    apply(r, (struct command){.type = COMMAND_REGISTER, .reg = &reg}, &res);
+    assert_int_equal(res.outcome, REGISTER_DONE);
+    node_id id = res.node->id;
+
+    command_result_fini(&res);
+    node_facts_unref(reg.facts);
+    return id;
 }
 
 static void make_tailnet(struct rig *r, const char *name, const char *domain, const char *prefix,
@@ -101,8 +120,8 @@ static void make_tailnet(struct rig *r, const char *name, const char *domain, co
           &res);
     command_result_fini(&res);
     tailnet_info_unref(info);
-    tailnet_id ids[2];
-    tailnet_id id = ids[domain_tailnet_ids(r->domain, ids, 2) - 1];
+    size_t number = domain_tailnet_ids(r->domain, r->tailnets, 2);
+    tailnet_id id = r->tailnets[number - 1];
 
     apply(r, (struct command){.type = COMMAND_USER_CREATE, .tailnet = id, .name = STR("ann")},
           &res);
@@ -114,20 +133,10 @@ static void make_tailnet(struct rig *r, const char *name, const char *domain, co
           &res);
     secret = str_copy(res.secret);
     command_result_fini(&res);
-    for (size_t i = 0; i < n; i++) {
-        struct register_request reg = {.machine = machine_of(id, i),
-                                       .key = key_of(id, i),
-                                       .auth_key = secret,
-                                       .facts = node_facts_new()};
-
-        apply(r, (struct command){.type = COMMAND_REGISTER, .reg = &reg}, &res);
-        assert_int_equal(res.outcome, REGISTER_DONE);
-        r->ids[id - 1][i] = res.node->id;
-        command_result_fini(&res);
-        node_facts_unref(reg.facts);
-    }
-    str_free(&secret);
-    publish(r, id, false);
+    for (size_t i = 0; i < n; i++)
+        r->ids[number - 1][i] = register_node(r, number, i, secret);
+    r->secrets[number - 1] = secret;
+    publish(r, number, false);
 }
 
 /* ---- Clients ---- */
@@ -196,14 +205,14 @@ static void pass(struct rig *r, int64_t ms)
 }
 
 /* One who does not read has stopped before anything came. */
-static struct seat *sit(struct rig *r, size_t at, tailnet_id t, size_t node, bool reads)
+static struct seat *sit(struct rig *r, size_t at, size_t t, size_t node, bool reads)
 {
     static const struct h2_request_events events = {.on_data = on_data, .on_end = on_end};
     struct seat *s = &r->seats[at];
     struct stream *pair[2];
 
     *s = (struct seat){.rig = r,
-                       .tailnet = t,
+                       .tailnet = r->tailnets[t - 1],
                        .node = r->ids[t - 1][node],
                        .generation = at + 1,
                        .got = BUF((size_t)64 << 20)};
@@ -219,7 +228,7 @@ static struct seat *sit(struct rig *r, size_t at, tailnet_id t, size_t node, boo
     return s;
 }
 
-static struct seat *sit_deaf(struct rig *r, size_t at, tailnet_id t, size_t node)
+static struct seat *sit_deaf(struct rig *r, size_t at, size_t t, size_t node)
 {
     return sit(r, at, t, node, false);
 }
@@ -270,18 +279,20 @@ static void rig_free(struct rig *r)
     http_server_free(r->server);
     change_list_fini(&r->changes);
     domain_free(r->domain);
+    for (size_t i = 0; i < ARRAY_LEN(r->secrets); i++)
+        str_free(&r->secrets[i]);
     for (size_t i = 0; i < SEATS; i++)
         buf_fini(&r->seats[i].got);
     mem_free(r);
 }
 
-static void rename_node(struct rig *r, tailnet_id t, size_t node, const char *name)
+static void rename_node(struct rig *r, size_t t, size_t node, const char *name)
 {
     struct command_result res;
 
     apply(r,
           (struct command){.type = COMMAND_NODE_RENAME,
-                           .tailnet = t,
+                           .tailnet = r->tailnets[t - 1],
                            .id = r->ids[t - 1][node],
                            .name = str_from(name)},
           &res);
@@ -333,6 +344,8 @@ static void a_client_that_does_not_read_holds_little(void **state)
         rename_node(r, 1, 5, name);
         pass(r, 20);
     }
+    /* The last flush has begun: what it tells is the present. */
+    pass(r, 1000);
     assert_true(stream_pending(s->ours) <= (size_t)66 << 10);
     hear(s);
     pass(r, 1000);
@@ -527,6 +540,103 @@ static void a_change_amid_a_flush_is_told(void **state)
     pass(r, 500);
     for (size_t i = 0; i < SEATS; i++)
         assert_true(str_find(r->seats[i].last, STR("second")) >= 0);
+    rig_free(r);
+}
+
+static void arrive(struct rig *r, size_t i)
+{
+    (void)register_node(r, 1, i, r->secrets[0]);
+    publish(r, 1, false);
+    spin(r);
+}
+
+static void goes_online(struct rig *r, size_t i)
+{
+    struct command_result res;
+
+    apply(r,
+          (struct command){
+              .type = COMMAND_STREAM_OPEN, .machine = machine_of(1, i), .key = key_of(1, i)},
+          &res);
+    command_result_fini(&res);
+    publish(r, 1, false);
+    spin(r);
+}
+
+static void an_arrival_is_one_message(void **state)
+{
+    struct rig *r = rig_new(HUB_LIMITS_DEFAULT);
+    struct seat *s = sit(r, 0, 1, 0, true);
+
+    (void)state;
+    pass(r, 1000);
+    arrive(r, NODES);
+    pass(r, 50);
+    assert_int_equal(s->messages, 1);
+    goes_online(r, NODES);
+    pass(r, 19);
+    assert_int_equal(s->messages, 1);
+    pass(r, 1);
+    assert_int_equal(s->messages, 2);
+    assert_true(str_find(s->last, STR("PeersChanged\"")) >= 0);
+    assert_true(str_find(s->last, STR("\"Online\":true")) >= 0);
+    pass(r, 1000);
+    assert_int_equal(s->messages, 2);
+    rig_free(r);
+}
+
+static void an_arrival_that_asks_for_nothing_is_told(void **state)
+{
+    struct rig *r = rig_new(HUB_LIMITS_DEFAULT);
+    struct seat *s = sit(r, 0, 1, 0, true);
+
+    (void)state;
+    pass(r, 1000);
+    arrive(r, NODES);
+    assert_int_equal(s->messages, 1);
+    pass(r, 110);
+    assert_int_equal(s->messages, 2);
+    rig_free(r);
+}
+
+static void an_arrival_delays_nothing_else(void **state)
+{
+    struct rig *r = rig_new(HUB_LIMITS_DEFAULT);
+    struct seat *s = sit(r, 0, 1, 0, true);
+
+    (void)state;
+    pass(r, 1000);
+    arrive(r, NODES);
+    assert_int_equal(s->messages, 1);
+    rename_node(r, 1, 5, "meanwhile");
+    spin(r);
+    assert_int_equal(s->messages, 2);
+    assert_true(str_find(s->last, STR("meanwhile")) >= 0);
+    rig_free(r);
+}
+
+/* Whoever comes after the first is told of with it, and makes it no later. */
+static void those_who_come_are_told_of_together(void **state)
+{
+    struct rig *r = rig_new(HUB_LIMITS_DEFAULT);
+    struct seat *s = sit(r, 0, 1, 0, true);
+
+    (void)state;
+    pass(r, 1000);
+    for (size_t i = 1; i <= 4; i++) {
+        goes_online(r, i);
+        assert_int_equal(s->messages, 1);
+        pass(r, 5);
+    }
+    assert_int_equal(s->messages, 2);
+    goes_online(r, 5);
+    assert_int_equal(s->messages, 2);
+    pass(r, 20);
+    assert_int_equal(s->messages, 3);
+    pass(r, 1000);
+    rename_node(r, 1, 5, "later");
+    spin(r);
+    assert_int_equal(s->messages, 4);
     rig_free(r);
 }
 
@@ -742,6 +852,10 @@ int main(void)
         cmocka_unit_test(deltas_do_not_wait_long_for_a_whole_map),
         cmocka_unit_test(deltas_go_on_beside_a_crowd_of_whole_maps),
         cmocka_unit_test(a_change_amid_a_flush_is_told),
+        cmocka_unit_test(an_arrival_is_one_message),
+        cmocka_unit_test(an_arrival_that_asks_for_nothing_is_told),
+        cmocka_unit_test(an_arrival_delays_nothing_else),
+        cmocka_unit_test(those_who_come_are_told_of_together),
         cmocka_unit_test(says_farewell),
         cmocka_unit_test(ends_the_stream_of_a_generation),
         cmocka_unit_test(a_reset_ends_all),

@@ -140,6 +140,8 @@ static int run(struct fixture *f, struct test_call *t, struct command c)
     t->call.command.author = STR("socket");
     t->call.loop = f->loop;
     t->call.done = on_done;
+    if (t->call.command.origin == ORIGIN_NONE)
+        t->call.command.origin = ORIGIN_SERVER;
     registrar_submit(f->registrar, &t->call);
     for (int i = 0; i < 3000 && f->done == before; i++)
         loop_run_once(f->loop, 10);

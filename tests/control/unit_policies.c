@@ -136,6 +136,8 @@ static void submit(struct fixture *f, struct test_call *t, struct command comman
     t->call.verdict = &t->verdict;
     t->call.loop = f->loop;
     t->call.done = on_done;
+    if (t->call.command.origin == ORIGIN_NONE)
+        t->call.command.origin = ORIGIN_SERVER;
     registrar_submit(f->registrar, &t->call);
 }
 
@@ -173,8 +175,9 @@ static void set_policy(struct fixture *f, const char *text)
     make(f, (struct command){.type = COMMAND_POLICY_SET, .text = str_from(text)});
 }
 
-static void make_tailnet(struct fixture *f, struct str name, struct str domain)
+static tailnet_id make_tailnet(struct fixture *f, struct str name, struct str domain)
 {
+    struct test_call t = {0};
     struct tailnet_info *info = tailnet_info_new();
 
     info->name = str_copy(name);
@@ -182,8 +185,12 @@ static void make_tailnet(struct fixture *f, struct str name, struct str domain)
     info->domain = str_copy(domain);
     assert_true(ip_prefix_parse(STR("100.64.0.0/10"), &info->prefix_v4));
     info->ephemeral_timeout_ms = 120000;
-    make(f, (struct command){.type = COMMAND_TAILNET_CREATE, .name = name, .info = info});
+    run(f, &t, (struct command){.type = COMMAND_TAILNET_CREATE, .name = name, .info = info});
+    assert_int_equal(t.call.status, 0);
+    tailnet_id id = t.call.result.id;
+    finish(&t);
     tailnet_info_unref(info);
+    return id;
 }
 
 static user_id make_user(struct fixture *f, struct str name, struct str email)
@@ -199,7 +206,7 @@ static user_id make_user(struct fixture *f, struct str name, struct str email)
 
 static void make_world(struct fixture *f)
 {
-    make_tailnet(f, STR("default"), STR("example.internal"));
+    (void)make_tailnet(f, STR("default"), STR("example.internal"));
     (void)make_user(f, STR("alice"), STR_NONE);
     (void)make_user(f, STR("bob"), STR_NONE);
 }
@@ -337,8 +344,8 @@ static void each_tailnet_has_its_own(void **state)
     struct test_call t = {0};
 
     make_world(f);
-    make_tailnet(f, STR("other"), STR("other.internal"));
-    run(f, &t, (struct command){.type = COMMAND_POLICY_SET, .tailnet = 2, .text = STR(OTHER)});
+    tailnet_id id = make_tailnet(f, STR("other"), STR("other.internal"));
+    run(f, &t, (struct command){.type = COMMAND_POLICY_SET, .tailnet = id, .text = STR(OTHER)});
     assert_int_equal(t.call.status, 0);
     assert_str(view_info(t.call.result.view)->policy, STR(OTHER));
     finish(&t);

@@ -5,7 +5,9 @@
 
 #include "../unit.h"
 
+#include <semaphore.h>
 #include <sqlite3.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "control/registrar.h"
@@ -112,6 +114,8 @@ static void submit(struct fixture *f, struct test_call *t, struct command comman
     t->call.command.origin = ORIGIN_SOCKET;
     t->call.loop = f->loop;
     t->call.done = on_done;
+    if (t->call.command.origin == ORIGIN_NONE)
+        t->call.command.origin = ORIGIN_SERVER;
     registrar_submit(f->registrar, &t->call);
 }
 
@@ -233,7 +237,8 @@ static void sql(const struct fixture *f, const char *text)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
-/* What the store refuses is refused to whoever asked, is told to nobody, and is not in memory either. */
+/* What the store refuses is refused to whoever asked, is told to nobody, and is not in memory
+ * either. */
 static void a_failed_commit_takes_everything_back(void **state)
 {
     struct fixture *f = *state;
@@ -283,8 +288,7 @@ static void look_done(struct registrar_query *q)
 
 static bool storage_is_ill(struct fixture *f)
 {
-    struct storage_look look = {
-        .query = {.run = look_run, .done = look_done, .loop = f->loop}};
+    struct storage_look look = {.query = {.run = look_run, .done = look_done, .loop = f->loop}};
 
     registrar_ask(f->registrar, &look.query);
     while (!look.is_done)
@@ -316,6 +320,7 @@ static void a_full_disk_refuses_changes_and_keeps_machines(void **state)
 {
     struct fixture *f = *state;
     struct test_call join = {0}, lost = {0}, refused = {0}, again = {0}, open = {0}, after = {0};
+    struct test_call by_key = {0}, stranger = {0};
 
     make_tailnet(f);
     struct str key = make_key(f, make_user(f, STR("alice")), true);
@@ -347,25 +352,40 @@ static void a_full_disk_refuses_changes_and_keeps_machines(void **state)
     wait_done(f, before + 4);
     assert_int_equal(again.call.status, 0);
     assert_int_equal(again.call.result.outcome, REGISTER_DONE);
-    submit(f, &open, (struct command){.type = COMMAND_STREAM_OPEN,
-                                      .id = again.call.result.node->id,
-                                      .machine = join.reg.machine,
-                                      .key = join.reg.key});
+    submit(f, &open,
+           (struct command){.type = COMMAND_STREAM_OPEN,
+                            .id = again.call.result.node->id,
+                            .machine = join.reg.machine,
+                            .key = join.reg.key});
     wait_done(f, before + 5);
     assert_int_equal(open.call.status, 0);
+
+    /* Likewise when it shows its auth key, as containers do at each start: it is in already. One
+     * that is not in is asked to come again. */
+    by_key.reg = join.reg;
+    submit(f, &by_key, (struct command){.type = COMMAND_REGISTER, .reg = &by_key.reg});
+    wait_done(f, before + 6);
+    assert_int_equal(by_key.call.status, 0);
+    assert_int_equal(by_key.call.result.outcome, REGISTER_DONE);
+    fill_register(&stranger, key);
+    submit(f, &stranger, (struct command){.type = COMMAND_REGISTER, .reg = &stranger.reg});
+    wait_done(f, before + 7);
+    assert_int_equal(stranger.call.status, -ERR_IO);
 
     give_disk_back(disk);
     for (int i = 0; i < 12000 && !registrar_is_healthy(f->registrar); i++)
         loop_run_once(f->loop, 5);
     assert_true(registrar_is_healthy(f->registrar));
     submit(f, &after, (struct command){.type = COMMAND_USER_CREATE, .name = STR("after")});
-    wait_done(f, before + 6);
+    wait_done(f, before + 8);
     assert_int_equal(after.call.status, 0);
     assert_false(storage_is_ill(f));
     assert_int_equal(f->resets, resets);
     assert_int_equal(f->users, 2);
     command_result_fini(&join.call.result);
     command_result_fini(&again.call.result);
+    command_result_fini(&by_key.call.result);
+    node_facts_unref(stranger.reg.facts);
     command_result_fini(&open.call.result);
     command_result_fini(&after.call.result);
     node_facts_unref(join.reg.facts);
@@ -483,6 +503,133 @@ static void what_still_waits_at_the_end_is_answered(void **state)
     command_result_fini(&follow.call.result);
 }
 
+/* ---- Policies, in turns over tailnets ---- */
+
+#define STORM 4
+
+struct barrier {
+    struct registrar_query query;
+    sem_t go;
+    bool is_done;
+};
+
+static void barrier_run(struct registrar_query *q, struct domain *d)
+{
+    (void)d;
+    while (sem_wait(&CONTAINER_OF(q, struct barrier, query)->go) != 0)
+        ;
+}
+
+static void barrier_done(struct registrar_query *q)
+{
+    CONTAINER_OF(q, struct barrier, query)->is_done = true;
+}
+
+struct turn_call {
+    struct test_call test;
+    char *order; /* of all: a letter each, as they were answered */
+    char letter;
+};
+
+static void on_turn_done(struct registrar_call *call)
+{
+    struct turn_call *t =
+        CONTAINER_OF(CONTAINER_OF(call, struct test_call, call), struct turn_call, test);
+
+    t->order[strlen(t->order)] = t->letter;
+    on_done(call);
+}
+
+static void submit_turn(struct fixture *f, struct turn_call *t, char *order, char letter,
+                        struct command command)
+{
+    t->order = order;
+    t->letter = letter;
+    t->test.fixture = f;
+    t->test.call.command = command;
+    t->test.call.command.origin = ORIGIN_SOCKET;
+    t->test.call.loop = f->loop;
+    t->test.call.done = on_turn_done;
+    registrar_submit(f->registrar, &t->test.call);
+}
+
+/*
+ * The registrar's thread is held until all have come, so their order is nobody's luck: a storm of
+ * policies of one tailnet, then one of another tailnet's and a user there.
+ */
+static void a_storm_of_policies_takes_turns(void **state)
+{
+    struct fixture *f = *state;
+    struct barrier barrier = {.query = {.run = barrier_run, .done = barrier_done, .loop = f->loop}};
+    struct turn_call storm[STORM] = {0}, other = {0}, user = {0};
+    struct test_call made = {0};
+    char texts[STORM][64], order[16] = {0};
+
+    make_tailnet(f);
+    submit(f, &made, (struct command){.type = COMMAND_TAILNET_CREATE, .name = STR("other")});
+    wait_done(f, f->done + 1);
+    assert_int_equal(made.call.status, 0);
+    tailnet_id id = made.call.result.id;
+    size_t before = f->done;
+
+    assert_int_equal(sem_init(&barrier.go, 0, 0), 0);
+    registrar_ask(f->registrar, &barrier.query);
+    for (size_t i = 0; i < STORM; i++) {
+        (void)snprintf(texts[i], sizeof(texts[i]), "{\"acls\": []} // %zu", i);
+        submit_turn(f, &storm[i], order, (char)('0' + i),
+                    (struct command){.type = COMMAND_POLICY_SET, .text = str_from(texts[i])});
+    }
+    submit_turn(
+        f, &other, order, 'p',
+        (struct command){.type = COMMAND_POLICY_SET, .tailnet = id, .text = STR("{\"acls\": []}")});
+    submit_turn(f, &user, order, 'u',
+                (struct command){.type = COMMAND_USER_CREATE, .tailnet = id, .name = STR("ann")});
+    assert_int_equal(sem_post(&barrier.go), 0);
+    wait_done(f, before + STORM + 2);
+    while (!barrier.is_done)
+        loop_run_once(f->loop, 5);
+    (void)sem_destroy(&barrier.go);
+
+    assert_string_equal(order, "u0p123");
+    for (size_t i = 0; i < STORM; i++) {
+        assert_int_equal(storm[i].test.call.status, 0);
+        command_result_fini(&storm[i].test.call.result);
+    }
+    assert_int_equal(other.test.call.status, 0);
+    assert_int_equal(user.test.call.status, 0);
+    command_result_fini(&other.test.call.result);
+    command_result_fini(&user.test.call.result);
+    command_result_fini(&made.call.result);
+}
+
+/* Who waits for his turn when the server goes down is told so. */
+static void a_policy_that_waits_is_answered_at_the_end(void **state)
+{
+    struct fixture *f = *state;
+    struct barrier barrier = {.query = {.run = barrier_run, .done = barrier_done, .loop = f->loop}};
+    struct turn_call calls[STORM] = {0};
+    char order[16] = {0};
+
+    make_tailnet(f);
+    size_t before = f->done;
+    assert_int_equal(sem_init(&barrier.go, 0, 0), 0);
+    registrar_ask(f->registrar, &barrier.query);
+    for (size_t i = 0; i < STORM; i++)
+        submit_turn(f, &calls[i], order, 'x',
+                    (struct command){.type = COMMAND_POLICY_SET, .text = STR("{\"acls\": []}")});
+    assert_int_equal(sem_post(&barrier.go), 0);
+    registrar_free(f->registrar);
+    start(f);
+    wait_done(f, before + STORM);
+    for (size_t i = 0; i < STORM; i++) {
+        assert_true(calls[i].test.call.status == 0 || calls[i].test.call.status == -ERR_IO);
+        command_result_fini(&calls[i].test.call.result);
+    }
+    while (!barrier.is_done)
+        loop_run_once(f->loop, 5);
+    (void)sem_destroy(&barrier.go);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -495,6 +642,8 @@ int main(void)
         TEST(a_follow_up_is_held_until_it_is_decided),
         TEST(a_held_follow_up_can_be_cancelled),
         TEST(what_still_waits_at_the_end_is_answered),
+        TEST(a_storm_of_policies_takes_turns),
+        TEST(a_policy_that_waits_is_answered_at_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,7 +158,8 @@ static void approval_lasts_its_period_from_the_approval(void **state)
     clock_test_advance_ms(12 * HOUR_MS - MINUTE_MS);
     assert_int_equal(ask(f, ""), SSH_ACCEPTED);
     clock_test_advance_ms(MINUTE_MS);
-    assert_int_equal(ask(f, id), SSH_ASK); /* nor does the old id help */
+    /* headscale.md 11 #88: nor does the old id help. */
+    assert_int_equal(ask(f, id), SSH_ASK);
     assert_true(!str_eq(str_from(f->shown->id), str_from(id)));
     /* A shorter period in the policy counts from the approval as well. */
     approve(f, str_from(f->shown->id));
@@ -212,7 +213,7 @@ static void rejected_and_expired(void **state)
 
     hold(f, &held, ask_id(f, id));
     assert_int_equal(ssh_checks_reject(f->checks, 1, str_from(id), &err), 0);
-    assert_true(held.is_done && held.verdict == SSH_REJECTED);
+    assert_true(held.is_done && held.verdict == SSH_REJECTED); /* headscale.md 11 #87 */
     assert_int_equal(ask(f, id), SSH_REJECTED);
     assert_int_equal(ssh_checks_approve(f->checks, 1, str_from(id), &err), -ERR_CONFLICT);
     /* The next session asks anew. */
@@ -225,7 +226,7 @@ static void rejected_and_expired(void **state)
     }
     clock_test_advance_ms(MINUTE_MS);
     (void)ssh_checks_tick(f->checks);
-    assert_true(held.is_done && held.verdict == SSH_TIMED_OUT);
+    assert_true(held.is_done && held.verdict == SSH_TIMED_OUT); /* headscale.md 11 #87 */
     assert_int_equal(ask(f, id), SSH_TIMED_OUT);
     assert_int_equal(ssh_checks_approve(f->checks, 1, str_from(id), &err), -ERR_CONFLICT);
     clock_test_advance_ms(SSH_CHECK_KEEP_MS);

@@ -51,6 +51,8 @@ static void apply(struct fixture *f, struct test_call *t, struct command command
     t->call.command.origin = ORIGIN_SOCKET;
     t->call.loop = f->loops[0];
     t->call.done = on_call_done;
+    if (t->call.command.origin == ORIGIN_NONE)
+        t->call.command.origin = ORIGIN_SERVER;
     registrar_submit(control_registrar(f->control), &t->call);
     for (int i = 0; i < 2000 && !t->is_done; i++)
         loop_run_once(f->loops[0], 10);
@@ -451,6 +453,26 @@ static void the_source_goes_while_held(void **state)
     assert_has(wait_answer(f, a), "\"reject\":true");
 }
 
+/* And an approval that was given lets nobody in who has no access. */
+static void the_user_is_suspended_while_held(void **state)
+{
+    struct fixture *f = *state;
+    char id[SSH_CHECK_ID_MAX];
+    struct test_call off = {0}, on = {0};
+
+    id_in(wait_answer(f, ask(f, &f->box, &f->box, "root", "")), id);
+    struct ask *a = ask(f, &f->box, &f->box, "root", id);
+
+    wait_held(f, 1);
+    apply(f, &off, (struct command){.type = COMMAND_USER_SUSPEND, .id = f->laptop.user});
+    command_result_fini(&off.call.result);
+    assert_has(wait_answer(f, a), "\"reject\":true");
+    assert_has(wait_answer(f, ask(f, &f->box, &f->box, "root", "")), "\"reject\":true");
+    apply(f, &on, (struct command){.type = COMMAND_USER_RESTORE, .id = f->laptop.user});
+    command_result_fini(&on.call.result);
+    assert_has(wait_answer(f, ask(f, &f->box, &f->box, "root", "")), "holdAndDelegate");
+}
+
 static void leaving_releases(void **state)
 {
     struct fixture *f = *state;
@@ -517,6 +539,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_the_machine_itself_may_ask, setup, teardown),
         cmocka_unit_test_setup_teardown(the_rule_goes_while_held, setup, teardown),
         cmocka_unit_test_setup_teardown(the_source_goes_while_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_user_is_suspended_while_held, setup, teardown),
         cmocka_unit_test_setup_teardown(leaving_releases, setup, teardown),
         cmocka_unit_test_setup_teardown(leaving_meets_the_verdict, setup, teardown),
         cmocka_unit_test_setup_teardown(stopping_with_some_held, setup, teardown),
