@@ -75,16 +75,34 @@ void api_put_problem(struct http_exchange *x, int status, const char *detail, co
     buf_fini(&message);
 }
 
+void api_v2_put_problem(struct http_exchange *x, int status, struct str message, struct str data)
+{
+    struct buf body = BUF(PROBLEM_MAX);
+    struct json_writer w = JSON_WRITER(&body);
+
+    json_begin_object(&w);
+    json_field_str(&w, STR("message"), message);
+    json_opt_raw(&w, STR("data"), data);
+    json_field_u64(&w, STR("status"), (uint64_t)status);
+    json_end_object(&w);
+    buf_put_char(&body, '\n');
+    http_respond(x, status, "application/problem+json", buf_str(&body));
+    buf_fini(&body);
+}
+
 /*
  * Consoles ask for plain application/json and know headscale's old answer, the bare word; the
  * others get the new one, which holds no more either.
  */
-void api_put_unauthorized(struct http_exchange *x, const struct http_request *req)
+void api_put_unauthorized(struct http_exchange *x, enum api_version version,
+                          const struct http_request *req)
 {
     struct str accept = str_trim(http_header_get(req, STR("accept")));
 
     http_add_header(x, STR("www-authenticate"), STR("Bearer"));
-    if (str_eq_nocase(accept, STR("application/json")))
+    if (version == API_V2)
+        api_v2_put_problem(x, 401, STR("unauthorized"), STR_NONE);
+    else if (str_eq_nocase(accept, STR("application/json")))
         http_respond(x, 401, "text/plain; charset=utf-8", STR("Unauthorized"));
     else
         http_respond(
@@ -94,8 +112,15 @@ void api_put_unauthorized(struct http_exchange *x, const struct http_request *re
 
 void api_problem(struct api_call *c, int status, const char *detail, const char *why)
 {
-    if (c->a->x)
+    struct buf message = BUF(4096);
+
+    if (c->a->x && c->version == API_V2) {
+        buf_printf(&message, "%s%s%s", detail, why ? ": " : "", why ? why : "");
+        api_v2_put_problem(c->a->x, status, buf_str(&message), STR_NONE);
+    } else if (c->a->x) {
         api_put_problem(c->a->x, status, detail, why);
+    }
+    buf_fini(&message);
     api_end(c);
 }
 
@@ -117,13 +142,15 @@ void api_respond_err(struct api_call *c, const struct err *err)
 void api_respond(struct api_call *c, struct buf *body)
 {
     if (c->a->x && buf_is_full(body)) {
-        api_put_problem(c->a->x, 500, "the answer is too large", NULL);
+        buf_fini(body);
+        api_problem(c, 500, "the answer is too large", NULL);
+        return;
     } else if (c->a->x) {
         buf_put_char(body, '\n');
         http_respond(c->a->x, 200, "application/json", buf_str(body));
     }
-    /* Some hold a key that is shown this once. */
-    if (body->ptr && (c->op->area == AREA_AUTH_KEYS || c->op->area == AREA_API_KEYS))
+    /* Some hold a secret that is shown this once. */
+    if (body->ptr && !str_eq(str_from(c->op->method), STR("GET")))
         mem_wipe(body->ptr, body->len);
     buf_fini(body);
     api_end(c);

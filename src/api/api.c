@@ -1,8 +1,10 @@
 /* The API's life, its doors, and what it says of the server itself. */
 
 #include "api/api_internal.h"
+#include "api/events.h"
 
 #include "control/watching.h"
+#include "core/build.h"
 #include "core/log.h"
 
 /* headscale's release whose API this is; consoles decide by it what they may ask for. */
@@ -17,14 +19,14 @@ void api_put_version(struct buf *out, const char *version)
     json_begin_plain(&w);
     buf_printf(out, SPEAKS_LIKE "%s", version);
     json_end_plain(&w);
-    json_field_str(&w, STR("commit"), STR("none"));
-    json_field_str(&w, STR("buildTime"), STR("unknown"));
+    json_field_str(&w, STR("commit"), str_from(build_info.commit));
+    json_field_str(&w, STR("buildTime"), str_from(build_info.time));
     json_field_object(&w, STR("go"));
     json_field_str(&w, STR("version"), STR("none"));
     json_field_str(&w, STR("os"), STR("linux"));
-    json_field_str(&w, STR("arch"), STR("none"));
+    json_field_str(&w, STR("arch"), STR(BUILD_ARCH));
     json_end_object(&w);
-    json_field_bool(&w, STR("dirty"), false);
+    json_field_bool(&w, STR("dirty"), build_info.dirty);
     json_field_str(&w, STR("server"), STR("hatsize"));
     json_field_str(&w, STR("hatsizeVersion"), str_from(version));
     json_end_object(&w);
@@ -59,17 +61,23 @@ const struct http_route *api_routes(const struct api *api, enum api_door door, s
 
 static void make_routes(struct api *api, enum api_door door)
 {
-    static const struct http_route nobody_serves[] = {{"*", "/api/v1/*", api_serve, 0}};
-    size_t n_ops = 0, n = 0;
-    const struct api_operation *ops = api_operations(&n_ops);
-    struct http_route *routes = mem_alloc_array(n_ops + ARRAY_LEN(nobody_serves), sizeof(*routes));
+    static const struct http_route nobody_serves[] = {{"*", "/api/v1/*", api_serve, 0},
+                                                      {"*", "/api/v2/*", api_serve, 0}};
+    size_t n_v1 = 0, n_v2 = 0, n = 0;
+    const struct api_operation *v1 = api_operations(API_V1, &n_v1);
+    const struct api_operation *v2 = api_operations(API_V2, &n_v2);
+    struct http_route *routes =
+        mem_alloc_array(n_v1 + n_v2 + ARRAY_LEN(nobody_serves), sizeof(*routes));
 
-    for (size_t i = 0; i < n_ops; i++)
-        if (door == API_DOOR_SOCKET || !ops[i].socket_only)
-            routes[n++] = (struct http_route){.method = ops[i].method,
-                                              .pattern = ops[i].pattern,
+    for (size_t i = 0; i < n_v1 + n_v2; i++) {
+        const struct api_operation *op = i < n_v1 ? &v1[i] : &v2[i - n_v1];
+
+        if (door == API_DOOR_SOCKET || !op->socket_only)
+            routes[n++] = (struct http_route){.method = op->method,
+                                              .pattern = op->pattern,
                                               .handler = api_serve,
-                                              .max_body = ops[i].max_body};
+                                              .max_body = op->max_body};
+    }
     for (size_t i = 0; i < ARRAY_LEN(nobody_serves); i++)
         routes[n++] = nobody_serves[i];
     api->routes[door] = routes;
@@ -85,9 +93,12 @@ struct api *api_new(const struct api_options *options)
     struct err err = {0};
 
     api->control = options->control;
+    guard_init(&api->guard);
     api->version = str_from(version);
     api->policy_from_file = options->policy_from_file;
     str_list_copy(&api->origins, &options->origins);
+    api->server_url = str_copy(options->server_url);
+    api->events = events_new(options->control);
     make_routes(api, API_DOOR_SOCKET);
     make_routes(api, API_DOOR_NETWORK);
     if (worker_pool_new(1, &api->pool, &err) < 0)
@@ -103,6 +114,11 @@ void api_stop(struct api *api)
     api->pool = NULL;
 }
 
+struct worker_pool *api_pool(const struct api *api)
+{
+    return api->pool;
+}
+
 void api_free(struct api *api)
 {
     if (!api)
@@ -111,6 +127,8 @@ void api_free(struct api *api)
     mem_free(api->routes[API_DOOR_SOCKET]);
     mem_free(api->routes[API_DOOR_NETWORK]);
     str_list_free(&api->origins);
+    str_free(&api->server_url);
+    events_free(api->events);
     str_free(&api->version);
     mem_free(api);
 }

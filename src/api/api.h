@@ -19,12 +19,15 @@ struct api;
 struct api_options {
     struct control *control;
     const char *version;
+    struct str server_url; /* http(s)://host[:port]: whose pages may act for a session; copied */
     bool policy_from_file; /* the first tailnet's; then it cannot be set here */
     /* Pages of these origins may call from a browser ("https://ui.example"); "*": of all. Copied.
      */
     struct str_list origins;
 };
 MUST_USE struct api *api_new(const struct api_options *options);
+/* Its worker, for what would hold a loop up; NULL: there is none. Borrowed. */
+struct worker_pool *api_pool(const struct api *api);
 /* Ends what runs beside the loops; before they are freed. */
 void api_stop(struct api *api);
 void api_free(struct api *api);

@@ -7,6 +7,7 @@
 
 #include "api/api_internal.h"
 
+#include "auth/roles.h"
 #include "core/clock.h"
 
 #define NINETY_DAYS_MS ((int64_t)90 * 24 * 3600 * 1000)
@@ -30,7 +31,7 @@ void api_api_keys_list(struct api_call *c)
     json_begin_object(&w);
     json_field_array(&w, STR("apiKeys"));
     for (size_t at = 0; keys && (k = api_key_set_next(keys, &at));)
-        if (whose == 0 || k->tailnet == whose)
+        if (k->kind == API_KEY_PLAIN && (whose == 0 || k->tailnet == whose))
             api_put_api_key(&w, k);
     json_end_array(&w);
     json_end_object(&w);
@@ -53,6 +54,16 @@ static void done_created(struct registrar_call *call)
     api_respond(c, &body);
 }
 
+/* What the key will open: of somebody's never more than his role does, whatever its scopes. */
+static struct permissions may_of(const struct api_call *c, const struct command *command)
+{
+    struct permissions may = permissions_of_scopes(&command->scopes);
+
+    return command->user == 0
+               ? may
+               : permissions_both(may, permissions_of_user(view_user_find(c->view, command->user)));
+}
+
 void api_api_keys_create(struct api_call *c)
 {
     struct command *command = api_command(c, COMMAND_API_KEY_CREATE);
@@ -65,7 +76,7 @@ void api_api_keys_create(struct api_call *c)
     command->expiry_ms = clock_unix_ms() + NINETY_DAYS_MS;
     if (api_time(c, "expiration", &command->expiry_ms))
         command->expiry_ms = MAX(command->expiry_ms, (int64_t)1);
-    if (!permissions_within(permissions_of_scopes(&command->scopes), c->caller.may))
+    if (!permissions_within(may_of(c, command), c->caller.may))
         api_problem(c, 403, "not permitted", "a key cannot make one that may more than itself");
     else
         api_submit(c, done_created);

@@ -3,11 +3,11 @@
 #include "api/api_internal.h"
 
 #include "control/audit_query.h"
-#include "core/clock.h"
 
 static const char *origin_name(enum command_origin origin)
 {
     switch (origin) {
+    case ORIGIN_NONE:
     case ORIGIN_CLIENT:
         return "client";
     case ORIGIN_SOCKET:
@@ -82,16 +82,6 @@ static bool read_number(struct api_call *c, const char *name, uint64_t *out)
     return false;
 }
 
-static bool read_when(struct api_call *c, const char *name, int64_t *out)
-{
-    struct str text;
-
-    if (!api_query(c, name, &text) || clock_parse_rfc3339(text, out))
-        return true;
-    api_problem(c, 400, arena_printf(api_arena(c), "%s is an RFC 3339 time", name).ptr, NULL);
-    return false;
-}
-
 void api_audit_list(struct api_call *c)
 {
     struct audit_page page = {0};
@@ -99,7 +89,7 @@ void api_audit_list(struct api_call *c)
     uint64_t limit = 100;
 
     if (!read_number(c, "before", &page.before) || !read_number(c, "limit", &limit) ||
-        !read_when(c, "since", &page.since_ms) || !read_when(c, "until", &page.until_ms))
+        !api_query_time(c, "since", &page.since_ms) || !api_query_time(c, "until", &page.until_ms))
         return;
     /* The server's callers see all; of one tailnet when they name it. */
     if (c->caller.tailnet != 0 || api_query(c, "tailnet", &word))

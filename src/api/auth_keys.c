@@ -74,6 +74,7 @@ void api_auth_keys_create(struct api_call *c)
     command->user = user ? user->id : 0;
     command->reusable = api_bool(c, "reusable");
     command->ephemeral = api_bool(c, "ephemeral");
+    command->preauthorized = api_bool(c, "preauthorized");
     command->tags = api_texts(c, "aclTags");
     if (command->tags.len > NODE_TAGS_MAX)
         api_problem(c, 400, "too many tags", NULL);

@@ -90,10 +90,10 @@ static const char *complaint(const struct json_value *v, enum api_kind kind)
     return NULL;
 }
 
-bool api_body_check(const struct json_value *body, const char *schema, const char **why,
-                    const char **where, struct str *value)
+bool api_body_check(const struct json_value *body, enum api_version version, const char *schema,
+                    const char **why, const char **where, struct str *value)
 {
-    const struct api_schema *s = api_schema_find(schema);
+    const struct api_schema *s = api_schema_find(version, schema);
 
     *where = "";
     *value = STR_NONE;
@@ -145,6 +145,16 @@ bool api_query(const struct api_call *c, const char *name, struct str *value)
     return false;
 }
 
+bool api_query_time(struct api_call *c, const char *name, int64_t *ms)
+{
+    struct str text;
+
+    if (!api_query(c, name, &text) || clock_parse_rfc3339(text, ms))
+        return true;
+    api_problem(c, 400, arena_printf(api_arena(c), "%s is an RFC 3339 time", name).ptr, NULL);
+    return false;
+}
+
 const struct json_value *api_member(const struct api_call *c, const char *name)
 {
     return member(c->body, str_from(name));
@@ -179,7 +189,11 @@ bool api_time(const struct api_call *c, const char *name, int64_t *unix_ms)
 
 struct str_list api_texts(const struct api_call *c, const char *name)
 {
-    const struct json_value *v = api_member(c, name);
+    return api_texts_of(c, api_member(c, name));
+}
+
+struct str_list api_texts_of(const struct api_call *c, const struct json_value *v)
+{
     struct str_list list = {0};
 
     list.items = arena_alloc(api_arena(c), (json_len(v) + 1) * sizeof(*list.items));

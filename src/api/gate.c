@@ -28,13 +28,18 @@ struct arena *api_arena(const struct api_call *c)
     return c->a->arena;
 }
 
+static enum api_version version_of(const struct http_request *req)
+{
+    return str_starts(req->path, STR("/api/v2/")) ? API_V2 : API_V1;
+}
+
 static struct api_call *call_new(struct api *api, const struct api_operation *op,
                                  struct http_exchange *x, const struct http_request *req)
 {
     struct asked *a = asked_new(NULL, control_registrar(api->control), x, req);
     struct api_call *c = arena_alloc(a->arena, sizeof(*c));
 
-    *c = (struct api_call){.api = api, .op = op, .a = a};
+    *c = (struct api_call){.api = api, .version = version_of(req), .op = op, .a = a};
     a->owner = c;
     atomic_fetch_add(&api->calls, 1);
     return c;
@@ -90,9 +95,8 @@ static const char *bad_segment(struct str s)
 {
     if (!str_is_utf8(s))
         return "the path is not UTF-8";
-    for (size_t i = 0; i < s.len; i++)
-        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f || s.ptr[i] == '/')
-            return "a part of the path holds '/' or a control character";
+    if (str_has_control(s) || str_find_char(s, '/') >= 0)
+        return "a part of the path holds '/' or a control character";
     if (str_eq(s, STR(".")) || str_eq(s, STR("..")))
         return "a part of the path is \".\" or \"..\"";
     return NULL;
@@ -101,7 +105,7 @@ static const char *bad_segment(struct str s)
 static const char *bad_words(const struct api_call *c)
 {
     const struct http_request *req = c->a->req;
-    struct str rest = req->query, pair;
+    struct str rest = req->query, key, value;
 
     for (size_t i = 0; i < req->n_params; i++) {
         const char *why = bad_segment(req->params[i].value);
@@ -109,13 +113,9 @@ static const char *bad_words(const struct api_call *c)
         if (why)
             return why;
     }
-    while (str_next(&rest, '&', &pair)) {
-        struct str key, unused, value = STR_NONE;
-
-        (void)str_split(pair, '=', &key, &unused);
-        if (http_query_get(c->a->x, key, &value) && !str_is_utf8(value))
+    while (http_query_next(c->a->x, &rest, &key, &value))
+        if (!str_is_utf8(value))
             return "the query is not UTF-8";
-    }
     return NULL;
 }
 
@@ -127,6 +127,12 @@ static void respond_invalid(struct api_call *c, const char *why, const char *whe
     const char *dot = where[0] ? "." : "";
 
     buf_printf(&message, "validation failed: body%s%s: %s", dot, where, why);
+    if (c->version == API_V2) {
+        api_v2_put_problem(c->a->x, 400, buf_str(&message), STR_NONE);
+        buf_fini(&message);
+        api_end(c);
+        return;
+    }
     json_begin_array(&w);
     json_begin_object(&w);
     json_field_str(&w, STR("message"), str_from(why));
@@ -167,7 +173,7 @@ static bool read_body(struct api_call *c)
     }
     if (json_is(body, JSON_NULL))
         return true;
-    if (!api_body_check(body, c->op->body, &why, &where, &value)) {
+    if (!api_body_check(body, c->version, c->op->body, &why, &where, &value)) {
         respond_invalid(c, why, where, value);
         return false;
     }
@@ -181,9 +187,12 @@ static bool read_body(struct api_call *c)
 static bool find_tailnet(struct api_call *c)
 {
     struct hub *hub = control_hub(c->api->control, c->a->loop);
-    struct str name;
+    struct str name = http_param_get(c->a->req, STR("tailnet"));
 
-    if (api_query(c, "tailnet", &name))
+    /* v2's paths name it; "-" is the one of who asks. */
+    if (str_eq(name, STR("-")))
+        name = STR_NONE;
+    if (name.len > 0 || api_query(c, "tailnet", &name))
         c->view = hub_view_by_name(hub, name);
     else
         c->view = hub_view(hub, c->caller.tailnet);
@@ -192,8 +201,31 @@ static bool find_tailnet(struct api_call *c)
         api_problem(c, 404, "tailnet not found", NULL);
         return false;
     }
-    c->tailnet = view_info(c->view)->id;
+    /* Only who runs the server may go on. */
+    if (c->caller.tailnet != 0 && view_info(c->view)->suspended) {
+        metric_add(&calls_refused, 1);
+        api_problem(c, 403, "this tailnet is suspended", NULL);
+        return false;
+    }
+    api_turn_to(c, c->view);
     return true;
+}
+
+const struct tailnet_view *api_next_view(const struct api_call *c, size_t *at)
+{
+    struct hub *hub = control_hub(c->api->control, c->a->loop);
+    const struct tailnet_view *view;
+
+    while ((view = hub_view_at(hub, (*at)++)))
+        if (caller_may_name(&c->caller, view_info(view)->id))
+            return view;
+    return NULL;
+}
+
+void api_turn_to(struct api_call *c, const struct tailnet_view *view)
+{
+    c->view = view;
+    c->tailnet = view_info(view)->id;
 }
 
 static bool is_reading(const struct api_call *c)
@@ -201,28 +233,47 @@ static bool is_reading(const struct api_call *c)
     return c->op->reads || str_eq(str_from(c->op->method), STR("GET"));
 }
 
-/* NULL: he may. */
-static const char *forbidden(const struct api_call *c)
+static bool may_enter(const struct api_call *c)
 {
-    bool may = is_reading(c) ? caller_may_read(&c->caller, c->op->area)
-                             : caller_may_write(&c->caller, c->op->area);
+    uint32_t areas = BIT(c->op->area) | c->op->or_areas;
 
-    if (may)
-        return NULL;
-    return arena_printf(api_arena(c), "the key is missing the scope %s%s", area_scope(c->op->area),
-                        is_reading(c) ? ":read" : "")
-        .ptr;
+    if (c->op->is_own)
+        return true;
+    for (unsigned area = 0; area < AREA_COUNT; area++)
+        if ((areas & BIT(area)) != 0 && (is_reading(c) ? caller_may_read(&c->caller, area)
+                                                       : caller_may_write(&c->caller, area)))
+            return true;
+    return false;
+}
+
+/* False: answered. */
+static bool permitted(struct api_call *c)
+{
+    const char *reading = is_reading(c) ? ":read" : "", *scope = area_scope(c->op->area);
+
+    if (may_enter(c))
+        return true;
+    metric_add(&calls_refused, 1);
+    if (c->version == API_V2)
+        api_problem(
+            c, 403,
+            arena_printf(api_arena(c), "token is missing the required scope %s%s", scope, reading)
+                .ptr,
+            NULL);
+    else
+        api_problem(
+            c, 403, "not permitted",
+            arena_printf(api_arena(c), "the key is missing the scope %s%s", scope, reading).ptr);
+    return false;
 }
 
 /* The caller is known and the client still there. */
 static void enter(struct api_call *c)
 {
-    const char *why = forbidden(c);
+    const char *why;
 
-    if (why) {
-        api_problem(c, 403, "not permitted", why);
+    if (!permitted(c))
         return;
-    }
     why = bad_words(c);
     if (why) {
         api_problem(c, 400, why, NULL);
@@ -246,9 +297,9 @@ static void on_checked(void *user, enum auth_answer answer, const struct caller 
         return;
     }
     /* Access tokens of OAuth clients are REST v2's alone (headscale.md 3.1). */
-    if (answer != AUTH_OK || who->kind == CALLER_OAUTH) {
+    if (answer != AUTH_OK || (who->kind == CALLER_OAUTH && c->version == API_V1)) {
         metric_add(&calls_refused, 1);
-        api_put_unauthorized(c->a->x, c->a->req);
+        api_put_unauthorized(c->a->x, c->version, c->a->req);
         api_end(c);
         return;
     }
@@ -257,16 +308,29 @@ static void on_checked(void *user, enum auth_answer answer, const struct caller 
     enter(c);
 }
 
+/* A browser with a session's cookie. */
+static void ask_session(struct api_call *c, struct str token)
+{
+    if (!is_reading(c) && !api_is_from_here(c->api, c->a->req))
+        api_problem(c, 403, "a browser's request must come from a page of this server",
+                    "Origin is another, or neither it nor x-hatsize-request is there");
+    else
+        (void)auth_check_session(control_auth(c->api->control), c->a->loop, token, on_checked, c);
+}
+
 static void ask_who(struct api_call *c)
 {
     struct str header = http_header_get(c->a->req, STR("authorization"));
+    struct str token = header.len > 0 ? STR_NONE : api_session_token(c->api, c->a->req);
 
     if (c->op->is_public) {
         c->op->handler(c);
     } else if (c->a->req->is_unix) {
         c->caller = caller_socket();
         enter(c);
-    } else if (!str_starts(header, STR("Bearer "))) {
+    } else if (token.len > 0) {
+        ask_session(c, token);
+    } else if (!str_starts(header, STR("Bearer ")) && c->version == API_V1) {
         on_checked(c, AUTH_REFUSED, NULL);
     } else {
         /* A client that leaves is noticed when the answer comes. */
@@ -274,21 +338,31 @@ static void ask_who(struct api_call *c)
     }
 }
 
-size_t api_body_limit(const struct api *api, const struct http_request *req)
+/* Whether a key of that prefix is known; whether it is that key is not asked yet. */
+static bool is_known(const struct api *api, const struct http_request *req, struct str key)
 {
-    struct str header = http_header_get(req, STR("authorization")), prefix, secret;
     const struct api_key_set *keys = auth_keys(control_auth(api->control), req->loop);
+    enum api_key_kind kind;
+    struct str prefix, secret;
     const struct api_key *k;
 
-    if (req->is_unix)
-        return SIZE_MAX;
-    if (!keys || !str_starts(header, STR("Bearer ")) ||
-        !api_key_split(str_from_index(header, STR("Bearer ").len), &prefix, &secret))
-        return API_STRANGER_BODY_MAX;
+    if (!keys || !api_key_split_any(key, &kind, &prefix, &secret))
+        return false;
     for (size_t at = 0; (k = api_key_set_next(keys, &at));)
         if (str_eq(k->prefix, prefix))
-            return SIZE_MAX;
-    return API_STRANGER_BODY_MAX;
+            return true;
+    return false;
+}
+
+size_t api_body_limit(const struct api *api, const struct http_request *req)
+{
+    struct auth_credentials shown = {0};
+    bool known = req->is_unix ||
+                 (auth_credentials_parse(http_header_get(req, STR("authorization")), &shown) &&
+                  is_known(api, req, str_bytes(shown.name, shown.name_len)));
+
+    auth_credentials_fini(&shown);
+    return known ? SIZE_MAX : API_STRANGER_BODY_MAX;
 }
 
 /* ---- Browsers ---- */
@@ -307,7 +381,8 @@ static void allow_origin(const struct api *api, struct http_exchange *x,
     http_add_header(x, STR("access-control-allow-origin"), origin);
     http_add_header(x, STR("access-control-allow-headers"),
                     STR("Authorization, Content-Type, Accept"));
-    http_add_header(x, STR("access-control-allow-methods"), STR("GET, POST, PUT, DELETE, OPTIONS"));
+    http_add_header(x, STR("access-control-allow-methods"),
+                    STR("GET, POST, PUT, PATCH, DELETE, OPTIONS"));
     http_add_header(x, STR("access-control-max-age"), STR("600"));
 }
 
@@ -342,7 +417,7 @@ static void put_method(struct buf *out, const char *method)
 static void put_allow(struct buf *out, const struct http_request *req)
 {
     size_t n = 0;
-    const struct api_operation *ops = api_operations(&n);
+    const struct api_operation *ops = api_operations(version_of(req), &n);
 
     for (size_t i = 0; i < n; i++) {
         if ((ops[i].socket_only && !req->is_unix) ||
@@ -356,19 +431,28 @@ static void put_allow(struct buf *out, const struct http_request *req)
         put_method(out, "OPTIONS");
 }
 
+static void put_bare_problem(struct http_exchange *x, const struct http_request *req, int status,
+                             const char *words)
+{
+    if (version_of(req) == API_V2)
+        api_v2_put_problem(x, status, str_from(words), STR_NONE);
+    else
+        api_put_problem(x, status, words, NULL);
+}
+
 static void serve_nothing(struct http_exchange *x, const struct http_request *req)
 {
     struct buf allow = BUF(256);
 
     put_allow(&allow, req);
     if (allow.len == 0) {
-        api_put_problem(x, 404, "404 page not found", NULL);
+        put_bare_problem(x, req, 404, "404 page not found");
     } else {
         http_add_header(x, STR("allow"), buf_str(&allow));
         if (str_eq(req->method, STR("OPTIONS")))
             http_respond(x, 204, NULL, STR_NONE);
         else
-            api_put_problem(x, 405, "Method Not Allowed", NULL);
+            put_bare_problem(x, req, 405, "Method Not Allowed");
     }
     buf_fini(&allow);
 }
@@ -376,7 +460,7 @@ static void serve_nothing(struct http_exchange *x, const struct http_request *re
 static const struct api_operation *operation_of(const struct http_request *req)
 {
     size_t n = 0;
-    const struct api_operation *ops = api_operations(&n);
+    const struct api_operation *ops = api_operations(version_of(req), &n);
 
     for (size_t i = 0; i < n; i++)
         if (req->route->pattern == ops[i].pattern && req->route->method == ops[i].method)
@@ -398,7 +482,7 @@ void api_serve(void *user, struct http_exchange *x, const struct http_request *r
     http_add_header(x, STR("cache-control"), STR("no-store"));
     if (atomic_load(&api->calls) >= API_CALLS_MAX) {
         http_add_header(x, STR("retry-after"), STR("1"));
-        api_put_problem(x, 429, "too many calls at once, try again", NULL);
+        put_bare_problem(x, req, 429, "too many calls at once, try again");
         return;
     }
     ask_who(call_new(api, op, x, req));

@@ -2,6 +2,9 @@
 
 #include "api/api_internal.h"
 
+#include "core/clock.h"
+#include "core/health.h"
+
 struct health_call {
     struct registrar_query query;
     struct api_call *call;
@@ -43,6 +46,23 @@ static void run(struct registrar_query *q, struct domain *d)
     json_end_array(&call->w);
 }
 
+/* What else is ill is the server's business. */
+static void put_parts(struct json_writer *w, bool of_server)
+{
+    json_field_array(w, STR("troubles"));
+    for (enum health_part part = 0; of_server && part < HEALTH_PARTS; part++) {
+        AUTO_FINI(buf_fini) struct buf why = BUF(65536);
+
+        if (!health_is_ill(part, clock_unix_ms(), &why))
+            continue;
+        json_begin_object(w);
+        json_field_str(w, STR("part"), str_from(health_part_name(part)));
+        json_field_str(w, STR("text"), buf_str(&why));
+        json_end_object(w);
+    }
+    json_end_array(w);
+}
+
 static void done(struct registrar_query *q)
 {
     struct health_call *call = CONTAINER_OF(q, struct health_call, query);
@@ -64,6 +84,7 @@ static void done(struct registrar_query *q)
                                        : STR("fail"));
     json_field_raw(&w, STR("policyTroubles"),
                    call->troubles.len > 0 ? buf_str(&call->troubles) : STR("[]"));
+    put_parts(&w, call->call->caller.tailnet == 0);
     json_end_object(&w);
     buf_fini(&call->troubles);
     api_respond(call->call, &body);

@@ -6,6 +6,12 @@
 
 #define TAGGED STR("tagged-devices")
 
+/* Up to headscale 0.22 they were machines. */
+static bool says_machine(const struct api_call *c)
+{
+    return str_starts(str_from(c->op->pattern), STR("/api/v1/machine"));
+}
+
 void api_nodes_list(struct api_call *c)
 {
     struct buf body = BUF(API_ANSWER_MAX);
@@ -22,7 +28,7 @@ void api_nodes_list(struct api_call *c)
         }
     }
     json_begin_object(&w);
-    json_field_array(&w, STR("nodes"));
+    json_field_array(&w, says_machine(c) ? STR("machines") : STR("nodes"));
     for (size_t at = 0; (n = view_node_next(c->view, &at));)
         if (whose.len == 0 || n->user == (user ? user->id : 0))
             api_put_node(&w, c->view, n);
@@ -37,7 +43,7 @@ static void respond_node(struct api_call *c, const struct tailnet_view *view, co
     struct json_writer w = JSON_WRITER(&body);
 
     json_begin_object(&w);
-    json_key(&w, STR("node"));
+    json_key(&w, says_machine(c) ? STR("machine") : STR("node"));
     api_put_node(&w, view, n);
     json_end_object(&w);
     api_respond(c, &body);
@@ -134,8 +140,7 @@ void api_nodes_tags(struct api_call *c)
         api_submit(c, api_done_node);
 }
 
-/* The prefixes of a body's member, in the arena. False: answered. */
-static bool read_prefixes(struct api_call *c, const char *name, struct ip_prefix **out, size_t *n)
+bool api_prefixes(struct api_call *c, const char *name, struct ip_prefix **out, size_t *n)
 {
     struct str_list texts = api_texts(c, name);
 
@@ -159,6 +164,17 @@ static bool read_prefixes(struct api_call *c, const char *name, struct ip_prefix
     return true;
 }
 
+/* Nothing at all means yes. */
+void api_nodes_approve(struct api_call *c)
+{
+    struct command *command = ask_node(c, COMMAND_NODE_APPROVE);
+
+    if (!command)
+        return;
+    command->revokes = !json_as_bool(api_member(c, "approved"), true);
+    api_submit(c, api_done_node);
+}
+
 void api_nodes_approve_routes(struct api_call *c)
 {
     struct command *command = ask_node(c, COMMAND_NODE_APPROVE_ROUTES);
@@ -171,7 +187,7 @@ void api_nodes_approve_routes(struct api_call *c)
         api_problem(c, 400, "the body wants the routes: {\"routes\": [\"10.0.0.0/24\"]}", NULL);
         return;
     }
-    if (!read_prefixes(c, "routes", &prefixes, &n))
+    if (!api_prefixes(c, "routes", &prefixes, &n))
         return;
     command->routes = prefixes;
     command->n_routes = n;
@@ -185,7 +201,10 @@ void api_nodes_move(struct api_call *c)
 
     if (!command)
         return;
-    const struct user *user = api_find_user(c->view, api_text(c, "user"));
+    struct str whose = api_text(c, "user");
+    if (whose.len == 0)
+        (void)api_query(c, "user", &whose);
+    const struct user *user = api_find_user(c->view, whose);
     if (!user) {
         api_problem(c, 404, "user not found", NULL);
         return;
@@ -259,13 +278,14 @@ void api_debug_node(struct api_call *c)
         api_problem(c, 404, "user not found", NULL);
         return;
     }
-    if (!read_prefixes(c, "routes", &routes, &n))
+    if (!api_prefixes(c, "routes", &routes, &n))
         return;
     for (size_t i = 0; i < n; i++)
         routes[i] = ip_prefix_masked(routes[i]);
     n = ip_prefix_sort_unique(routes, n);
     command->user = user->id;
-    command->name = api_text(c, "key");
+    if (!api_auth_id(c, api_text(c, "key"), &command->name))
+        return;
     c->a->facts = make_facts(api_text(c, "name"), routes, n);
     command->facts = c->a->facts;
     api_submit(c, api_done_node);

@@ -11,6 +11,7 @@
 
 struct writing {
     struct json_writer w;
+    enum api_version version;
     enum api_document which;
 };
 
@@ -121,10 +122,10 @@ static void put_member_schema(struct writing *d, const struct api_member *m)
 
 /* ---- Schemas ---- */
 
-static bool is_asked(const char *schema)
+static bool is_asked(const struct writing *d, const char *schema)
 {
     size_t n = 0;
-    const struct api_operation *ops = api_operations(&n);
+    const struct api_operation *ops = api_operations(d->version, &n);
     struct str name = str_from(schema);
 
     for (size_t i = 0; i < n; i++)
@@ -137,7 +138,7 @@ static bool is_asked(const char *schema)
 static void put_schema(struct writing *d, const struct api_schema *s)
 {
     struct json_writer *w = &d->w;
-    bool asked = is_asked(s->name);
+    bool asked = is_asked(d, s->name);
 
     json_field_object(w, str_from(s->name));
     json_field_str(w, STR("type"), STR("object"));
@@ -161,7 +162,7 @@ static void put_schema(struct writing *d, const struct api_schema *s)
         }
         if (any)
             json_end_array(w);
-        json_field_bool(w, STR("additionalProperties"), false);
+        json_field_bool(w, STR("additionalProperties"), s->is_map);
     }
     json_end_object(w);
 }
@@ -184,7 +185,7 @@ static void put_parameter(struct writing *d, struct str name, const char *in,
 
 static void put_query(struct writing *d, const char *schema)
 {
-    const struct api_schema *s = api_schema_find(schema);
+    const struct api_schema *s = api_schema_find(d->version, schema);
 
     for (size_t i = 0; i < s->n; i++)
         put_parameter(d, str_from(s->members[i].name), "query", &s->members[i]);
@@ -200,13 +201,15 @@ static void put_parameters(struct writing *d, const struct api_operation *op)
         if (!str_starts(part, STR("{")))
             continue;
         struct str name = str_sub(part, 1, part.len - 2);
-        bool is_id = str_ends(name, STR("Id")) && !str_starts(name, STR("check"));
+        bool is_id = d->version == API_V1 &&
+                     ((str_ends(name, STR("Id")) && !str_starts(name, STR("check"))) ||
+                      str_eq(name, STR("id")));
 
-        put_parameter(d, name, "path", is_id || str_eq(name, STR("id")) ? &id : &text);
+        put_parameter(d, name, "path", is_id ? &id : &text);
     }
     if (op->query)
         put_query(d, op->query);
-    if (!op->is_public)
+    if (!op->is_public && d->version == API_V1)
         put_query(d, "Common");
     json_end_array(&d->w);
 }
@@ -241,14 +244,21 @@ static void put_content(struct json_writer *w, const char *type, const char *sch
     json_end_object(w);
 }
 
-static void put_problem(struct json_writer *w, const char *status, const char *words)
+/* `refusal`: in the place of a problem; may be NULL. */
+static void put_problem(struct writing *d, const char *status, const char *words,
+                        const char *refusal)
 {
+    struct json_writer *w = &d->w;
+
     json_field_object(w, str_from(status));
     json_field_str(w, STR("description"), str_from(words));
     json_field_object(w, STR("content"));
-    put_content(w, "application/problem+json", "Problem");
+    if (refusal)
+        put_content(w, "application/json", refusal);
+    else
+        put_content(w, "application/problem+json", "Problem");
     /* The bare word, for who accepts nothing but application/json. */
-    if (str_eq(str_from(status), STR("401")))
+    if (str_eq(str_from(status), STR("401")) && d->version == API_V1)
         put_content(w, "text/plain", NULL);
     json_end_object(w);
     json_end_object(w);
@@ -256,15 +266,21 @@ static void put_problem(struct json_writer *w, const char *status, const char *w
 
 static void put_responses(struct writing *d, const struct api_operation *op)
 {
-    static const char *const problems[][2] = {
-        {"400", "The request is wrong as it stands"},
-        {"401", "No key, or one that is not good"},
-        {"403", "The key may not do that"},
-        {"404", "What is named is not there"},
-        {"409", "Something else has that name or key"},
-        {"422", "A member of the body is of the wrong kind"},
-        {"429", "A limit is reached"},
-        {"503", "The database or the server is busy"},
+    enum { V1 = BIT(API_V1), V2 = BIT(API_V2) };
+    static const struct {
+        const char *status, *words;
+        unsigned versions;
+    } problems[] = {
+        {"400", "The request is wrong as it stands", V1 | V2},
+        {"401", "No key, or one that is not good", V1 | V2},
+        {"403", "The key may not do that", V1 | V2},
+        {"404", "What is named is not there", V1 | V2},
+        {"409", "Something else has that name or key", V1 | V2},
+        {"412", "It is not any longer what If-Match names", V2},
+        {"422", "A member of the body is of the wrong kind", V1},
+        {"429", "A limit is reached", V1 | V2},
+        {"501", "This server has no such thing", V2},
+        {"503", "The database or the server is busy", V1 | V2},
     };
     struct json_writer *w = &d->w;
 
@@ -277,8 +293,9 @@ static void put_responses(struct writing *d, const struct api_operation *op)
         json_end_object(w);
     }
     json_end_object(w);
-    for (size_t i = 0; !op->is_public && i < ARRAY_LEN(problems); i++)
-        put_problem(w, problems[i][0], problems[i][1]);
+    for (size_t i = 0; (!op->is_public || op->refusal) && i < ARRAY_LEN(problems); i++)
+        if (problems[i].versions & BIT(d->version))
+            put_problem(d, problems[i].status, problems[i].words, op->refusal);
     json_end_object(w);
 }
 
@@ -305,7 +322,7 @@ static void put_operation(struct writing *d, const struct api_operation *op)
 static void put_paths(struct writing *d)
 {
     size_t n = 0;
-    const struct api_operation *ops = api_operations(&n);
+    const struct api_operation *ops = api_operations(d->version, &n);
 
     json_field_object(&d->w, STR("paths"));
     for (size_t i = 0; i < n; i++) {
@@ -322,11 +339,28 @@ static void put_paths(struct writing *d)
     json_end_object(&d->w);
 }
 
+static void put_security_scheme(struct json_writer *w, const char *scheme, const char *words)
+{
+    json_field_object(w, str_from(scheme));
+    json_field_str(w, STR("type"), STR("http"));
+    json_field_str(w, STR("scheme"), str_from(scheme));
+    json_field_str(w, STR("description"), str_from(words));
+    json_end_object(w);
+}
+
+static void put_security(struct json_writer *w, const char *scheme)
+{
+    json_begin_object(w);
+    json_field_array(w, str_from(scheme));
+    json_end_array(w);
+    json_end_object(w);
+}
+
 static void put_components(struct writing *d)
 {
     struct json_writer *w = &d->w;
     size_t n = 0;
-    const struct api_schema *schemas = api_schemas(&n);
+    const struct api_schema *schemas = api_schemas(d->version, &n);
 
     json_field_object(w, STR("components"));
     json_field_object(w, STR("schemas"));
@@ -334,30 +368,29 @@ static void put_components(struct writing *d)
         put_schema(d, &schemas[i]);
     json_end_object(w);
     json_field_object(w, STR("securitySchemes"));
-    json_field_object(w, STR("bearer"));
-    json_field_str(w, STR("type"), STR("http"));
-    json_field_str(w, STR("scheme"), STR("bearer"));
-    json_field_str(w, STR("description"), STR("An API key: hatsize apikeys create"));
-    json_end_object(w);
+    put_security_scheme(w, "bearer", "An API key: hatsize apikeys create");
+    if (d->version == API_V2)
+        put_security_scheme(w, "basic", "An API key as the user name, without a password");
     json_end_object(w);
     json_end_object(w);
 }
 
-void api_document_put(struct buf *out, enum api_document which, const char *version)
+void api_document_put(struct buf *out, enum api_version version, enum api_document which,
+                      const char *release)
 {
-    struct writing d = {.w = JSON_WRITER(out), .which = which};
+    struct writing d = {.w = JSON_WRITER(out), .version = version, .which = which};
 
     json_begin_object(&d.w);
     json_field_str(&d.w, STR("openapi"), which == DOCUMENT_3_1 ? STR("3.1.0") : STR("3.0.3"));
     json_field_object(&d.w, STR("info"));
-    json_field_str(&d.w, STR("title"), STR("Hatsize REST API v1"));
-    json_field_str(&d.w, STR("version"), str_from(version));
+    json_field_str(&d.w, STR("title"),
+                   version == API_V2 ? STR("Hatsize REST API v2") : STR("Hatsize REST API v1"));
+    json_field_str(&d.w, STR("version"), str_from(release));
     json_end_object(&d.w);
     json_field_array(&d.w, STR("security"));
-    json_begin_object(&d.w);
-    json_field_array(&d.w, STR("bearer"));
-    json_end_array(&d.w);
-    json_end_object(&d.w);
+    put_security(&d.w, "bearer");
+    if (version == API_V2)
+        put_security(&d.w, "basic");
     json_end_array(&d.w);
     put_paths(&d);
     put_components(&d);
@@ -370,7 +403,7 @@ static void respond_document(struct api_call *c, enum api_document which, const 
 {
     struct buf body = BUF(DOCUMENT_MAX);
 
-    api_document_put(&body, which, c->api->version.ptr);
+    api_document_put(&body, c->version, which, c->api->version.ptr);
     buf_put_char(&body, '\n');
     http_respond(c->a->x, 200, type, buf_str(&body));
     buf_fini(&body);
@@ -397,9 +430,9 @@ void api_openapi_3_0_yaml(struct api_call *c)
     respond_document(c, DOCUMENT_3_0, "application/yaml");
 }
 
-static void put_row(struct buf *out, const struct api_operation *op)
+static void put_row(struct buf *out, enum api_version version, const struct api_operation *op)
 {
-    const struct api_schema *body = op->body ? api_schema_find(op->body) : NULL;
+    const struct api_schema *body = op->body ? api_schema_find(version, op->body) : NULL;
 
     buf_printf(out, "<tr><td><code>%s</code><td><code>%s</code><td>%s<td>", op->method, op->pattern,
                op->summary);
@@ -411,17 +444,20 @@ static void put_row(struct buf *out, const struct api_operation *op)
 void api_docs(struct api_call *c)
 {
     size_t n = 0;
-    const struct api_operation *ops = api_operations(&n);
+    const struct api_operation *ops = api_operations(c->version, &n);
     struct buf page = BUF(DOCUMENT_MAX);
+    int version = c->version == API_V2 ? 2 : 1;
 
-    buf_put(&page, STR("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
-                       "<title>Hatsize REST API v1</title>\n"
-                       "<h1>REST API v1</h1>\n<p>Each call wants <code>Authorization: Bearer "
-                       "KEY</code>; <code>hatsize apikeys create</code> makes a key. In full: "
-                       "<a href=\"/api/v1/openapi.json\">openapi.json</a>.</p>\n<table>\n"));
+    buf_printf(&page,
+               "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
+               "<title>Hatsize REST API v%d</title>\n"
+               "<h1>REST API v%d</h1>\n<p>Each call wants <code>Authorization: Bearer "
+               "KEY</code>; <code>hatsize apikeys create</code> makes a key. In full: "
+               "<a href=\"/api/v%d/openapi.json\">openapi.json</a>.</p>\n<table>\n",
+               version, version, version);
     for (size_t i = 0; i < n; i++)
         if (!ops[i].socket_only)
-            put_row(&page, &ops[i]);
+            put_row(&page, c->version, &ops[i]);
     buf_put(&page, STR("</table>\n"));
     http_respond(c->a->x, 200, "text/html; charset=utf-8", buf_str(&page));
     buf_fini(&page);

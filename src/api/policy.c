@@ -55,8 +55,7 @@ static void refuse(struct api_call *c, const struct policy_verdict *v)
 
 /* ---- Reading and setting ---- */
 
-/* The configuration's file governs the first tailnet only. */
-static bool is_from_file(const struct api_call *c)
+bool api_policy_is_from_file(const struct api_call *c)
 {
     const struct tailnet_view *first = hub_view(control_hub(c->api->control, c->a->loop), 0);
 
@@ -85,16 +84,20 @@ static void respond_policy(struct api_call *c, const struct tailnet_info *info, 
 
 void api_policy_get(struct api_call *c)
 {
-    respond_policy(c, view_info(c->view), is_from_file(c));
+    respond_policy(c, view_info(c->view), api_policy_is_from_file(c));
 }
 
-/* The body's policy, or answers and says false. */
-static bool body_policy(struct api_call *c, struct str *text)
+/*
+ * The body's policy, or answers and says false. {} is what generated clients, the Terraform
+ * provider among them, make of an empty text: with `may_be_none` it stands for no policy.
+ */
+static bool body_policy(struct api_call *c, bool may_be_none, struct str *text)
 {
     const struct json_value *v = api_member(c, "policy");
+    bool is_none = may_be_none && json_is(c->body, JSON_OBJECT) && json_len(c->body) == 0;
 
     *text = json_as_str(v, STR_NONE);
-    if (!v)
+    if (!v && !is_none)
         api_problem(c, 400, c->op->doing, "the body wants the text: {\"policy\": \"...\"}");
     else if (text->len > TAILNET_POLICY_MAX)
         api_problem(c, 400, c->op->doing, "a policy has at most 4 MiB");
@@ -120,12 +123,12 @@ void api_policy_set(struct api_call *c)
 {
     struct command *command = api_command(c, COMMAND_POLICY_SET);
 
-    if (is_from_file(c)) {
+    if (api_policy_is_from_file(c)) {
         api_problem(c, 400, "update is disabled for modes other than 'database'",
                     "edit the policy's file and send the server SIGHUP");
         return;
     }
-    if (!body_policy(c, &command->text))
+    if (!body_policy(c, true, &command->text))
         return;
     c->a->call.verdict = arena_alloc(api_arena(c), sizeof(*c->a->call.verdict));
     api_submit(c, done_set);
@@ -203,7 +206,7 @@ static void start_with_text(struct api_call *c,
 {
     struct policy_job j = {.answer = answer};
 
-    if (body_policy(c, &j.text))
+    if (body_policy(c, false, &j.text))
         job_start(c, &j);
 }
 

@@ -17,11 +17,7 @@ static bool is_id_text(struct str s)
     return true;
 }
 
-/*
- * The id in any of the forms people paste: whole, without its prefix as headscale had it up to
- * 0.28, or the page's URL. False: answered.
- */
-static bool read_auth_id(struct api_call *c, struct str text, struct str *id)
+bool api_auth_id(struct api_call *c, struct str text, struct str *id)
 {
     text = str_trim(text);
     ptrdiff_t slash = str_rfind_char(text, '/');
@@ -44,7 +40,7 @@ static void approve(struct api_call *c, struct str user, struct str auth_id)
     struct command *command = api_command(c, COMMAND_REGISTER_APPROVE);
     const struct user *found = api_find_user(c->view, user);
 
-    if (!read_auth_id(c, auth_id, &command->name))
+    if (!api_auth_id(c, auth_id, &command->name))
         return;
     if (!found) {
         api_problem(c, 404, "looking up user", "user not found");
@@ -76,7 +72,7 @@ void api_auth_reject(struct api_call *c)
 {
     struct str id;
 
-    if (!read_auth_id(c, api_text(c, "authId"), &id))
+    if (!api_auth_id(c, api_text(c, "authId"), &id))
         return;
     if (str_starts(id, STR(SSH_CHECK_ID_PREFIX))) {
         api_ssh_check_decide(c, id, false);
@@ -92,6 +88,6 @@ void api_auth_approve(struct api_call *c)
 {
     struct str id;
 
-    if (read_auth_id(c, api_text(c, "authId"), &id))
+    if (api_auth_id(c, api_text(c, "authId"), &id))
         api_ssh_check_decide(c, id, true);
 }

@@ -7,57 +7,21 @@
  */
 
 #include "api/api_internal.h"
-
-#define S(member)                           \
-    {                                       \
-        .name = member, .kind = KIND_STRING \
-    }
-#define ID(member)                      \
-    {                                   \
-        .name = member, .kind = KIND_ID \
-    }
-#define ID_OR_NAME(member)                      \
-    {                                           \
-        .name = member, .kind = KIND_ID_OR_NAME \
-    }
-#define TIME(member)                      \
-    {                                     \
-        .name = member, .kind = KIND_TIME \
-    }
-#define TIME_OR_NULL(member)                                \
-    {                                                       \
-        .name = member, .kind = KIND_TIME, .nullable = true \
-    }
-#define B(member)                         \
-    {                                     \
-        .name = member, .kind = KIND_BOOL \
-    }
-#define N(member)                           \
-    {                                       \
-        .name = member, .kind = KIND_NUMBER \
-    }
-#define STRINGS(member)                      \
-    {                                        \
-        .name = member, .kind = KIND_STRINGS \
-    }
-#define OBJECT(member, what)                            \
-    {                                                   \
-        .name = member, .kind = KIND_OBJECT, .of = what \
-    }
-#define OBJECT_OR_NULL(member, what)                                      \
-    {                                                                     \
-        .name = member, .kind = KIND_OBJECT, .of = what, .nullable = true \
-    }
-#define OBJECTS(member, what)                            \
-    {                                                    \
-        .name = member, .kind = KIND_OBJECTS, .of = what \
-    }
+#include "api/schema_words_internal.h"
 
 /* ---- What is written ---- */
 
 static const struct api_member user[] = {
-    ID("id"),   S("name"),       TIME("createdAt"), S("displayName"),
-    S("email"), S("providerId"), S("provider"),     S("profilePicUrl"),
+    ID("id"),
+    S("name"),
+    TIME("createdAt"),
+    S("displayName"),
+    S("email"),
+    S("providerId"),
+    S("provider"),
+    S("profilePicUrl"),
+    {.name = "role", .kind = KIND_STRING, .about = "owner, admin, network-admin, it-admin, ..."},
+    {.name = "status", .kind = KIND_STRING, .about = "active, needs-approval, suspended"},
 };
 static const struct api_member node[] = {
     ID("id"),
@@ -83,6 +47,10 @@ static const struct api_member node[] = {
     STRINGS("invalidTags"),
     B("ephemeral"),
     B("expired"),
+    {.name = "approved", .kind = KIND_BOOL, .about = "false: device approval waits for somebody"},
+    {.name = "holds",
+     .kind = KIND_STRINGS,
+     .about = "why it has no access: device-needs-approval, user-needs-approval, user-suspended"},
 };
 static const struct api_member pre_auth_key[] = {
     OBJECT_OR_NULL("user", "User"),
@@ -94,6 +62,7 @@ static const struct api_member pre_auth_key[] = {
     TIME_OR_NULL("expiration"),
     TIME("createdAt"),
     STRINGS("aclTags"),
+    {.name = "preauthorized", .kind = KIND_BOOL, .about = "its machines need nobody's approval"},
 };
 static const struct api_member api_key[] = {
     ID("id"),
@@ -118,7 +87,28 @@ static const struct api_member ssh_check[] = {
     TIME("endsAt"),
 };
 static const struct api_member tailnet[] = {
-    ID("id"), S("name"), S("baseDomain"), TIME("createdAt"), N("users"), N("nodes"),
+    ID("id"),
+    S("name"),
+    S("baseDomain"),
+    TIME("createdAt"),
+    N("users"),
+    N("nodes"),
+    {.name = "suspended", .kind = KIND_BOOL, .about = "no machine of it has access"},
+    STRINGS("prefixes"),
+    {.name = "mayOverlap", .kind = KIND_BOOL, .about = "others may have the same addresses"},
+    {.name = "maxNodes", .kind = KIND_NUMBER, .about = "0: no quota"},
+    {.name = "maxUsers", .kind = KIND_NUMBER, .about = "0: no quota"},
+    {.name = "maxKeys", .kind = KIND_NUMBER, .about = "auth, API and OAuth; 0: no quota"},
+    {.name = "keyExpirySeconds", .kind = KIND_NUMBER, .about = "of node keys; 0: never"},
+    {.name = "relays", .kind = KIND_ANY, .about = "relay regions of its own"},
+    {.name = "joining",
+     .kind = KIND_OBJECTS,
+     .of = "JoinRule",
+     .nullable = true,
+     .about = "who becomes a member by logging in; null: of the first tailnet whoever a provider "
+              "lets in, of others nobody"},
+    {.name = "userApproval", .kind = KIND_BOOL, .about = "who joins by a rule waits for approval"},
+    {.name = "deviceApproval", .kind = KIND_BOOL, .about = "new machines wait for approval"},
 };
 static const struct api_member audit_entry[] = {
     ID("id"),
@@ -134,6 +124,40 @@ static const struct api_member audit_entry[] = {
     {.name = "before", .kind = KIND_ANY, .about = "the object as it was, or null"},
     {.name = "after", .kind = KIND_ANY, .about = "the object as it is, or null"},
 };
+static const struct api_member dns_resolver[] = {S("address"), B("useWithExitNode")};
+static const struct api_member dns_split[] = {
+    S("domain"),
+    OBJECTS("nameservers", "DNSResolver"),
+};
+static const struct api_member dns_record[] = {
+    S("name"),
+    S("type"),
+    S("value"),
+    {.name = "source", .kind = KIND_STRING, .about = "set, or configuration"},
+};
+static const struct api_member dns[] = {
+    B("magicDns"),
+    S("baseDomain"),
+    B("overrideLocalDns"),
+    OBJECTS("nameservers", "DNSResolver"),
+    OBJECTS("splitDns", "DNSSplit"),
+    STRINGS("searchPaths"),
+    OBJECTS("records", "DNSRecord"),
+    {.name = "set",
+     .kind = KIND_STRINGS,
+     .about = "the parts that were set here; others are as configured"},
+};
+static const struct api_member dns_settings[] = {
+    B("magicDns"),
+    B("overrideLocalDns"),
+    {.name = "nameservers",
+     .kind = KIND_ANY,
+     .about = "addresses, https:// URLs, or {address, useWithExitNode}"},
+    {.name = "splitDns", .kind = KIND_ANY, .about = "[{domain, nameservers}]"},
+    STRINGS("searchPaths"),
+    {.name = "records", .kind = KIND_ANY, .about = "[{name, type, value}]"},
+};
+static const struct api_member dns_parts[] = {STRINGS("parts")};
 static const struct api_member policy_finding[] = {N("line"), N("column"), S("text")};
 static const struct api_member policy_trouble[] = {S("tailnet"), S("source"), S("text")};
 static const struct api_member problem_error[] = {
@@ -162,7 +186,32 @@ static const struct api_member go_version[] = {S("version"), S("os"), S("arch")}
 
 static const struct api_member users[] = {OBJECTS("users", "User")};
 static const struct api_member user_answer[] = {OBJECT("user", "User")};
+static const struct api_member session[] = {
+    OBJECT("user", "User"),
+    S("login"),
+    TIME("expiration"),
+    STRINGS("scopes"),
+};
+static const struct api_member web_session[] = {
+    ID("id"),
+    OBJECT("user", "User"),
+    S("login"),
+    STRINGS("scopes"),
+    TIME("createdAt"),
+    {.name = "lastSeen", .kind = KIND_TIME, .optional = true, .about = "to the minute"},
+    TIME("expiration"),
+    {.name = "isCurrent", .kind = KIND_BOOL, .about = "the one that asks"},
+};
+static const struct api_member web_sessions[] = {OBJECTS("sessions", "WebSession")};
 static const struct api_member nodes[] = {OBJECTS("nodes", "Node")};
+static const struct api_member route[] = {
+    ID("id"),          OBJECT("node", "Node"), S("prefix"),
+    B("advertised"),   B("enabled"),           B("isPrimary"),
+    TIME("createdAt"), TIME("updatedAt"),      TIME_OR_NULL("deletedAt"),
+};
+static const struct api_member routes[] = {OBJECTS("routes", "Route")};
+static const struct api_member machines[] = {OBJECTS("machines", "Node")};
+static const struct api_member machine_answer[] = {OBJECT("machine", "Node")};
 static const struct api_member node_answer[] = {OBJECT("node", "Node")};
 static const struct api_member pre_auth_keys[] = {OBJECTS("preAuthKeys", "PreAuthKey")};
 static const struct api_member pre_auth_key_answer[] = {OBJECT("preAuthKey", "PreAuthKey")};
@@ -181,12 +230,15 @@ static const struct api_member audit[] = {
     OBJECTS("entries", "AuditEntry"),
     {.name = "next", .kind = KIND_ID, .nullable = true, .about = "`before` of the next page"},
 };
+static const struct api_member dns_answer[] = {OBJECT("dns", "DNS")};
+static const struct api_member health_trouble[] = {S("part"), S("text")};
 static const struct api_member health[] = {
     B("databaseConnectivity"),
     S("policy"),
     OBJECTS("policyTroubles", "PolicyTrouble"),
+    OBJECTS("troubles", "HealthTrouble"),
 };
-static const struct api_member version[] = {
+static const struct api_member server_version[] = {
     S("version"), S("commit"), S("buildTime"),      OBJECT("go", "GoVersion"),
     B("dirty"),   S("server"), S("hatsizeVersion"),
 };
@@ -211,6 +263,9 @@ static const struct api_member backfill[] = {
     {.name = "confirmed", .kind = KIND_BOOL, .about = "must be true"},
 };
 static const struct api_member expire_node[] = {TIME("expiry"), B("disableExpiry")};
+static const struct api_member approve_node[] = {
+    {.name = "approved", .kind = KIND_BOOL, .about = "false: takes an approval back"},
+};
 static const struct api_member set_tags[] = {STRINGS("tags")};
 static const struct api_member set_approved_routes[] = {STRINGS("routes")};
 static const struct api_member move_node[] = {ID_OR_NAME("user")};
@@ -227,6 +282,7 @@ static const struct api_member create_pre_auth_key[] = {
     B("ephemeral"),
     {.name = "expiration", .kind = KIND_TIME, .about = "an hour from now if there is none"},
     STRINGS("aclTags"),
+    {.name = "preauthorized", .kind = KIND_BOOL, .about = "its machines need nobody's approval"},
 };
 static const struct api_member auth_key_choice[] = {
     ID("id"),
@@ -257,7 +313,37 @@ static const struct api_member audit_filter[] = {
     TIME("until"),
     {.name = "clients", .kind = KIND_BOOL, .about = "false: without what machines did"},
 };
-static const struct api_member create_tailnet[] = {S("name")};
+#define TAILNET_SETTINGS                                                                       \
+    {.name = "baseDomain", .kind = KIND_STRING, .about = "its machines' names end in it"},     \
+        {.name = "maxNodes", .kind = KIND_NUMBER, .about = "0: no quota"},                     \
+        {.name = "maxUsers", .kind = KIND_NUMBER, .about = "0: no quota"},                     \
+        {.name = "maxKeys", .kind = KIND_NUMBER, .about = "auth, API and OAuth; 0: no quota"}, \
+        {.name = "keyExpirySeconds", .kind = KIND_NUMBER, .about = "of node keys; 0: never"},  \
+        {.name = "joining",                                                                    \
+         .kind = KIND_OBJECTS,                                                                 \
+         .of = "JoinRule",                                                                     \
+         .about = "none: by invitation"},                                                      \
+        {.name = "userApproval", .kind = KIND_BOOL, .about = "of all who join by a rule"},     \
+        {.name = "deviceApproval", .kind = KIND_BOOL, .about = "of new machines"},             \
+    {                                                                                          \
+        .name = "relays", .kind = KIND_ANY, .about = "regions beside the server's, by id"      \
+    }
+static const struct api_member create_tailnet[] = {
+    S("name"),
+    TAILNET_SETTINGS,
+    {.name = "prefixes", .kind = KIND_STRINGS, .about = "ranges of its own, one a family"},
+    {.name = "mayOverlap", .kind = KIND_BOOL, .about = "the ranges may be others', too"},
+};
+static const struct api_member update_tailnet[] = {
+    S("name"),
+    TAILNET_SETTINGS,
+    {.name = "reset", .kind = KIND_STRINGS, .about = "keyExpirySeconds, relays, joining: unset"},
+};
+static const struct api_member tailnet_export[] = {
+    N("hatsize_export"),
+    N("schema"),
+    {.name = "tables", .kind = KIND_ANY, .about = "rows by table"},
+};
 /* Every call takes these. */
 static const struct api_member common[] = {
     {.name = "tailnet",
@@ -265,12 +351,30 @@ static const struct api_member common[] = {
      .about = "whose; the caller's own or the first if none"},
 };
 
-#define SCHEMA(its_name, its_members, words)                                                  \
-    {                                                                                         \
-        .name = its_name, .about = words, .members = its_members, .n = ARRAY_LEN(its_members) \
-    }
+static const struct api_member events_since[] = {
+    {.name = "since", .kind = KIND_STRING, .about = "as Last-Event-ID: the id of the last event"},
+};
 
 static const struct api_schema schemas[] = {
+    SCHEMA("EventsSince", events_since, NULL),
+    SCHEMA("Share", api_share_members, "A machine lent to another tailnet"),
+    SCHEMA("Shares", api_shares_members, NULL),
+    SCHEMA("CreateShare", api_create_share_members, NULL),
+    SCHEMA("UpdateShare", api_update_share_members, NULL),
+    SCHEMA("ShareInvite", api_share_invite_members, "What a machine may be borrowed with"),
+    SCHEMA("ShareInvites", api_share_invites_members, NULL),
+    SCHEMA("CreateShareInvite", api_create_share_invite_members, NULL),
+    SCHEMA("AcceptShareInvite", api_accept_share_invite_members, NULL),
+    SCHEMA("JoinRule", api_join_rule_members, "Who becomes a member by logging in"),
+    SCHEMA("UserInvite", api_user_invite_members, "A link that makes one person a member"),
+    SCHEMA("UserInvites", api_user_invites_members, NULL),
+    SCHEMA("CreateUserInvite", api_create_user_invite_members, NULL),
+    SCHEMA("UserRole", api_user_role_members, NULL),
+    SCHEMA("ApproveNode", approve_node, NULL),
+    SCHEMA("Webhook", api_webhook_members, "Who is told of what happens"),
+    SCHEMA("Webhooks", api_webhooks_members, NULL),
+    SCHEMA("CreateWebhook", api_create_webhook_members, NULL),
+    SCHEMA("UpdateWebhook", api_update_webhook_members, NULL),
     SCHEMA("User", user, "A user of the tailnet"),
     SCHEMA("Node", node, "A machine of the tailnet"),
     SCHEMA("PreAuthKey", pre_auth_key, "A key that lets machines in"),
@@ -279,6 +383,13 @@ static const struct api_schema schemas[] = {
     SCHEMA("SSHCheckNode", ssh_check_node, "One end of it"),
     SCHEMA("Tailnet", tailnet, "A tailnet"),
     SCHEMA("AuditEntry", audit_entry, "One change"),
+    SCHEMA("DNS", dns, "What machines are told about names"),
+    SCHEMA("DNSResolver", dns_resolver, "A nameserver"),
+    SCHEMA("DNSSplit", dns_split, "Who is asked about a domain"),
+    SCHEMA("DNSRecord", dns_record, "A name and its address"),
+    SCHEMA("DNSAnswer", dns_answer, NULL),
+    SCHEMA("DNSSettings", dns_settings, NULL),
+    SCHEMA("DNSParts", dns_parts, NULL),
     SCHEMA("PolicyFinding", policy_finding, "What is odd in a policy, and where"),
     SCHEMA("PolicyTrouble", policy_trouble, "What is wrong with a policy"),
     SCHEMA("Problem", problem, "Why a call was refused"),
@@ -288,8 +399,15 @@ static const struct api_schema schemas[] = {
 
     SCHEMA("Users", users, NULL),
     SCHEMA("UserAnswer", user_answer, NULL),
+    SCHEMA("Session", session, "A web log-in"),
+    SCHEMA("WebSession", web_session, "A web log-in among others"),
+    SCHEMA("WebSessions", web_sessions, NULL),
     SCHEMA("Nodes", nodes, NULL),
     SCHEMA("NodeAnswer", node_answer, NULL),
+    SCHEMA("Route", route, "A route of a node, by number"),
+    SCHEMA("Routes", routes, NULL),
+    SCHEMA("Machines", machines, NULL),
+    SCHEMA("MachineAnswer", machine_answer, NULL),
     SCHEMA("PreAuthKeys", pre_auth_keys, NULL),
     SCHEMA("PreAuthKeyAnswer", pre_auth_key_answer, NULL),
     SCHEMA("ApiKeys", api_keys, NULL),
@@ -299,13 +417,15 @@ static const struct api_schema schemas[] = {
     SCHEMA("SSHCheckAnswer", ssh_check_answer, NULL),
     SCHEMA("Tailnets", tailnets, NULL),
     SCHEMA("TailnetAnswer", tailnet_answer, NULL),
+    SCHEMA("TailnetExport", tailnet_export, "What is stored of a tailnet"),
     SCHEMA("PolicyAnswer", policy_answer, NULL),
     SCHEMA("PolicyFindings", policy_findings, NULL),
     SCHEMA("PolicyDiff", policy_difference, NULL),
     SCHEMA("PolicyExplanation", policy_explanation, NULL),
     SCHEMA("Audit", audit, NULL),
     SCHEMA("Health", health, NULL),
-    SCHEMA("Version", version, NULL),
+    SCHEMA("HealthTrouble", health_trouble, NULL),
+    SCHEMA("Version", server_version, NULL),
 
     SCHEMA("UsersFilter", users_filter, NULL),
     SCHEMA("CreateUser", create_user, NULL),
@@ -329,19 +449,25 @@ static const struct api_schema schemas[] = {
     SCHEMA("ExplainQuery", explain_query, NULL),
     SCHEMA("AuditFilter", audit_filter, NULL),
     SCHEMA("CreateTailnet", create_tailnet, NULL),
+    SCHEMA("UpdateTailnet", update_tailnet, NULL),
     SCHEMA("Common", common, NULL),
 };
 
-const struct api_schema *api_schemas(size_t *n)
+const struct api_schema *api_schemas(enum api_version version, size_t *n)
 {
+    if (version == API_V2)
+        return api_v2_schemas(n);
     *n = ARRAY_LEN(schemas);
     return schemas;
 }
 
-const struct api_schema *api_schema_find(const char *name)
+const struct api_schema *api_schema_find(enum api_version version, const char *name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(schemas); i++)
-        if (str_eq(str_from(schemas[i].name), str_from(name)))
-            return &schemas[i];
+    size_t n = 0;
+    const struct api_schema *all = api_schemas(version, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(str_from(all[i].name), str_from(name)))
+            return &all[i];
     return NULL;
 }

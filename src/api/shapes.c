@@ -21,14 +21,13 @@ static void field_time(struct json_writer *w, struct str key, int64_t unix_ms)
         json_field_time(w, key, unix_ms);
 }
 
-static void field_key(struct json_writer *w, struct str key, const char *prefix,
-                      const uint8_t bytes[32])
+void api_field_key(struct json_writer *w, struct str key, const char *prefix,
+                   const uint8_t bytes[32])
 {
     json_field_hex(w, key, str_from(prefix), str_bytes(bytes, 32));
 }
 
-static void field_prefixes(struct json_writer *w, struct str key, const struct ip_prefix *p,
-                           size_t n)
+void api_field_prefixes(struct json_writer *w, struct str key, const struct ip_prefix *p, size_t n)
 {
     json_field_array(w, key);
     for (size_t i = 0; i < n; i++) {
@@ -58,6 +57,8 @@ void api_put_user(struct json_writer *w, const struct user *u)
     json_field_str(w, STR("providerId"), u ? u->provider_id : STR_NONE);
     json_field_str(w, STR("provider"), u ? u->provider : STR_NONE);
     json_field_str(w, STR("profilePicUrl"), u ? u->picture_url : STR_NONE);
+    json_field_str(w, STR("role"), user_role_name(u ? u->role : ROLE_MEMBER));
+    json_field_str(w, STR("status"), user_status_name(u ? u->status : USER_ACTIVE));
     json_end_object(w);
     buf_fini(&name);
 }
@@ -90,9 +91,9 @@ static void field_subnet_routes(struct json_writer *w, const struct node *n)
     json_end_array(w);
 }
 
-static void field_addresses(struct json_writer *w, const struct node *n)
+void api_field_addresses(struct json_writer *w, struct str key, const struct node *n)
 {
-    json_field_array(w, STR("ipAddresses"));
+    json_field_array(w, key);
     for (int i = 0; i < 2; i++) {
         struct ip_addr addr = i == 0 ? n->v4 : n->v6;
 
@@ -105,6 +106,19 @@ static void field_addresses(struct json_writer *w, const struct node *n)
     json_end_array(w);
 }
 
+/* Why it has no access; none: it has. */
+static void field_holds(struct json_writer *w, const struct node *n, const struct user *user)
+{
+    bool is_suspended = user && user->status == USER_SUSPENDED;
+
+    json_field_array(w, STR("holds"));
+    if (n->holds & HOLD_DEVICE)
+        json_str(w, STR("device-needs-approval"));
+    if (n->holds & HOLD_USER)
+        json_str(w, is_suspended ? STR("user-suspended") : STR("user-needs-approval"));
+    json_end_array(w);
+}
+
 void api_put_node(struct json_writer *w, const struct tailnet_view *view, const struct node *n)
 {
     static const struct str_list none = {0};
@@ -113,10 +127,10 @@ void api_put_node(struct json_writer *w, const struct tailnet_view *view, const 
 
     json_begin_object(w);
     api_field_id(w, STR("id"), n->id);
-    field_key(w, STR("machineKey"), "mkey:", n->machine.b);
-    field_key(w, STR("nodeKey"), "nodekey:", n->key.b);
-    field_key(w, STR("discoKey"), "discokey:", n->disco.b);
-    field_addresses(w, n);
+    api_field_key(w, STR("machineKey"), "mkey:", n->machine.b);
+    api_field_key(w, STR("nodeKey"), "nodekey:", n->key.b);
+    api_field_key(w, STR("discoKey"), "discokey:", n->disco.b);
+    api_field_addresses(w, STR("ipAddresses"), n);
     json_field_str(w, STR("name"), n->facts->hostname);
     json_key(w, STR("user"));
     api_put_user(w, user);
@@ -131,8 +145,8 @@ void api_put_node(struct json_writer *w, const struct tailnet_view *view, const 
     json_field_str(w, STR("registerMethod"), method_name(n->method));
     json_field_str(w, STR("givenName"), n->given_name);
     json_field_bool(w, STR("online"), n->online);
-    field_prefixes(w, STR("approvedRoutes"), n->approved, n->n_approved);
-    field_prefixes(w, STR("availableRoutes"), n->facts->routes, n->facts->n_routes);
+    api_field_prefixes(w, STR("approvedRoutes"), n->approved, n->n_approved);
+    api_field_prefixes(w, STR("availableRoutes"), n->facts->routes, n->facts->n_routes);
     field_subnet_routes(w, n);
     json_field_str_list(w, STR("tags"), &n->tags);
     json_field_str_list(w, STR("forcedTags"), &n->tags);
@@ -140,6 +154,8 @@ void api_put_node(struct json_writer *w, const struct tailnet_view *view, const 
     json_field_str_list(w, STR("invalidTags"), &none);
     json_field_bool(w, STR("ephemeral"), n->ephemeral);
     json_field_bool(w, STR("expired"), n->expired);
+    json_field_bool(w, STR("approved"), (n->holds & HOLD_DEVICE) == 0);
+    field_holds(w, n, user);
     json_end_object(w);
 }
 
@@ -185,6 +201,7 @@ void api_put_auth_key(struct json_writer *w, const struct tailnet_view *view,
     field_time(w, STR("expiration"), k->expiry_ms);
     json_field_time(w, STR("createdAt"), k->created_ms);
     json_field_str_list(w, STR("aclTags"), &k->tags);
+    json_field_bool(w, STR("preauthorized"), k->preauthorized);
     json_end_object(w);
 }
 

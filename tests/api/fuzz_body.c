@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t n = 0;
-    const struct api_schema *schemas = api_schemas(&n);
+    const struct api_schema *schemas = api_schemas(API_V1, &n);
     const char *why = NULL, *where = NULL;
     struct str value;
 
@@ -88,12 +88,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf once = BUF((size_t)1 << 20), twice = BUF((size_t)1 << 20);
 
     c.body = parse(asked.arena, str_bytes(data + 1, size - 1));
-    if (c.body && !api_body_check(c.body, s->name, &why, &where, &value)) {
+    if (c.body && !api_body_check(c.body, API_V1, s->name, &why, &where, &value)) {
         ASSERT(why && where && (where[0] == '\0' || value.len > 0));
     } else if (c.body) {
         read_all(&c, s, &once);
         c.body = parse(asked.arena, arena_copy(asked.arena, buf_str(&once)));
-        ASSERT(c.body && api_body_check(c.body, s->name, &why, &where, &value));
+        ASSERT(c.body && api_body_check(c.body, API_V1, s->name, &why, &where, &value));
         read_all(&c, s, &twice);
         ASSERT(str_eq(buf_str(&once), buf_str(&twice)));
     }

@@ -353,7 +353,8 @@ static void answers_about_policy(void **state)
          "\\\"dst\\\":[\\\"*:*\\\"]}]}\"}");
     want_got(&h, "detail", "setting policy");
     assert_true(str_find(got(&h, "message"), STR("parsing policy from bytes:")) >= 0);
-    want(&h, 400, "PUT", "/api/v1/policy", "{}");
+    want(&h, 400, "PUT", "/api/v1/policy", "{\"polcy\":\"{}\"}");
+    want(&h, 400, "POST", "/api/v1/policy/check", "{}");
     want(&h, 400, "PUT", "/api/v1/policy", NULL);
     want(&h, 422, "PUT", "/api/v1/policy", "{\"policy\":{}}");
     want(&h, 200, "GET", "/api/v1/policy", NULL);
@@ -379,6 +380,11 @@ static void answers_about_policy(void **state)
     want(&h, 400, "POST", "/api/v1/node/3/tags", "{\"tags\":[\"tag:undefined\"]}");
     want_got(&h, "detail", "requested tags [tag:undefined] are invalid or not permitted");
     want(&h, 200, "POST", "/api/v1/node/3/tags", "{\"tags\":[\"tag:ok\"]}");
+
+    /* What generated clients make of an empty text. */
+    want(&h, 200, "PUT", "/api/v1/policy", "{}");
+    want(&h, 200, "GET", "/api/v1/policy", NULL);
+    want_got(&h, "policy", "");
 }
 
 static void answers_about_the_server(void **state)
@@ -399,6 +405,44 @@ static void answers_about_the_server(void **state)
     want(&h, 404, "GET", "/api/v1/node?tailnet=nobody-s", NULL);
     want(&h, 404, "GET", "/api/v1/node/1?tailnet=other", NULL);
     want(&h, 404, "DELETE", "/api/v1/node/1?tailnet=other", NULL);
+}
+
+/* The same in both versions. */
+static void answers_about_webhooks(void **state)
+{
+    static const char body[] = "{\"endpointUrl\":\"https://example.com/x\",\"providerType\":"
+                               "\"slack\",\"subscriptions\":[\"nodeCreated\"]}";
+    static const char *const lists[] = {"/api/v1/webhook", "/api/v2/tailnet/-/webhooks"};
+    static const char *const ones[] = {"/api/v1/webhook", "/api/v2/webhooks"};
+    char path[128], id[32];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        want(&h, 200, "POST", lists[i], body);
+        assert_true(str_starts(got(&h, "secret"), STR("hskey-webhook-")));
+        struct str secret = str_copy(got(&h, "secret"));
+        (void)snprintf(id, sizeof(id), "%.*s", STR_ARG(got(&h, "endpointId")));
+        want_got(&h, "providerType", "slack");
+        want(&h, 200, "GET", lists[i], NULL);
+        assert_int_equal(json_len(got_value(&h, "webhooks")), 1);
+        assert_true(str_find(h.body, str_sub(secret, 30, 40)) < 0);
+        (void)snprintf(path, sizeof(path), "%s/%s", ones[i], id);
+        want(&h, 200, "PATCH", path, "{\"subscriptions\":[\"userCreated\",\"policyUpdate\"]}");
+        want_got(&h, "subscriptions.1", "userCreated");
+        assert_null(got_value(&h, "secret"));
+        want(&h, 400, "PATCH", path, "{\"subscriptions\":[\"nothing\"]}");
+        want(&h, 200, "GET", path, NULL);
+        want_got(&h, "endpointUrl", "https://example.com/x");
+        (void)snprintf(path, sizeof(path), "%s/%s/rotate", ones[i], id);
+        want(&h, 200, "POST", path, NULL);
+        assert_false(str_eq(got(&h, "secret"), secret));
+        (void)snprintf(path, sizeof(path), "%s/%s", ones[i], id);
+        want(&h, 200, "DELETE", path, NULL);
+        want(&h, 404, "GET", path, NULL);
+        want(&h, 404, "DELETE", path, NULL);
+        want(&h, 400, "POST", lists[i], "{\"endpointUrl\":\"gopher://x\"}");
+        str_free(&secret);
+    }
 }
 
 /* Everything that was done above is in the log, with who did it, and without its secrets. */
@@ -428,10 +472,15 @@ static void keeps_a_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_about_users),         cmocka_unit_test(answers_about_nodes),
-        cmocka_unit_test(answers_about_auth_keys),     cmocka_unit_test(answers_about_api_keys),
-        cmocka_unit_test(answers_about_registrations), cmocka_unit_test(answers_about_policy),
-        cmocka_unit_test(answers_about_the_server),    cmocka_unit_test(keeps_a_log),
+        cmocka_unit_test(answers_about_users),
+        cmocka_unit_test(answers_about_nodes),
+        cmocka_unit_test(answers_about_auth_keys),
+        cmocka_unit_test(answers_about_api_keys),
+        cmocka_unit_test(answers_about_registrations),
+        cmocka_unit_test(answers_about_policy),
+        cmocka_unit_test(answers_about_webhooks),
+        cmocka_unit_test(answers_about_the_server),
+        cmocka_unit_test(keeps_a_log),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -253,7 +253,7 @@ static void browsers_of_allowed_origins_may_call(void **state)
     assert_true(got_header(&h, "access-control-allow-origin: https://ui.example\r\n"));
     assert_true(
         got_header(&h, "access-control-allow-headers: Authorization, Content-Type, Accept"));
-    assert_true(got_header(&h, "access-control-allow-methods: GET, POST, PUT, DELETE, OPTIONS"));
+    assert_true(got_header(&h, "access-control-allow-methods: GET, POST, PUT, PATCH, DELETE, OPTIONS"));
     assert_true(got_header(&h, "vary: Origin\r\n"));
     (void)harness_ask(&h, &(struct question){.method = "GET",
                                              .path = "/api/v1/user",
