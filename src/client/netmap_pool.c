@@ -60,6 +60,8 @@ struct netmap_pool *netmap_pool_new(size_t expected)
     p->profiles = map_new();
     p->blocks = map_new();
     p->same = map_new();
+    for (size_t i = 0; i < ARRAY_LEN(p->made); i++)
+        p->made[i] = map_new();
     p->n_slots = 1;
     p->messages = mem_alloc_array(POOL_MESSAGES, sizeof(*p->messages));
     p->scratch = BUF(POOL_MESSAGE_MAX);
@@ -104,6 +106,8 @@ void netmap_pool_free(struct netmap_pool *p)
     map_free(p->profiles);
     map_free(p->blocks);
     map_free(p->same);
+    for (size_t i = 0; i < ARRAY_LEN(p->made); i++)
+        map_free(p->made[i]);
     buf_fini(&p->scratch);
     buf_fini(&p->rest);
     mem_free(p);
@@ -122,10 +126,7 @@ struct netmap_pool_figures netmap_pool_figures(const struct netmap_pool *p)
 
 void texts_add(struct texts *t, text_ix ix)
 {
-    if (t->n == t->max) {
-        t->max = t->max ? t->max * 2 : 16;
-        t->ix = mem_realloc_array(t->ix, t->max, sizeof(*t->ix));
-    }
+    t->ix = mem_room(t->ix, t->n, &t->max, 16, sizeof(*t->ix));
     t->ix[t->n++] = ix;
 }
 
@@ -370,17 +371,37 @@ static text_ix patch_after(struct netmap_pool *p, text_ix was, text_ix patch)
     return result;
 }
 
+/*
+ * The same change comes in many messages, as classes of viewers are told different things beside
+ * it: what it makes of a text is remembered for all of them.
+ */
+static text_ix made_of(struct netmap_pool *p, const struct op *op, text_ix from)
+{
+    struct map **made = &p->made[op->kind == OP_PATCH];
+    uint64_t pair = (uint64_t)from << 32 | op->what;
+    const char *why;
+    text_ix to = (text_ix)(uintptr_t)map_find_u64(*made, pair);
+
+    if (to != 0)
+        return to;
+    to = op->kind == OP_PUT ? whole_after(p, from, op->what) : patch_after(p, from, op->what);
+    if (!pool_read_card(p, to, &why))
+        return 0;
+    if (map_len(*made) >= POOL_MADE_MAX) {
+        map_free(*made);
+        *made = map_new();
+    }
+    (void)map_put_u64(*made, pair, (void *)(uintptr_t)to);
+    return to;
+}
+
 text_ix pool_changed(struct netmap_pool *p, struct op *op, text_ix from)
 {
-    const char *why;
-
     if (op->has_memo && op->from == from)
         return op->to;
     if (op->kind == OP_REMOVE || (op->kind == OP_PATCH && from == 0))
         return 0;
-    op->to = op->kind == OP_PUT ? whole_after(p, from, op->what) : patch_after(p, from, op->what);
-    if (!pool_read_card(p, op->to, &why))
-        op->to = 0;
+    op->to = made_of(p, op, from);
     op->from = from;
     op->has_memo = true;
     return op->to;
@@ -454,10 +475,7 @@ static struct block *block_make(struct netmap_pool *p, struct str frame, struct 
 
 static void assembly_add(struct netmap_assembly *a, const struct block *b)
 {
-    if (a->n_blocks == a->max_blocks) {
-        a->max_blocks = a->max_blocks ? a->max_blocks * 2 : 64;
-        a->ends = mem_realloc_array(a->ends, a->max_blocks, sizeof(*a->ends));
-    }
+    a->ends = mem_room(a->ends, a->n_blocks, &a->max_blocks, 64, sizeof(*a->ends));
     buf_printf(&a->text, "%s%zu%s", b->comma_before ? "," : "", a->n_blocks,
                b->comma_behind ? "," : "");
     for (size_t i = 0; i < b->n; i++)

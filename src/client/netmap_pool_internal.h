@@ -11,6 +11,7 @@
 #define POOL_SMALL ((size_t)64 << 10)
 #define POOL_MESSAGES 8192 /* kept; a power of two */
 #define POOL_BLOCKS_MAX 65536
+#define POOL_MADE_MAX ((size_t)1 << 20)
 
 struct pool_hash {
     uint64_t a, b;
@@ -55,8 +56,9 @@ struct netmap_pool {
     size_t n_profiles;
     struct map *blocks; /* hash.a to struct block */
     struct netmap_message **messages;
-    struct map *same; /* pairs of nodes found to say the same */
-    uint64_t keys[4]; /* of pool_hash */
+    struct map *same;    /* pairs of nodes found to say the same */
+    struct map *made[2]; /* what whole nodes and patches make of texts: a pair to a text */
+    uint64_t keys[4];    /* of pool_hash */
     uint32_t watched;
     bool has_watched_key;
     struct node_key watched_key;
