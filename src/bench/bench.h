@@ -18,7 +18,7 @@ enum bench_phase {
     BENCH_SETTLE,  /* until everybody holds what is true of everybody else; always */
     BENCH_CHANGE,  /* fan-out: endpoints one after the other, each viewer timed */
     BENCH_ARRIVE,  /* a few more nodes join, one after the other, each timed at each viewer */
-    BENCH_CHURN,   /* nodes leave and come back for `churn_ms` */
+    BENCH_CHURN,   /* nodes leave and come back for `churn_ms`, amid `upheavals` */
     BENCH_STORM,   /* all leave and come back at once, then all change at once */
     BENCH_RESTART, /* the server ends and starts anew, and all come back */
     BENCH_POLICY,  /* the policy changes for everybody, several times */
@@ -37,7 +37,8 @@ struct bench_options {
     struct ip_addrport addr; /* of the url; bench_parse_url */
     struct str authority;
     unsigned phases; /* BIT(enum bench_phase) */
-    size_t nodes;
+    size_t nodes;    /* of all tailnets together */
+    size_t tailnets; /* nodes belong to them in turn; more than one: made through the API */
     size_t quiet; /* more nodes that only register and report once: no stream, counted as beside */
     size_t rules; /* of a made-up policy (made_up.h); 0: everybody sees everybody */
     size_t policy_changes;
@@ -47,6 +48,7 @@ struct bench_options {
     size_t beside;    /* how many nodes there are beside ours; not checked unless has_beside */
     size_t verify;    /* how many nodes keep all, to be compared */
     int64_t churn_ms; /* how long nodes leave and come back */
+    size_t upheavals; /* meanwhile: another policy, and the server ends and starts anew */
     int64_t idle_ms;  /* how long to stay connected and watch the server */
     int64_t limit_ms; /* the whole run */
     long server_pid;  /* 0: not watched */
@@ -63,6 +65,8 @@ MUST_USE bool bench_parse_phases(struct str text, unsigned *phases);
 int bench_control(const struct bench_options *options);
 /* What a hostile client may try, one case after the other, beside a client that behaves. */
 int bench_hostile(const struct bench_options *options);
+/* Asks over one machine's channel what standard input says (ask.c). */
+int bench_ask(const struct bench_options *options);
 
 /* How long policies take to compile, in a table; no server needed. */
 int bench_policy(const struct bench_options *options);

@@ -44,8 +44,18 @@ struct sim_stream {
     bool is_dropped; /* its view is gone */
 };
 
+/* What the generator knows of one tailnet. Its pool is its own: what a sim holds that is none of
+ * its tailnet's shows as one beside. */
+struct sim_tailnet {
+    struct netmap_pool *pool;
+    struct sim **sim_at; /* by slot */
+    size_t n_at;
+    text_ix *usual; /* while all are looked at: by slot, the card that was right last */
+};
+
 struct sim {
     struct run *run;
+    struct sim_tailnet *tailnet;
     size_t index;
     struct machine_private machine;
     struct node_key key;
@@ -53,6 +63,7 @@ struct sim {
     struct ip_addrport endpoint; /* the one it reported last */
     struct ip_addr v4, v6;       /* from its first map on */
     text_ix name;
+    uint64_t id;
     uint32_t slot; /* 0: it had no map yet */
     uint32_t truth;
     bool is_registered;
@@ -81,12 +92,11 @@ struct run {
     const struct bench_options *o;
     struct loop *loop;
     struct machine_key server;
-    struct netmap_pool *pool;
+    struct sim_tailnet *tailnets; /* sims belong to them in turn */
+    size_t n_tailnets;
     struct sim *sims;
     size_t n; /* sims that take part; o->nodes, and those that came in later */
     size_t n_max;
-    struct sim **sim_at; /* by slot */
-    size_t n_at;
     struct list streams;
     struct sim *quiet; /* o->quiet of them */
     size_t quiet_begun, quiet_done;
@@ -110,6 +120,7 @@ struct run {
     struct sight *sight; /* NULL: everybody sees everybody */
     /* The change being timed. */
     enum watching watching;
+    struct sim_tailnet *watched; /* where */
     struct ip_addrport marker;
     uint64_t change_ns;
     size_t saw;
@@ -119,6 +130,12 @@ struct run {
     struct samples changes;
     long server_pid;
 };
+
+/* How many of the sims that take part are its. */
+static inline size_t sims_of(const struct run *r, const struct sim_tailnet *t)
+{
+    return r->n / r->n_tailnets + ((size_t)(t - r->tailnets) < r->n % r->n_tailnets);
+}
 
 #define FAILURES_MAX 20
 #define SIM_HOME_DERP 999 /* what every sim reports: the server's own region */

@@ -12,7 +12,7 @@ static void check_once(struct run *r, struct map *taken, struct str what, struct
                        const char *complaint)
 {
     if (what.len > 0 && map_put(taken, what, s))
-        run_complain(r, complaint, netmap_pool_text(r->pool, s->name));
+        run_complain(r, complaint, netmap_pool_text(s->tailnet->pool, s->name));
 }
 
 void check_complaints(struct run *r)
@@ -27,17 +27,17 @@ void check_complaints(struct run *r)
 
 void check_distinct(struct run *r)
 {
-    struct map *names = map_new(), *slots = map_new(), *addresses = map_new();
+    struct map *names = map_new(), *ids = map_new(), *addresses = map_new();
 
     check_complaints(r);
     for (size_t i = 0; i < r->n; i++) {
         struct sim *s = &r->sims[i];
-        struct str name = netmap_pool_text(r->pool, s->name);
+        struct str name = netmap_pool_text(s->tailnet->pool, s->name);
 
         check_once(r, names, name, s, "two nodes have one name:");
         check_once(r, addresses, ip_addr_bytes(&s->v4), s, "two nodes have one address:");
         check_once(r, addresses, ip_addr_bytes(&s->v6), s, "two nodes have one address:");
-        if (map_put_u64(slots, s->slot, s))
+        if (map_put_u64(ids, s->id, s))
             run_complain(r, "two nodes have one id:", name);
         if (s->v4.family == IP_NONE || s->v6.family == IP_NONE)
             run_complain(r, "a node lacks an address:", name);
@@ -45,7 +45,7 @@ void check_distinct(struct run *r)
             run_complain(r, "a name has no dot at its end:", name);
     }
     map_free(names);
-    map_free(slots);
+    map_free(ids);
     map_free(addresses);
 }
 
@@ -74,9 +74,9 @@ static const char *differs(const struct netmap_card *held, const struct sim *oth
 }
 
 /* Asked for millions of pairs: a card is looked at once for each thing that is true of its node. */
-static bool is_right(struct run *r, text_ix ix, const struct sim *other)
+static bool is_right(text_ix ix, const struct sim *other)
 {
-    struct netmap_card *card = netmap_pool_card(r->pool, ix);
+    struct netmap_card *card = netmap_pool_card(other->tailnet->pool, ix);
 
     if (card->checked != other->truth) {
         card->checked = other->truth;
@@ -100,72 +100,95 @@ static bool look_at(struct run *r, struct look *l, const struct sim *other, text
         l->what = ix ? "must not see" : NULL;
     else if (ix == 0)
         l->what = "does not see";
-    else if (!is_right(r, ix, other))
-        l->what = differs(netmap_pool_card(r->pool, ix), other);
+    else if (!is_right(ix, other))
+        l->what = differs(netmap_pool_card(other->tailnet->pool, ix), other);
     return l->what == NULL;
 }
 
-/* `usual`: by slot, the card that was right for the viewer before. */
-static void look_at_all(struct run *r, struct look *l, text_ix *usual)
+/* Owners, and not more of them than a tailnet has. */
+static size_t profiles_of(const struct netmap_view *v)
 {
-    size_t slots = netmap_pool_slots(r->pool);
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < v->n_profiles; i++)
+        n += (size_t)__builtin_popcountll(v->profiles[i]);
+    return n;
+}
+
+static void look_at_all(struct run *r, struct look *l)
+{
+    const struct sim_tailnet *t = l->viewer->tailnet;
+    size_t slots = netmap_pool_slots(t->pool);
     const struct netmap_view *v = &l->viewer->stream->view;
 
     for (uint32_t slot = 1; slot < slots; slot++) {
         text_ix ix = netmap_view_at(v, slot);
-        const struct sim *other = slot < r->n_at ? r->sim_at[slot] : NULL;
+        const struct sim *other = slot < t->n_at ? t->sim_at[slot] : NULL;
 
         if (!other) {
             l->beside += ix != 0;
             continue;
         }
-        if (ix && ix == usual[slot] && other != l->viewer && !r->sight)
+        if (ix && ix == t->usual[slot] && other != l->viewer && !r->sight)
             continue;
         if (!look_at(r, l, other, ix))
             return;
-        usual[slot] = ix;
+        t->usual[slot] = ix;
     }
     l->other = NULL;
     if (r->o->has_beside && l->beside != r->o->beside + r->o->quiet)
         l->what = "sees another number beside";
+    else if (r->n_tailnets > 1 && profiles_of(v) != 1)
+        l->what = "knows of people other than its tailnet's";
 }
 
-static struct look look(struct run *r, const struct sim *viewer, text_ix *usual)
+static struct look look(struct run *r, const struct sim *viewer)
 {
     struct look l = {.viewer = viewer};
 
     if (!viewer->slot || (viewer->is_online && !sim_has_map(viewer)))
         l.what = "has no map";
     else if (viewer->is_online)
-        look_at_all(r, &l, usual);
+        look_at_all(r, &l);
     return l;
+}
+
+static void look_begin(struct run *r)
+{
+    for (size_t i = 0; i < r->n_tailnets; i++)
+        r->tailnets[i].usual =
+            mem_alloc_array(netmap_pool_slots(r->tailnets[i].pool), sizeof(text_ix));
+}
+
+static void look_end(struct run *r)
+{
+    for (size_t i = 0; i < r->n_tailnets; i++)
+        mem_free(TAKE(r->tailnets[i].usual));
 }
 
 bool check_settled(struct run *r)
 {
-    text_ix *usual;
     bool good = true;
 
     /* Begins where it ended: what was not so is looked at first. */
-    usual = mem_alloc_array(netmap_pool_slots(r->pool), sizeof(*usual));
+    look_begin(r);
     for (size_t i = 0; good && i < r->n; i++) {
         size_t at = (r->settled_at + i) % r->n;
 
-        if (look(r, &r->sims[at], usual).what) {
+        if (look(r, &r->sims[at]).what) {
             r->settled_at = at;
             good = false;
         }
     }
-    mem_free(usual);
+    look_end(r);
     return good;
 }
 
 void check_explain(struct run *r)
 {
-    text_ix *usual = mem_alloc_array(netmap_pool_slots(r->pool), sizeof(*usual));
-
+    look_begin(r);
     for (size_t i = 0; i < r->n && r->failures < FAILURES_MAX; i++) {
-        struct look l = look(r, &r->sims[i], usual);
+        struct look l = look(r, &r->sims[i]);
 
         if (!l.what)
             continue;
@@ -175,5 +198,5 @@ void check_explain(struct run *r)
         run_complain(r, "not settled:", line);
         str_free(&line);
     }
-    mem_free(usual);
+    look_end(r);
 }

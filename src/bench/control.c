@@ -91,6 +91,7 @@ static void phases(struct run *r, double *f)
         check_complaints(r);
     end = bench_usage_of(r->server_pid);
     own = bench_usage_of(getpid());
+    f[F_TAILNETS] = (double)r->n_tailnets;
     f[F_NODES] = (double)r->n;
     f[F_FAILURES] = (double)r->failures;
     f[F_BROKEN_OFF] = (double)r->broken_off;
@@ -143,25 +144,33 @@ static void end_all(struct run *r)
     for (size_t i = 0; i < r->quiet_begun; i++)
         sim_fini(&r->quiet[i]);
     mem_free(r->quiet);
-    netmap_pool_free(r->pool);
+    for (size_t i = 0; i < r->n_tailnets; i++) {
+        netmap_pool_free(r->tailnets[i].pool);
+        mem_free(r->tailnets[i].sim_at);
+    }
+    mem_free(r->tailnets);
     map_free(r->in_vain);
     sight_free(r->sight);
     crowd_free(r->crowd);
     mem_free(r->sims);
-    mem_free(r->sim_at);
     mem_free(r->joins.ms);
     mem_free(r->changes.ms);
 }
 
-static int begin(struct run *r, struct err *err)
+static int begin(struct run *r, double *f, struct err *err)
 {
     const struct bench_options *o = r->o;
 
     if (o->serve && (own_server_start(o->serve, &r->server_pid, err) < 0 ||
                      own_server_wait(o->url, r->server_pid, err) < 0))
         return -(int)err->code;
+    struct bench_usage before = bench_usage_of(r->server_pid), after;
+
     if (control_fetch_key(o->url, &r->server, err) < 0 || crowd_new(o, &r->crowd, err) < 0)
         return -(int)err->code;
+    after = bench_usage_of(r->server_pid);
+    f[F_RSS_TAILNET] = (after.rss_kib - before.rss_kib) / (double)o->tailnets;
+    f[F_CPU_TAILNET] = (after.cpu_seconds - before.cpu_seconds) * 1000 / (double)o->tailnets;
     return loop_new("bench", &r->loop, err);
 }
 
@@ -170,27 +179,30 @@ int bench_control(const struct bench_options *o)
     struct run r = {.o = o,
                     .n = o->nodes,
                     .n_max = o->nodes + o->arrivals,
+                    .n_tailnets = o->tailnets,
                     .server_pid = o->server_pid,
                     .deadline_ms = clock_mono_ms() + o->limit_ms};
     double values[F_COUNT] = {0};
     struct err err = {0};
 
-    if (begin(&r, &err) < 0) {
+    if (begin(&r, values, &err) < 0) {
         (void)fprintf(stderr, "Error: %s\n", err.text);
         if (o->serve && r.server_pid > 0)
-            own_server_end(r.server_pid);
+            IGNORE(own_server_end(r.server_pid));
         return 1;
     }
     list_init(&r.streams);
     r.in_vain = map_new();
     r.sims = mem_alloc_array(r.n_max, sizeof(*r.sims));
     r.quiet = mem_alloc_array(o->quiet, sizeof(*r.quiet));
-    r.pool = netmap_pool_new(r.n_max + o->beside + o->quiet);
+    r.tailnets = mem_alloc_array(r.n_tailnets, sizeof(*r.tailnets));
+    for (size_t i = 0; i < r.n_tailnets; i++)
+        r.tailnets[i].pool = netmap_pool_new(r.n_max / r.n_tailnets + 1 + o->beside + o->quiet);
     phases(&r, values);
     figures_report(o, values);
     (void)fflush(stdout);
     end_all(&r);
-    if (o->serve)
-        own_server_end(r.server_pid);
+    if (o->serve && !own_server_end(r.server_pid))
+        run_complain(&r, "the server did not end in order", STR_NONE);
     return r.failures > 0;
 }

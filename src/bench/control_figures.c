@@ -11,6 +11,10 @@ static const struct {
     int decimals;
     enum bench_phase phase;
 } figures[F_COUNT] = {
+    [F_TAILNETS] = {"tailnets", "tailnets", "", 0, BENCH_JOIN},
+    [F_RSS_TAILNET] = {"rss_per_tailnet_kib", "resident for each, its user and key", "KiB", 1,
+                       BENCH_JOIN},
+    [F_CPU_TAILNET] = {"cpu_per_tailnet_ms", "server CPU to make them", "ms", 3, BENCH_JOIN},
     [F_NODES] = {"nodes", "nodes", "", 0, BENCH_JOIN},
     [F_FAILURES] = {"failures", "failed checks", "", 0, BENCH_JOIN},
     [F_BROKEN_OFF] = {"broken_off", "streams the server broke off", "", 0, BENCH_JOIN},
@@ -39,6 +43,8 @@ static const struct {
                        BENCH_ARRIVE},
     [F_CPU_ARRIVE] = {"cpu_per_arrival_ms", "server CPU per such join", "ms", 3, BENCH_ARRIVE},
     [F_CHURN_COUNT] = {"churn_count", "left and came back", "", 0, BENCH_CHURN},
+    [F_CHURN_UPHEAVALS] = {"churn_upheavals", "other policies and restarts meanwhile", "", 0,
+                           BENCH_CHURN},
     [F_CHURN_SETTLE] = {"churn_settle_s", "settled after churn in", "s", 3, BENCH_CHURN},
     [F_STORM_BACK] = {"storm_back_s", "all back after dropping out in", "s", 3, BENCH_STORM},
     [F_STORM_SETTLE] = {"storm_settle_s", "settled after storm in", "s", 3, BENCH_STORM},
@@ -65,6 +71,7 @@ static const struct {
     [F_CPU_IDLE] = {"cpu_idle_percent", "server CPU while idle", "%", 3, BENCH_IDLE},
     [F_RSS] = {"rss_kib", "server resident", "KiB", 0, BENCH_JOIN},
     [F_RSS_PEAK] = {"rss_peak_kib", "server resident, highest", "KiB", 0, BENCH_JOIN},
+    [F_RSS_JOINED] = {"rss_joined_kib", "server resident, when joined", "KiB", 0, BENCH_JOIN},
     [F_RSS_NODE] = {"rss_per_node_kib", "resident per node, when joined", "KiB", 1, BENCH_JOIN},
     [F_RSS_SLOPE] = {"rss_slope_kib", "of the second half, per node", "KiB", 1, BENCH_JOIN},
     [F_BYTES] = {"wire_bytes", "map bytes received", "", 0, BENCH_JOIN},

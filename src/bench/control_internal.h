@@ -5,6 +5,9 @@
 #include "bench/bench_internal.h"
 
 enum figure {
+    F_TAILNETS,
+    F_RSS_TAILNET,
+    F_CPU_TAILNET,
     F_NODES,
     F_FAILURES,
     F_BROKEN_OFF,
@@ -28,6 +31,7 @@ enum figure {
     F_ARRIVE_LAST,
     F_CPU_ARRIVE,
     F_CHURN_COUNT,
+    F_CHURN_UPHEAVALS,
     F_CHURN_SETTLE,
     F_STORM_BACK,
     F_STORM_SETTLE,
@@ -50,6 +54,7 @@ enum figure {
     F_CPU_IDLE,
     F_RSS,
     F_RSS_PEAK,
+    F_RSS_JOINED,
     F_RSS_NODE,
     F_RSS_SLOPE,
     F_BYTES,
@@ -69,6 +74,16 @@ double cpu_since(const struct run *r, const struct bench_usage *before);
 void run_settle(struct run *r, const char *when);
 /* The same after who sees whom may have changed: the policy has `port` opened on top, 0: none. */
 void run_judge(struct run *r, unsigned port, const char *when);
+
+MUST_USE bool run_all_have_maps(struct run *r); /* for run_until */
+/* Waits for it; complains when somebody does not come. */
+void run_come_back(struct run *r, const char *when);
+/*
+ * The server ends, by SIGKILL or as asked, and starts anew; nodes are told by the ends of their
+ * connections and try again as long as `is_down` is set, which is left to the caller. *begun_ms:
+ * when it answered. False: complained.
+ */
+MUST_USE bool run_restart_server(struct run *r, bool is_killed, int64_t *begun_ms);
 
 typedef void phase_fn(struct run *r, double *f);
 phase_fn phase_join, phase_change, phase_arrive, phase_churn, phase_storm, phase_restart,

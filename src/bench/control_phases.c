@@ -18,13 +18,12 @@
 #define JOINING_MAX 64
 /* Servers hold a change back that follows another closely; what is timed is one alone. */
 #define CHANGE_EVERY_MS 100
-#define CHURN_EVERY_MS 20
+#define ARRIVAL_QUIET_MS 500
 #define STORM_MOVES 5 /* endpoint changes of each node, without waiting for answers */
 /* So long nothing came to anybody, keep-alives aside that make it look again. */
 #define VERIFY_QUIET_MS 1000
 #define VERIFY_WAITS 10
 #define VERIFY_AT_ONCE 256
-#define RESTART_NOTICE_MS 5000
 #define POLICY_PORT 17001
 #define H2_HEADER 9
 #define WATCHDOG_MS 120000 /* a client ends a stream that is silent for so long */
@@ -78,6 +77,7 @@ void phase_join(struct run *r, double *f)
     f[F_SETTLE] = seconds_since(begun);
     end = bench_usage_of(r->server_pid);
     f[F_CPU_JOIN] = end.cpu_seconds - start.cpu_seconds;
+    f[F_RSS_JOINED] = end.rss_kib;
     f[F_RSS_NODE] = (end.rss_kib - start.rss_kib) / (double)r->n;
     f[F_RSS_SLOPE] = (end.rss_kib - half.rss_kib) / (double)(r->n - r->n / 2);
     if (r->failures == 0)
@@ -91,26 +91,27 @@ static bool all_saw(struct run *r)
     return r->saw >= r->must_see;
 }
 
-/* Of that node; NULL: of all. */
 static size_t viewers(const struct run *r, const struct sim *other)
 {
     size_t n = 0;
 
+    if (!r->sight)
+        return sims_of(r, other->tailnet) - 1;
     for (size_t i = 0; i < r->n; i++)
-        n += &r->sims[i] != other &&
-             (!other || !r->sight || sight_sees(r->sight, &r->sims[i], other));
+        n += &r->sims[i] != other && sight_sees(r->sight, &r->sims[i], other);
     return n;
 }
 
-static void watch_begin(struct run *r, enum watching what, size_t must_see, uint32_t slot,
-                        const struct node_key *key)
+static void watch_begin(struct run *r, enum watching what, struct sim_tailnet *where,
+                        size_t must_see, uint32_t slot, const struct node_key *key)
 {
     for (size_t k = 0; k < r->n; k++)
         r->sims[k].saw_change = false;
     r->saw = 0;
     r->must_see = must_see;
     r->watching = what;
-    netmap_pool_watch(r->pool, slot, key);
+    r->watched = where;
+    netmap_pool_watch(where->pool, slot, key);
     r->change_ns = clock_mono_ns();
 }
 
@@ -119,16 +120,16 @@ static void watch_end(struct run *r, const char *complaint)
     if (!run_until(r, all_saw))
         run_complain(r, complaint, STR_NONE);
     r->watching = WATCH_NOTHING;
-    netmap_pool_watch(r->pool, 0, NULL);
+    netmap_pool_watch(r->watched->pool, 0, NULL);
 }
 
 /* What a viewer costs at least: as many bytes, sealed and sent. */
-static void compare_with_floor(struct run *r, size_t bytes, double *f)
+static void compare_with_floor(size_t viewers, size_t bytes, double *f)
 {
     struct send_floor floor = {0};
     struct err err = {0};
 
-    if (send_floor_measure(r->n, bytes, &floor, &err) < 0) {
+    if (send_floor_measure(viewers, bytes, &floor, &err) < 0) {
         (void)fprintf(stderr, "no floor: %s\n", err.text);
         return;
     }
@@ -147,7 +148,7 @@ void phase_change(struct run *r, double *f)
         struct sim *mover = &r->sims[i * 7919 % r->n];
 
         run_for(r, CHANGE_EVERY_MS);
-        watch_begin(r, WATCH_ENDPOINT, viewers(r, mover), mover->slot, NULL);
+        watch_begin(r, WATCH_ENDPOINT, mover->tailnet, viewers(r, mover), mover->slot, NULL);
         seen += r->must_see;
         sim_move(mover);
         r->marker = mover->endpoint;
@@ -157,15 +158,42 @@ void phase_change(struct run *r, double *f)
         f[F_CPU_CHANGE] = cpu_since(r, &before) * 1000 / (double)r->o->changes;
     f[F_CPU_VIEWER] = f[F_CPU_CHANGE] * 1000 * (double)r->o->changes / (double)MAX(seen, (size_t)1);
     figures_put_samples(&f[F_CHANGE_P50], &r->changes);
-    if (r->messages > messages && r->failures == 0)
-        compare_with_floor(r, (r->wire_bytes - bytes) / (r->messages - messages) + H2_HEADER, f);
+    if (r->o->changes > 0 && r->messages > messages && r->failures == 0)
+        compare_with_floor(seen / r->o->changes,
+                           (r->wire_bytes - bytes) / (r->messages - messages) + H2_HEADER, f);
     if (r->failures == 0)
         run_settle(r, "after endpoint changes");
 }
 
-static bool all_have_maps(struct run *r)
+/* Under rules: the newcomer's place in them is known when it has its addresses, and judging it
+ * takes time in which nobody is heard. So first all who must hear of it have most likely done so.
+ */
+static void wait_for_hearsay(struct run *r)
 {
-    return r->with_map == r->n;
+    size_t before;
+
+    do {
+        before = r->saw;
+        run_for(r, ARRIVAL_QUIET_MS);
+    } while (r->saw != before && r->failures == 0);
+}
+
+static void arrival_is_seen(struct run *r, const struct sim *s)
+{
+    if (!r->sight) {
+        watch_end(r, "a new node was not seen by everybody");
+        run_judge(r, 0, "after a new node");
+        return;
+    }
+    wait_for_hearsay(r);
+    run_judge(r, 0, "after a new node");
+    if (r->failures == 0 && r->saw != viewers(r, s)) {
+        struct str line = str_printf("%zu, and %zu should have", r->saw, viewers(r, s));
+
+        run_complain(r, "so many heard of a new node:", line);
+        str_free(&line);
+    }
+    watch_end(r, "");
 }
 
 /* Nodes that come when everybody is there: what a person at a new machine waits for. */
@@ -181,13 +209,13 @@ void phase_arrive(struct run *r, double *f)
         run_for(r, CHANGE_EVERY_MS);
         sim_init(r, s, r->n++);
         r->begun++;
-        watch_begin(r, WATCH_PRESENCE, r->sight ? 0 : r->n - 1, 0, &s->key);
+        watch_begin(r, WATCH_PRESENCE, s->tailnet, r->sight ? 0 : sims_of(r, s->tailnet) - 1, 0,
+                    &s->key);
         sim_begin(s, true);
-        if (!run_until(r, all_have_maps))
+        if (run_until(r, run_all_have_maps))
+            arrival_is_seen(r, s);
+        else
             run_complain(r, "a new node got no map", STR_NONE);
-        watch_end(r, "a new node was not seen by everybody");
-        if (r->failures == 0)
-            run_judge(r, 0, "after a new node");
     }
     f[F_CPU_ARRIVE] = cpu_since(r, &before) * 1000 / (double)MAX(r->o->arrivals, (size_t)1);
     figures_put_samples(figure, &r->joins);
@@ -195,50 +223,7 @@ void phase_arrive(struct run *r, double *f)
     figures_put_samples(&f[F_ARRIVE_LAST_P50], &r->changes);
 }
 
-/* ---- Leaving and coming back ---- */
-
-static void all_come_back(struct run *r, const char *when)
-{
-    if (!run_until(r, all_have_maps))
-        run_complain(r, "not all nodes came back", str_from(when));
-}
-
-/* Somebody leaves; who is away the longest comes back, every other time as a program started anew.
- */
-void phase_churn(struct run *r, double *f)
-{
-    struct bench_usage before = bench_usage_of(r->server_pid);
-    int64_t end = clock_mono_ms() + r->o->churn_ms;
-    size_t away_max = MAX(r->n / 10, (size_t)1), n_away = 0, oldest = 0, count = 0;
-    struct sim **away = mem_alloc_array(away_max, sizeof(struct sim *));
-
-    while (clock_mono_ms() < end && r->failures == 0) {
-        struct sim *s = &r->sims[rand_below(r->n)];
-
-        if (n_away == away_max) {
-            sim_begin(away[oldest], count % 2 == 0);
-            oldest = (oldest + 1) % away_max;
-            n_away--;
-        }
-        if (sim_has_map(s)) {
-            sim_leave(s);
-            away[(oldest + n_away++) % away_max] = s;
-            count++;
-        }
-        run_for(r, CHURN_EVERY_MS);
-    }
-    for (size_t i = 0; i < n_away; i++)
-        sim_begin(away[(oldest + i) % away_max], i % 2 == 0);
-    mem_free(away);
-    int64_t begun = clock_mono_ms();
-
-    all_come_back(r, "after churn");
-    if (r->failures == 0)
-        run_settle(r, "after churn");
-    f[F_CHURN_COUNT] = (double)count;
-    f[F_CHURN_SETTLE] = seconds_since(begun);
-    f[F_CPU_CHURN] = cpu_since(r, &before);
-}
+/* ---- All at once ---- */
 
 void phase_storm(struct run *r, double *f)
 {
@@ -249,7 +234,7 @@ void phase_storm(struct run *r, double *f)
         sim_leave(&r->sims[i]);
         sim_begin(&r->sims[i], false);
     }
-    all_come_back(r, "after dropping out at once");
+    run_come_back(r, "after dropping out at once");
     f[F_STORM_BACK] = seconds_since(begun);
     for (size_t k = 0; k < STORM_MOVES && r->failures == 0; k++)
         for (size_t i = 0; i < r->n; i++)
@@ -272,28 +257,15 @@ static void tell_in_vain(const struct run *r)
 /* The server ends, and what it knew is on its disk. Nodes try again until it answers. */
 void phase_restart(struct run *r, double *f)
 {
-    struct err err = {0};
     struct bench_usage after;
     int64_t begun;
 
-    if (!r->o->serve) {
-        run_complain(r, "a restart needs a server of our own:", STR("--serve"));
-        return;
-    }
-    r->is_down = true;
     r->retries = 0;
     map_free(r->in_vain);
     r->in_vain = map_new();
-    own_server_end(r->server_pid);
-    if (own_server_start(r->o->serve, &r->server_pid, &err) < 0 ||
-        own_server_wait(r->o->url, r->server_pid, &err) < 0) {
-        run_complain(r, "the server did not start anew:", str_from(err.text));
+    if (!run_restart_server(r, false, &begun))
         return;
-    }
-    begun = clock_mono_ms();
-    while (r->with_map > 0 && clock_mono_ms() < begun + RESTART_NOTICE_MS)
-        loop_run_once(r->loop, 1); /* the ends of the connections before */
-    all_come_back(r, "after the server was started anew");
+    run_come_back(r, "after the server was started anew");
     r->is_down = false;
     f[F_RESTART_BACK] = seconds_since(begun);
     f[F_CPU_RESTART_BACK] = bench_usage_of(r->server_pid).cpu_seconds;
@@ -310,7 +282,7 @@ void phase_restart(struct run *r, double *f)
 /* ---- The policy ---- */
 
 /* Setting it blocks, and the nodes must be read meanwhile. */
-struct setting {
+struct policy_put {
     struct worker_job job;
     struct run *run;
     struct buf text;
@@ -321,27 +293,27 @@ struct setting {
 
 static void set_work(struct worker_job *job)
 {
-    struct setting *g = CONTAINER_OF(job, struct setting, job);
+    struct policy_put *g = CONTAINER_OF(job, struct policy_put, job);
 
     g->status = crowd_set_policy(g->run->o, buf_str(&g->text), &g->err);
 }
 
 static void set_done(struct worker_job *job)
 {
-    CONTAINER_OF(job, struct setting, job)->is_done = true;
+    CONTAINER_OF(job, struct policy_put, job)->is_done = true;
 }
 
 static void set_policy(struct run *r, struct worker_pool *pool, unsigned port, double *f)
 {
-    struct setting g = {.job = {.work = set_work, .done = set_done, .loop = r->loop},
-                        .run = r,
-                        .text = BUF((size_t)16 << 20)};
+    struct policy_put g = {.job = {.work = set_work, .done = set_done, .loop = r->loop},
+                           .run = r,
+                           .text = BUF((size_t)16 << 20)};
     int64_t begun = clock_mono_ms();
 
     crowd_put_policy(r->crowd, port, &g.text);
     r->filter_port = port;
     r->filter_opens = 0;
-    watch_begin(r, WATCH_FILTER, r->n, 0, NULL);
+    watch_begin(r, WATCH_FILTER, r->tailnets, sims_of(r, r->tailnets), 0, NULL);
     worker_submit(pool, &g.job);
     while (!g.is_done)
         loop_run_once(r->loop, 20);

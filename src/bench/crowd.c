@@ -14,7 +14,8 @@
 struct crowd {
     const struct bench_options *o;
     size_t people;
-    struct str *keys; /* people's, then tags' */
+    struct str *keys; /* people's, then tags'; without rules the tailnets' */
+    size_t n_keys;
 };
 
 /* ---- The API ---- */
@@ -43,7 +44,23 @@ static int ask(const struct bench_options *o, const char *method, const char *pa
     return status;
 }
 
-static int make_user(const struct bench_options *o, size_t number, uint64_t *id, struct err *err)
+/* The first tailnet is there, others have to be named. */
+static const char *path_in(struct arena *arena, const char *path, size_t tailnet)
+{
+    return tailnet == 0 ? path : arena_printf(arena, "%s?tailnet=bench-%zu", path, tailnet).ptr;
+}
+
+static int make_tailnet(const struct bench_options *o, size_t tailnet, struct err *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct json_value *answer = NULL;
+
+    return ask(o, "POST", "/api/v1/tailnet",
+               arena_printf(arena, "{\"name\":\"bench-%zu\"}", tailnet), arena, &answer, err);
+}
+
+static int make_user(const struct bench_options *o, size_t tailnet, size_t number, uint64_t *id,
+                     struct err *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new();
     struct str body =
@@ -51,7 +68,7 @@ static int make_user(const struct bench_options *o, size_t number, uint64_t *id,
     struct json_value *answer = NULL;
     const struct json_value *text;
 
-    if (ask(o, "POST", "/api/v1/user", body, arena, &answer, err) < 0)
+    if (ask(o, "POST", path_in(arena, "/api/v1/user", tailnet), body, arena, &answer, err) < 0)
         return -(int)err->code;
     text = json_get(json_get(answer, "user"), "id");
     *id = json_as_u64(text, 0);
@@ -61,8 +78,8 @@ static int make_user(const struct bench_options *o, size_t number, uint64_t *id,
 }
 
 /* For a user, or (0) for machines with the tag. */
-static int make_key(const struct bench_options *o, uint64_t user, size_t tag, struct str *key,
-                    struct err *err)
+static int make_key(const struct bench_options *o, size_t tailnet, uint64_t user, size_t tag,
+                    struct str *key, struct err *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new();
     struct json_value *answer = NULL;
@@ -81,7 +98,8 @@ static int make_key(const struct bench_options *o, uint64_t user, size_t tag, st
         json_end_array(&w);
     }
     json_end_object(&w);
-    int status = ask(o, "POST", "/api/v1/preauthkey", buf_str(&body), arena, &answer, err);
+    int status = ask(o, "POST", path_in(arena, "/api/v1/preauthkey", tailnet), buf_str(&body),
+                     arena, &answer, err);
 
     buf_fini(&body);
     if (status < 0)
@@ -108,14 +126,24 @@ int crowd_set_policy(const struct bench_options *o, struct str text, struct err 
 
 /* ---- The crowd ---- */
 
-/* Everybody by one key of one user. */
-static int make_one(struct crowd *c, struct err *err)
+/* Everybody of a tailnet by one key of one user. */
+static int make_one(struct crowd *c, size_t tailnet, struct err *err)
 {
     uint64_t user = 0;
 
-    if (make_user(c->o, 1, &user, err) < 0)
+    if ((tailnet > 0 && make_tailnet(c->o, tailnet, err) < 0) ||
+        make_user(c->o, tailnet, 1, &user, err) < 0)
         return -(int)err->code;
-    return make_key(c->o, user, 0, &c->keys[0], err);
+    return make_key(c->o, tailnet, user, 0, &c->keys[tailnet], err);
+}
+
+static int make_each(struct crowd *c, struct err *err)
+{
+    int status = 0;
+
+    for (size_t i = 0; i < c->o->tailnets && status == 0; i++)
+        status = make_one(c, i, err);
+    return status;
 }
 
 static int make_all(struct crowd *c, struct err *err)
@@ -123,7 +151,8 @@ static int make_all(struct crowd *c, struct err *err)
     for (size_t i = 0; i < c->people; i++) {
         uint64_t user = 0;
 
-        if (make_user(c->o, i + 1, &user, err) < 0 || make_key(c->o, user, 0, &c->keys[i], err) < 0)
+        if (make_user(c->o, 0, i + 1, &user, err) < 0 ||
+            make_key(c->o, 0, user, 0, &c->keys[i], err) < 0)
             return -(int)err->code;
     }
     struct buf policy = BUF((size_t)16 << 20);
@@ -133,7 +162,7 @@ static int make_all(struct crowd *c, struct err *err)
 
     buf_fini(&policy);
     for (size_t i = 0; i < MADE_UP_TAGS && status == 0; i++)
-        status = make_key(c->o, 0, i, &c->keys[c->people + i], err);
+        status = make_key(c->o, 0, 0, i, &c->keys[c->people + i], err);
     return status;
 }
 
@@ -146,8 +175,9 @@ int crowd_new(const struct bench_options *o, struct crowd **out, struct err *err
     if (o->rules == 0 && o->auth_key.len > 0)
         return 0;
     c->people = o->rules ? made_up_people(o->nodes) : 0;
-    c->keys = mem_alloc_array(c->people + MADE_UP_TAGS, sizeof(*c->keys));
-    if ((c->people ? make_all : make_one)(c, err) == 0)
+    c->n_keys = c->people ? c->people + MADE_UP_TAGS : o->tailnets;
+    c->keys = mem_alloc_array(c->n_keys, sizeof(*c->keys));
+    if ((c->people ? make_all : make_each)(c, err) == 0)
         return 0;
     crowd_free(c);
     *out = NULL;
@@ -158,7 +188,7 @@ void crowd_free(struct crowd *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; c->keys && i < c->people + MADE_UP_TAGS; i++)
+    for (size_t i = 0; i < c->n_keys; i++)
         str_free(&c->keys[i]);
     mem_free(c->keys);
     mem_free(c);
@@ -169,7 +199,7 @@ struct str crowd_key(const struct crowd *c, size_t node)
     if (!c->keys)
         return c->o->auth_key;
     if (c->people == 0)
-        return c->keys[0];
+        return c->keys[node % c->o->tailnets];
     size_t owner = made_up_owner(node, c->people);
 
     return c->keys[owner ? owner - 1 : c->people + made_up_tag(node)];

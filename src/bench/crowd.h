@@ -5,7 +5,7 @@
  * through the server's REST API (headscale's v1), over its Unix socket or with an API key.
  *
  * Without rules everybody comes by one key, the one that was given or a user's made for it, and
- * sees everybody.
+ * sees everybody; with several tailnets so in each of them, and nobody sees another's.
  */
 
 #include "bench/bench.h"

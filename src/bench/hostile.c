@@ -84,7 +84,17 @@ static void wait_for(struct session *s, const bool *flag)
         loop_run_once(s->loop, 20);
 }
 
-static bool session_begin(struct hostile *h, struct session *s, struct loop *loop, bool websocket)
+/* Until there were more messages than that. */
+static void wait_message(struct session *s, size_t before)
+{
+    int64_t end = clock_mono_ms() + ANSWER_MS;
+
+    while (s->state.messages <= before && !s->failed && !s->gone && clock_mono_ms() < end)
+        loop_run_once(s->loop, 20);
+}
+
+static bool session_begin_as(struct hostile *h, struct session *s, struct loop *loop,
+                             uint16_t version, bool websocket)
 {
     struct node_private node;
 
@@ -98,7 +108,7 @@ static bool session_begin(struct hostile *h, struct session *s, struct loop *loo
                                                    .authority = h->o->authority,
                                                    .server = h->server,
                                                    .machine = &s->machine,
-                                                   .version = 142,
+                                                   .version = version,
                                                    .websocket = websocket,
                                                    .on_ready = on_ready,
                                                    .on_close = on_close,
@@ -106,6 +116,11 @@ static bool session_begin(struct hostile *h, struct session *s, struct loop *loo
     s->client = control_client_new(&options);
     wait_for(s, &s->ready);
     return s->ready;
+}
+
+static bool session_begin(struct hostile *h, struct session *s, struct loop *loop, bool websocket)
+{
+    return session_begin_as(h, s, loop, 142, websocket);
 }
 
 static void session_end(struct session *s)
@@ -232,6 +247,55 @@ static void over_websocket(struct hostile *h, struct loop *loop)
     session_end(&s);
 }
 
+/* Nor is this: a release too old to be served learns so, in words that its command line shows. */
+static void too_old(struct hostile *h, struct loop *loop, uint16_t version)
+{
+    struct session s;
+    struct buf body = BUF(65536);
+    const struct wire_register_encode reg = {
+        .version = version, .key = {{1}}, .auth_key = h->o->auth_key, .hostname = STR("old")};
+    const struct wire_map_encode map = {.version = version, .key = {{1}}, .stream = true};
+    bool begun = session_begin_as(h, &s, loop, version, false);
+
+    wire_register_request_encode(&reg, &body);
+    int status = begun ? ask(&s, STR("/machine/register"), buf_str(&body)) : 0;
+    bool told = status == 200 && str_find(buf_str(&s.body), STR("client is too old")) >= 0;
+    verdict(h, "a release too old is told so when it registers", told, buf_str(&s.body));
+    buf_clear(&body);
+    wire_map_request_encode(&map, &body);
+    status = begun ? ask(&s, STR("/machine/map"), buf_str(&body)) : 0;
+    told = status == 400 && str_find(buf_str(&s.body), STR("client is too old")) >= 0;
+    verdict(h, "a release too old is told so when it asks for a map", told, buf_str(&s.body));
+    buf_fini(&body);
+    session_end(&s);
+}
+
+/* Gone before the answer: what they sent goes with them, and nothing may still be read of it. */
+static void leave_while_registering(struct hostile *h, struct loop *loop)
+{
+    struct session s;
+    struct buf body = BUF(65536);
+    size_t left = 0;
+
+    for (int i = 0; i < 24; i++) {
+        struct wire_register_encode reg = {
+            .version = 142, .auth_key = h->o->auth_key, .hostname = STR("gone")};
+
+        if (session_begin(h, &s, loop, false)) {
+            reg.key = s.key;
+            buf_clear(&body);
+            wire_register_request_encode(&reg, &body);
+            control_client_post(s.client, STR("/machine/register"), buf_str(&body), on_answer, &s);
+            for (int turn = 0; turn < i % 4; turn++)
+                loop_run_once(loop, 0);
+            left++;
+        }
+        session_end(&s);
+    }
+    buf_fini(&body);
+    verdict(h, "clients leave while they register", left == 24, STR("some had no channel"));
+}
+
 /* A second stream of one node takes over: the first ends, in order, and the second goes on. */
 static void second_stream(struct hostile *h, struct session *good)
 {
@@ -246,6 +310,7 @@ static void second_stream(struct hostile *h, struct session *good)
         control_client_map(good->client, buf_str(&body), true, &map_events, good);
 
     wait_for(good, &good->first_ended);
+    wait_message(good, before);
     good->map = second;
     verdict(h, "a second stream of one node takes over",
             good->first_ended && good->state.messages > before, STR("the first stayed"));
@@ -299,6 +364,9 @@ int bench_hostile(const struct bench_options *o)
         hostile_h2(&h);
         check_good(&h, &good);
         over_websocket(&h, loop);
+        too_old(&h, loop, 101);
+        too_old(&h, loop, 68);
+        leave_while_registering(&h, loop);
         second_stream(&h, &good);
         check_good(&h, &good);
         flood(&h, &good);

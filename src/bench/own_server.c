@@ -15,7 +15,7 @@
 #include "core/mem.h"
 
 #define START_MS 60000
-#define END_MS 10000
+#define END_MS 60000
 #define WORDS_MAX 64
 
 static void nap(long ms)
@@ -64,14 +64,22 @@ int own_server_wait(const char *url, long pid, struct err *err)
     return 0;
 }
 
-void own_server_end(long pid)
+void own_server_kill(long pid)
+{
+    (void)kill((pid_t)pid, SIGKILL);
+    (void)waitpid((pid_t)pid, NULL, 0);
+}
+
+bool own_server_end(long pid)
 {
     int64_t end = clock_mono_ms() + END_MS;
+    int status = 0;
 
     (void)kill((pid_t)pid, SIGTERM);
-    while (waitpid((pid_t)pid, NULL, WNOHANG) == 0) {
+    while (waitpid((pid_t)pid, &status, WNOHANG) == 0) {
         if (clock_mono_ms() > end)
             (void)kill((pid_t)pid, SIGKILL);
         nap(5);
     }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

@@ -53,7 +53,7 @@ static void on_peer(void *user, text_ix ix)
     if (r->watching == WATCH_NOTHING || s->saw_change || ix == 0 || !counts(st))
         return;
     if (r->watching == WATCH_ENDPOINT &&
-        !ip_addrport_eq(netmap_pool_card(r->pool, ix)->endpoint, r->marker))
+        !ip_addrport_eq(netmap_pool_card(s->tailnet->pool, ix)->endpoint, r->marker))
         return;
     saw_change(s);
 }
@@ -61,25 +61,26 @@ static void on_peer(void *user, text_ix ix)
 /* From now on all that others hold of it may be checked. */
 static void learn_self(struct sim *s, const struct netmap_card *self)
 {
-    struct run *r = s->run;
+    struct sim_tailnet *t = s->tailnet;
 
     s->name = self->name;
     s->v4 = self->v4;
     s->v6 = self->v6;
+    s->id = self->id;
     s->slot = self->slot;
-    if (s->slot >= r->n_at) {
-        size_t room = MAX(2 * r->n_at, (size_t)s->slot + 1);
+    if (s->slot >= t->n_at) {
+        size_t room = MAX(2 * t->n_at, (size_t)s->slot + 1);
 
-        r->sim_at = mem_realloc_array(r->sim_at, room, sizeof(*r->sim_at));
-        memset(r->sim_at + r->n_at, 0, (room - r->n_at) * sizeof(*r->sim_at));
-        r->n_at = room;
+        t->sim_at = mem_realloc_array(t->sim_at, room, sizeof(*t->sim_at));
+        memset(t->sim_at + t->n_at, 0, (room - t->n_at) * sizeof(*t->sim_at));
+        t->n_at = room;
     }
-    r->sim_at[s->slot] = s;
+    t->sim_at[s->slot] = s;
 }
 
 static void check_self(struct sim *s, const struct netmap_card *self)
 {
-    struct str name = netmap_pool_text(s->run->pool, self->name);
+    struct str name = netmap_pool_text(s->tailnet->pool, self->name);
 
     if (!node_key_eq(&self->key, &s->key))
         run_complain(s->run, "a map names another key than the node's own:", name);
@@ -95,12 +96,12 @@ static void first_message(struct sim_stream *st)
     const struct netmap_view *v = &st->view;
     struct sim *s = st->sim;
     struct run *r = s->run;
-    const struct netmap_card *self = netmap_pool_card(r->pool, v->self);
+    const struct netmap_card *self = netmap_pool_card(s->tailnet->pool, v->self);
 
     st->has_map = true;
     if (!v->kept[NETMAP_DERP_MAP] || !(v->kept[NETMAP_FILTER] || v->kept[NETMAP_FILTERS]))
         run_complain(r, "a first message without relay map or filter:",
-                     netmap_pool_text(r->pool, self->name));
+                     netmap_pool_text(s->tailnet->pool, self->name));
     check_self(s, self);
     if (s->before)
         return; /* took over on a connection that had a map already */
@@ -122,7 +123,7 @@ static bool has_filter(struct sim_stream *st)
     if (ix == r->filter_opens)
         return true;
     (void)snprintf(port, sizeof(port), "\"First\":%u", r->filter_port);
-    if (str_find(netmap_pool_text(r->pool, ix), str_from(port)) < 0)
+    if (str_find(netmap_pool_text(st->sim->tailnet->pool, ix), str_from(port)) < 0)
         return false;
     r->filter_opens = ix;
     return true;
@@ -143,7 +144,8 @@ static void on_message(void *user, struct netmap_message *message, size_t wire_b
     }
     if (!st->has_map && st->view.self)
         first_message(st);
-    if (r->watching == WATCH_FILTER && !st->sim->saw_change && has_filter(st))
+    if (r->watching == WATCH_FILTER && st->sim->tailnet == r->watched && !st->sim->saw_change &&
+        has_filter(st))
         saw_change(st->sim);
 }
 
@@ -222,8 +224,8 @@ static void open_stream(struct sim *s)
         .version = CAPVER, .key = s->key, .disco = s->disco, .zstd = true, .hostname = hostname};
 
     st->sim = s;
-    netmap_reader_init(&st->reader, s->run->pool, true);
-    netmap_view_init(&st->view, s->run->pool);
+    netmap_reader_init(&st->reader, s->tailnet->pool, true);
+    netmap_view_init(&st->view, s->tailnet->pool);
     st->view.on_peer = on_peer;
     st->view.user = st;
     list_push_back(&s->run->streams, &st->link);
@@ -290,6 +292,8 @@ static void on_registered(void *user, const struct control_registration *reg)
 
     if (s->conn != conn || conn->is_leaving || s->run->is_ending)
         return;
+    if (reg->outcome == CONTROL_UNANSWERED && s->run->is_down)
+        return; /* it comes again when its connection has ended, too */
     if (reg->outcome != CONTROL_REGISTERED) {
         run_complain(s->run, "register:", reg->text.len ? reg->text : STR("the key has expired"));
         return;
@@ -404,6 +408,7 @@ void sim_init(struct run *r, struct sim *s, size_t index)
     struct node_private node;
 
     s->run = r;
+    s->tailnet = &r->tailnets[index % r->n_tailnets];
     s->index = index;
     machine_private_generate(&s->machine);
     node_private_generate(&node);
