@@ -1,4 +1,4 @@
-/* The API: whose pages may call it from a browser. */
+/* The API: whose pages may call it from a browser. Where webhooks may lead. */
 
 #include "config/config_internal.h"
 
@@ -26,6 +26,7 @@ void section_api(struct loader *l)
     const struct yaml_node *list = value_list(l, KEY_API_ORIGINS);
     struct str_list *origins = &l->c->api_origins;
 
+    value_bool(l, KEY_WEBHOOKS_LOCAL, &l->c->webhooks_allow_local);
     if (!list)
         return;
     origins->items = arena_alloc(l->arena, ORIGINS_MAX * sizeof(*origins->items));

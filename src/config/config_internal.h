@@ -56,6 +56,8 @@ bool yaml_is_null(const struct yaml_node *n);
 /* name, path, what becomes of it */
 #define CONFIG_KEYS(X)                                                             \
     X(DATA_DIR, "data_dir", USED)                                                  \
+    X(RUN_AS, "run_as", USED)                                                      \
+    X(SANDBOX, "sandbox", USED)                                                    \
     X(SERVER_URL, "server_url", USED)                                              \
     X(LISTEN_ADDR, "listen_addr", USED)                                            \
     X(METRICS_LISTEN_ADDR, "metrics_listen_addr", USED)                            \
@@ -91,15 +93,15 @@ bool yaml_is_null(const struct yaml_node *n);
     X(DERP_STUN_ENABLED, "derp.server.stun.enabled", QUIET)                        \
     X(NODE_EXPIRY, "node.expiry", USED)                                            \
     X(EPHEMERAL_TIMEOUT, "node.ephemeral.inactivity_timeout", USED)                \
-    X(HA_INTERVAL, "node.routes.ha.probe_interval", LATER)                         \
-    X(HA_TIMEOUT, "node.routes.ha.probe_timeout", LATER)                           \
+    X(HA_INTERVAL, "node.routes.ha.probe_interval", USED)                          \
+    X(HA_TIMEOUT, "node.routes.ha.probe_timeout", USED)                            \
     X(KEYS_RETENTION, "preauth_keys.revoked_retention", USED)                      \
     X(DATABASE_TYPE, "database.type", USED)                                        \
-    X(DATABASE_DEBUG, "database.debug", QUIET)                                     \
+    X(DATABASE_DEBUG, "database.debug", USED)                                      \
     X(GORM_PREPARE, "database.gorm.prepare_stmt", QUIET)                           \
     X(GORM_PARAMETERS, "database.gorm.parameterized_queries", QUIET)               \
     X(GORM_SKIP, "database.gorm.skip_err_record_not_found", QUIET)                 \
-    X(GORM_SLOW, "database.gorm.slow_threshold", QUIET)                            \
+    X(GORM_SLOW, "database.gorm.slow_threshold", USED)                             \
     X(SQLITE_PATH, "database.sqlite.path", USED)                                   \
     X(SQLITE_WAL, "database.sqlite.write_ahead_log", USED)                         \
     X(SQLITE_CHECKPOINT, "database.sqlite.wal_autocheckpoint", USED)               \
@@ -115,6 +117,7 @@ bool yaml_is_null(const struct yaml_node *n);
     X(TRUSTED_PROXIES, "trusted_proxies", USED)                                    \
     X(PROXY_PROTOCOL, "proxy_protocol", USED)                                      \
     X(API_ORIGINS, "api.allowed_origins", USED)                                    \
+    X(WEBHOOKS_LOCAL, "webhooks.allow_local", USED)                                \
     X(ACME_URL, "acme_url", USED)                                                  \
     X(ACME_EMAIL, "acme_email", USED)                                              \
     X(ACME_CA_FILE, "acme_ca_file", USED)                                          \
@@ -146,13 +149,20 @@ bool yaml_is_null(const struct yaml_node *n);
     X(OIDC_DOMAINS, "oidc.allowed_domains", USED)                                  \
     X(OIDC_USERS, "oidc.allowed_users", USED)                                      \
     X(OIDC_GROUPS, "oidc.allowed_groups", USED)                                    \
+    X(OIDC_ADMIN_USERS, "oidc.admin_users", USED)                                  \
+    X(OIDC_ADMIN_GROUPS, "oidc.admin_groups", USED)                                \
+    X(OIDC_ADMIN_SUBJECTS, "oidc.admin_subjects", USED)                            \
     X(OIDC_VERIFIED, "oidc.email_verified_required", USED)                         \
     X(OIDC_TOKEN_EXPIRY, "oidc.use_expiry_from_token", USED)                       \
     X(OIDC_PKCE, "oidc.pkce.enabled", USED)                                        \
     X(OIDC_PKCE_METHOD, "oidc.pkce.method", USED)                                  \
     X(OIDC_TITLE, "oidc.title", USED)                                              \
+    X(OIDC_TAILNET, "oidc.tailnet", USED)                                          \
     X(OIDC_CA_FILE, "oidc.ca_file", USED)                                          \
     X(OIDC_PROVIDERS, "oidc_providers", USED)                                      \
+    X(TAILNETS_NODES, "tailnets.max_nodes", USED)                                  \
+    X(TAILNETS_USERS, "tailnets.max_users", USED)                                  \
+    X(TAILNETS_KEYS, "tailnets.max_keys", USED)                                    \
     X(LOGTAIL, "logtail.enabled", USED)                                            \
     X(TAILDROP, "taildrop.enabled", USED)                                          \
     X(AUTO_UPDATE, "auto_update.enabled", USED)                                    \
@@ -170,8 +180,8 @@ bool yaml_is_null(const struct yaml_node *n);
     X(TUNING_6, "tuning.register_cache_max_entries", USED)                         \
     X(TUNING_7, "tuning.node_store_batch_size", QUIET)                             \
     X(TUNING_8, "tuning.node_store_batch_timeout", QUIET)                          \
-    X(GRPC_LISTEN, "grpc_listen_addr", LATER)                                      \
-    X(GRPC_INSECURE, "grpc_allow_insecure", LATER)                                 \
+    X(GRPC_LISTEN, "grpc_listen_addr", USED)                                       \
+    X(GRPC_INSECURE, "grpc_allow_insecure", USED)                                  \
     /* Names of older releases. */                                                 \
     X(OLD_POLICY_PATH, "acl_policy_path", OLD)                                     \
     X(OLD_MAGIC_DNS, "dns_config.magic_dns", OLD)                                  \

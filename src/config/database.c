@@ -62,7 +62,7 @@ static void read_postgres(struct loader *l, struct config_postgres *pg)
 void section_database(struct loader *l)
 {
     struct config *c = l->c;
-    int64_t pages = 1000;
+    int64_t pages = 1000, slow_ms = 1000;
     struct str type;
 
     c->sqlite_path = path_absolute(l->arena, c->data_dir, STR("db.sqlite"));
@@ -79,6 +79,9 @@ void section_database(struct loader *l)
     (void)value_int(l, KEY_SQLITE_CHECKPOINT, 0, INT32_MAX, &pages);
     c->sqlite_wal_autocheckpoint = (uint32_t)pages;
     read_postgres(l, &c->postgres);
+    value_bool(l, KEY_DATABASE_DEBUG, &c->database_debug);
+    (void)value_int(l, KEY_GORM_SLOW, 0, INT32_MAX, &slow_ms);
+    c->database_slow_ms = (uint32_t)slow_ms;
 }
 
 const struct store_options *config_store_options(const struct config *c, struct config_store *room)
@@ -98,7 +101,9 @@ const struct store_options *config_store_options(const struct config *c, struct 
                                .wal_autocheckpoint = c->sqlite_wal_autocheckpoint,
                                .wal_never_checkpoints = c->sqlite_wal_autocheckpoint == 0,
                                .postgres = pg->is_used ? &room->postgres : NULL,
-                               .backup_dir = room->backup_dir};
+                               .backup_dir = room->backup_dir,
+                               .log_statements = c->database_debug,
+                               .slow_ms = c->database_slow_ms};
     return &room->options;
 }
 

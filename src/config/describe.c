@@ -157,6 +157,8 @@ static void put_server(struct buf *out, const struct config *c)
     put_text(out, "server_url", c->server_url);
     put_addrport(out, "listen_addr", c->listen);
     put_addrport(out, "metrics_listen_addr", c->metrics_listen);
+    put_addrport(out, "grpc_listen_addr", c->grpc_listen);
+    put_bool(out, "grpc_allow_insecure", c->grpc_allow_insecure);
     put_text(out, "unix_socket", c->unix_socket);
     buf_printf(out, "unix_socket_permission: %04o\n", c->unix_socket_mode);
     put_text(out, "noise.private_key_path", c->noise_key_path);
@@ -173,11 +175,16 @@ static void put_server(struct buf *out, const struct config *c)
     for (size_t i = 0; i < c->n_trusted_proxies; i++)
         put_prefix(out, "trusted_proxies", c->trusted_proxies[i]);
     put_bool(out, "proxy_protocol", c->proxy_protocol);
+    put_bool(out, "webhooks.allow_local", c->webhooks_allow_local);
     for (size_t i = 0; i < c->api_origins.len; i++)
         put_text(out, "api.allowed_origins", c->api_origins.items[i]);
     put_text(out, "database.sqlite.path", c->sqlite_path);
     put_bool(out, "database.sqlite.write_ahead_log", c->sqlite_wal);
     put_number(out, "database.sqlite.wal_autocheckpoint", c->sqlite_wal_autocheckpoint);
+    put_text(out, "run_as", c->run_as);
+    put_bool(out, "sandbox", c->sandbox);
+    put_bool(out, "database.debug", c->database_debug);
+    put_number(out, "database.gorm.slow_threshold", c->database_slow_ms);
     put_text(out, "database.type", c->postgres.is_used ? STR("postgres") : STR("sqlite"));
     put_text(out, "database.postgres.host", c->postgres.host);
     put_number(out, "database.postgres.port", c->postgres.port);
@@ -278,6 +285,7 @@ static void put_provider(struct buf *out, const struct oidc_provider *p)
         [OIDC_PKCE_NONE] = "off", [OIDC_PKCE_S256] = "S256", [OIDC_PKCE_PLAIN] = "plain"};
 
     put_text(out, "oidc provider", p->name);
+    put_text(out, "oidc.tailnet", p->tailnet);
     put_text(out, "oidc.issuer", p->issuer);
     put_text(out, "oidc.client_id", p->client_id);
     put_text(out, "oidc.client_secret", p->client_secret.len > 0 ? STR("(set)") : STR_NONE);
@@ -288,6 +296,9 @@ static void put_provider(struct buf *out, const struct oidc_provider *p)
     put_list(out, "oidc.allowed_domains", p->rules.domains, p->rules.n_domains);
     put_list(out, "oidc.allowed_users", p->rules.users, p->rules.n_users);
     put_list(out, "oidc.allowed_groups", p->rules.groups, p->rules.n_groups);
+    put_list(out, "oidc.admin_users", p->admins.users, p->admins.n_users);
+    put_list(out, "oidc.admin_groups", p->admins.groups, p->admins.n_groups);
+    put_list(out, "oidc.admin_subjects", p->admins.subjects, p->admins.n_subjects);
     put_bool(out, "oidc.email_verified_required", p->rules.email_verified_required);
     put_bool(out, "oidc.use_expiry_from_token", p->use_expiry_from_token);
     put_text(out, "oidc.pkce", str_from(pkce[p->pkce]));
@@ -302,8 +313,13 @@ void config_put(struct buf *out, const struct config *c)
              c->allocation == ADDRESS_RANDOM ? STR("random") : STR("sequential"));
     put_ms(out, "node.expiry", c->node_expiry_ms);
     put_ms(out, "node.ephemeral.inactivity_timeout", c->ephemeral_timeout_ms);
+    put_ms(out, "node.routes.ha.probe_interval", c->ha_interval_ms);
+    put_ms(out, "node.routes.ha.probe_timeout", c->ha_timeout_ms);
     put_ms(out, "tuning.register_cache_expiration", c->pending.ms);
     put_number(out, "tuning.register_cache_max_entries", (int64_t)c->pending.max);
+    put_number(out, "tailnets.max_nodes", c->new_quotas.max[QUOTA_NODES]);
+    put_number(out, "tailnets.max_users", c->new_quotas.max[QUOTA_USERS]);
+    put_number(out, "tailnets.max_keys", c->new_quotas.max[QUOTA_KEYS]);
     put_ms(out, "preauth_keys.revoked_retention", c->revoked_retention_ms);
     put_bool(out, "taildrop.enabled", c->taildrop);
     put_bool(out, "logtail.enabled", c->logtail);

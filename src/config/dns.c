@@ -14,11 +14,7 @@ struct str domain_clean(struct arena *arena, struct str name)
         name = str_from_index(name, 1);
     while (str_ends(name, STR(".")))
         name = str_sub(name, 0, name.len - 1);
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-
-        buf_put_char(&out, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
-    }
+    buf_put_lower(&out, name);
     clean = arena_copy(arena, buf_str(&out));
     buf_fini(&out);
     return clean;

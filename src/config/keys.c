@@ -44,10 +44,9 @@ static const struct {
 
 /* Lists, which a variable gives as words. */
 static const enum config_key lists[] = {
-    KEY_DERP_PATHS,     KEY_DERP_URLS,    KEY_TRUSTED_PROXIES, KEY_NAMESERVERS,
-    KEY_SEARCH_DOMAINS, KEY_OIDC_SCOPE,   KEY_OIDC_USERS,      KEY_OIDC_DOMAINS,
-    KEY_OIDC_GROUPS,    KEY_OLD_PREFIXES, KEY_OLD_DOMAINS,     KEY_OLD_NAMESERVERS,
-    KEY_API_ORIGINS,
+    KEY_DERP_PATHS,  KEY_DERP_URLS,       KEY_TRUSTED_PROXIES, KEY_NAMESERVERS, KEY_SEARCH_DOMAINS,
+    KEY_OIDC_SCOPE,  KEY_OIDC_USERS,      KEY_OIDC_DOMAINS,    KEY_OIDC_GROUPS, KEY_OLD_PREFIXES,
+    KEY_OLD_DOMAINS, KEY_OLD_NAMESERVERS, KEY_API_ORIGINS,
 };
 
 struct str key_path(enum config_key key)
@@ -247,7 +246,8 @@ static const struct yaml_node *variable_node(struct loader *l, enum config_key k
 
 static bool is_other_variable(struct str tail)
 {
-    return str_eq(tail, STR("CONFIG")) || str_starts(tail, STR("DEBUG_"));
+    return str_eq(tail, STR("CONFIG")) || str_eq(tail, STR("TAILNET")) ||
+           str_starts(tail, STR("DEBUG_"));
 }
 
 static void collect_variable(struct loader *l, struct str name, struct str tail, struct str value)

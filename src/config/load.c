@@ -8,6 +8,7 @@
 #include "config/config_internal.h"
 
 #define DEFAULT_PORT 8080
+#define GRPC_PORT 50443
 #define SOCKET_PATH_MAX 107 /* bytes the kernel takes */
 #define EPHEMERAL_MIN_MS ((int64_t)65000)
 #define HA_INTERVAL_MS 10000
@@ -17,6 +18,7 @@ struct config_request config_request_here(void)
 {
     return (struct config_request){
         .default_file = STR("/etc/hatsize/config.yaml"),
+        .search = true,
         .environ = (const char *const *)environ,
         .is_root = geteuid() == 0,
     };
@@ -127,6 +129,9 @@ static void section_data_dir(struct loader *l)
 
     c->data_dir = usual;
     value_path(l, KEY_DATA_DIR, &c->data_dir);
+    c->sandbox = true;
+    value_bool(l, KEY_SANDBOX, &c->sandbox);
+    (void)!value_text(l, KEY_RUN_AS, &c->run_as);
     if (l->req->data_dir.len > 0)
         c->data_dir = path_absolute(l->arena, path_cwd(l->arena), l->req->data_dir);
     while (c->data_dir.len > 1 && str_ends(c->data_dir, STR("/")))
@@ -242,6 +247,24 @@ static void server_url_of_certificate(struct loader *l)
                           : arena_printf(l->arena, "https://%.*s:%u", STR_ARG(host), port));
 }
 
+/* As headscale had it: wanted unless it is said to be off, and served where it is safe. After TLS.
+ */
+static void section_grpc(struct loader *l)
+{
+    struct config *c = l->c;
+    const struct yaml_node *said = l->values[KEY_GRPC_LISTEN];
+
+    c->grpc_is_asked_for = said != NULL;
+    if (!said)
+        c->grpc_listen = (struct ip_addrport){.addr = {.family = IP_V6}, .port = GRPC_PORT};
+    value_listen(l, KEY_GRPC_LISTEN, &c->grpc_listen);
+    value_bool(l, KEY_GRPC_INSECURE, &c->grpc_allow_insecure);
+    if (c->grpc_allow_insecure && c->tls_cert_path.len == 0 && c->acme.host.len == 0 &&
+        c->grpc_listen.addr.family != IP_NONE)
+        notice_at_key(l, l->values[KEY_GRPC_INSECURE],
+                      "gRPC is served without TLS: API keys go over the network in the clear");
+}
+
 static void section_server(struct loader *l)
 {
     struct config *c = l->c;
@@ -262,6 +285,7 @@ static void section_server(struct loader *l)
         server_url_derive(c, c->listen.port);
     }
     section_acme(l);
+    section_grpc(l);
     section_proxies(l);
     section_api(l);
     section_socket(l);
@@ -401,7 +425,23 @@ static void section_pending(struct loader *l)
         p->max = (size_t)max;
 }
 
-/* Checked as headscale does it, though nothing follows yet. */
+static void section_quotas(struct loader *l)
+{
+    static const enum config_key keys[QUOTAS] = {
+        [QUOTA_NODES] = KEY_TAILNETS_NODES,
+        [QUOTA_USERS] = KEY_TAILNETS_USERS,
+        [QUOTA_KEYS] = KEY_TAILNETS_KEYS,
+    };
+
+    for (size_t i = 0; i < QUOTAS; i++) {
+        int64_t max = 0;
+
+        if (value_int(l, keys[i], 0, UINT32_MAX, &max))
+            l->c->new_quotas.max[i] = (uint32_t)max;
+    }
+}
+
+/* Of routers of the same subnet. */
 static void check_probes(struct loader *l)
 {
     int64_t interval = HA_INTERVAL_MS, timeout = HA_TIMEOUT_MS;
@@ -415,6 +455,8 @@ static void check_probes(struct loader *l)
     else if (interval > 0 && timeout >= interval)
         error_at(l, l->values[l->values[KEY_HA_TIMEOUT] ? KEY_HA_TIMEOUT : KEY_HA_INTERVAL],
                  "node.routes.ha.probe_timeout must be below probe_interval");
+    l->c->ha_interval_ms = interval;
+    l->c->ha_timeout_ms = timeout;
 }
 
 static void section_tailnet(struct loader *l)
@@ -425,6 +467,7 @@ static void section_tailnet(struct loader *l)
     c->ephemeral_timeout_ms = 120000;
     c->revoked_retention_ms = REVOKED_RETENTION_MS;
     section_pending(l);
+    section_quotas(l);
     section_prefixes(l);
     check_probes(l);
     value_duration(l, KEY_NODE_EXPIRY, &c->node_expiry_ms);
@@ -529,7 +572,11 @@ static int load_text(struct loader *l, struct str text, struct config **out, str
     /* A byte order mark is what some editors leave; nothing follows from it. */
     if (str_starts(text, STR("\xef\xbb\xbf")))
         text = str_from_index(text, 3);
-    if (yaml_parse(l->arena, text, &root, &error))
+    if (str_ends(l->file, STR(".toml")))
+        remark(l, true, (struct place){.file = l->file},
+               "TOML is not read: write the same keys as YAML or JSON, in config.yaml or "
+               "config.json");
+    else if (yaml_parse(l->arena, text, &root, &error))
         read_sections(l, root);
     else
         remark(l, true, (struct place){l->file, error.line, error.col}, "%s", error.text);
@@ -552,9 +599,53 @@ int config_load_text(const struct config_request *req, struct str file, struct s
     return load_text(&l, text, out, err);
 }
 
-/* The file somebody named, or the default one if it is there, or none. */
-static struct str find_file(const struct config_request *req)
+/* Anybody may leave a file where somebody else works. */
+static bool is_trusted(struct str path)
 {
+    char *name = str_dup(path);
+    struct stat st;
+    bool is = stat(name, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()) &&
+              (st.st_mode & S_IWOTH) == 0;
+
+    mem_free(name);
+    return is;
+}
+
+/* headscale.md 1.1, our own folders first. */
+static struct str search_file(struct loader *l)
+{
+    struct str home = env_get(l->req, STR("HOME"));
+    bool has_home = str_starts(home, STR("/"));
+    const struct str folders[] = {
+        STR("/etc/hatsize"),
+        has_home ? path_absolute(l->arena, home, STR(".hatsize")) : STR_NONE,
+        STR("/etc/headscale"),
+        has_home ? path_absolute(l->arena, home, STR(".headscale")) : STR_NONE,
+        path_cwd(l->arena),
+    };
+    static const struct str names[] = {STR_INIT("config.yaml"), STR_INIT("config.yml"),
+                                       STR_INIT("config.json"), STR_INIT("config.toml")};
+
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+        for (size_t k = 0; k < ARRAY_LEN(names) && folders[i].len > 0; k++) {
+            struct str path = path_absolute(l->arena, folders[i], names[k]);
+            bool is_here = i + 1 == ARRAY_LEN(folders);
+
+            if (!file_exists(path) || (is_here && !is_trusted(path)))
+                continue;
+            if (i > 0)
+                remark(l, false, (struct place){.file = path},
+                       "this configuration is used, since there is no /etc/hatsize/config.yaml; "
+                       "--config names another");
+            return path;
+        }
+    return STR_NONE;
+}
+
+/* The file somebody named, or the first one that is there, or none. */
+static struct str find_file(struct loader *l)
+{
+    const struct config_request *req = l->req;
     struct str named[] = {req->path, env_get(req, STR("HATSIZE_CONFIG")),
                           env_get(req, STR("HEADSCALE_CONFIG"))};
 
@@ -563,14 +654,14 @@ static struct str find_file(const struct config_request *req)
             return named[i];
     if (req->default_file.len > 0 && file_exists(req->default_file))
         return req->default_file;
-    return STR_NONE;
+    return req->search ? search_file(l) : STR_NONE;
 }
 
 int config_load(const struct config_request *req, struct config **out,
                 struct config_remarks *remarks, struct err *err)
 {
     struct loader l = loader_new(req, remarks);
-    struct str file = find_file(req), text;
+    struct str file = find_file(&l), text;
     struct err cause = {0};
     int status;
 

@@ -11,6 +11,7 @@
 enum field {
     F_NAME,
     F_TITLE,
+    F_TAILNET,
     F_ISSUER,
     F_CLIENT_ID,
     F_SECRET,
@@ -20,6 +21,9 @@ enum field {
     F_DOMAINS,
     F_USERS,
     F_GROUPS,
+    F_ADMIN_USERS,
+    F_ADMIN_GROUPS,
+    F_ADMIN_SUBJECTS,
     F_VERIFIED,
     F_TOKEN_EXPIRY,
     F_PKCE,
@@ -35,6 +39,7 @@ static const struct {
 } fields[F_COUNT] = {
     [F_NAME] = {STR_INIT("name"), -1},
     [F_TITLE] = {STR_INIT("title"), KEY_OIDC_TITLE},
+    [F_TAILNET] = {STR_INIT("tailnet"), KEY_OIDC_TAILNET},
     [F_ISSUER] = {STR_INIT("issuer"), KEY_OIDC_ISSUER},
     [F_CLIENT_ID] = {STR_INIT("client_id"), KEY_OIDC_CLIENT_ID},
     [F_SECRET] = {STR_INIT("client_secret"), KEY_OIDC_SECRET},
@@ -44,6 +49,9 @@ static const struct {
     [F_DOMAINS] = {STR_INIT("allowed_domains"), KEY_OIDC_DOMAINS},
     [F_USERS] = {STR_INIT("allowed_users"), KEY_OIDC_USERS},
     [F_GROUPS] = {STR_INIT("allowed_groups"), KEY_OIDC_GROUPS},
+    [F_ADMIN_USERS] = {STR_INIT("admin_users"), KEY_OIDC_ADMIN_USERS},
+    [F_ADMIN_GROUPS] = {STR_INIT("admin_groups"), KEY_OIDC_ADMIN_GROUPS},
+    [F_ADMIN_SUBJECTS] = {STR_INIT("admin_subjects"), KEY_OIDC_ADMIN_SUBJECTS},
     [F_VERIFIED] = {STR_INIT("email_verified_required"), KEY_OIDC_VERIFIED},
     [F_TOKEN_EXPIRY] = {STR_INIT("use_expiry_from_token"), KEY_OIDC_TOKEN_EXPIRY},
     [F_PKCE] = {STR_INIT("pkce.enabled"), KEY_OIDC_PKCE},
@@ -288,10 +296,14 @@ static void read_provider(const struct entry *e, struct oidc_provider *p)
         error_at(e->l, e->at, "\"%s\" has an issuer and no client_id: write it", e->where);
     read_secret(e, p);
     (void)!read_text(e, F_TITLE, &p->title);
+    (void)!read_text(e, F_TAILNET, &p->tailnet);
     read_list(e, F_SCOPE, &p->scopes, &p->n_scopes);
     read_list(e, F_DOMAINS, &p->rules.domains, &p->rules.n_domains);
     read_list(e, F_USERS, &p->rules.users, &p->rules.n_users);
     read_list(e, F_GROUPS, &p->rules.groups, &p->rules.n_groups);
+    read_list(e, F_ADMIN_USERS, &p->admins.users, &p->admins.n_users);
+    read_list(e, F_ADMIN_GROUPS, &p->admins.groups, &p->admins.n_groups);
+    read_list(e, F_ADMIN_SUBJECTS, &p->admins.subjects, &p->admins.n_subjects);
     read_bool(e, F_VERIFIED, &p->rules.email_verified_required);
     read_bool(e, F_TOKEN_EXPIRY, &p->use_expiry_from_token);
     read_extra(e, p);

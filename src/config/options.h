@@ -9,8 +9,11 @@
  *   HEADSCALE_*, HATSIZE_*+
  *
  * The file is the one named by --config, else by $HATSIZE_CONFIG, else by $HEADSCALE_CONFIG, else
- * /etc/hatsize/config.yaml if it is there. None of them: the embedded default, a working private
- * network on one machine. A file that was named and cannot be read is an error.
+ * the first that is there of config.yaml, config.yml and config.json in /etc/hatsize, ~/.hatsize,
+ * and headscale's folders: /etc/headscale, ~/.headscale, the working directory (there only if it is
+ * ours or root's). None of them: the embedded default, a working private network on one machine. A
+ * file that was named and cannot be read is an error. TOML is not read, and said so: Debian 12 has
+ * no library of C for it.
  *
  * The environment beats the file: HATSIZE_ or HEADSCALE_ (the former wins) and the key's path in
  * capitals with '_' for '.', as HEADSCALE_DERP_SERVER_ENABLED; an empty variable counts as unset;
@@ -126,6 +129,8 @@ struct config {
     struct str file;     /* the configuration file; empty: the embedded default */
     struct str data_dir; /* made by whoever writes into it first, 0700 */
     bool data_dir_is_default;
+    struct str run_as; /* who a server that is started as root becomes; empty: nobody else */
+    bool sandbox;      /* host/sandbox.h; true unless switched off */
 
     struct str server_url;      /* "http://host:port" or https, no slash at the end */
     bool server_url_is_derived; /* nobody set it: from this machine's address and the port */
@@ -135,6 +140,9 @@ struct config {
 
     struct ip_addrport listen;         /* [::] takes IPv4 too; port 0: any */
     struct ip_addrport metrics_listen; /* family IP_NONE: off */
+    struct ip_addrport grpc_listen; /* family IP_NONE: off */
+    bool grpc_is_asked_for;         /* the configuration names an address, or none */
+    bool grpc_allow_insecure;       /* also where there is no certificate for clients */
     struct str unix_socket;
     unsigned unix_socket_mode; /* permission bits */
     struct str noise_key_path;
@@ -144,12 +152,15 @@ struct config {
     struct ip_prefix *trusted_proxies; /* masked, none of length 0 */
     size_t n_trusted_proxies;
     bool proxy_protocol; /* those begin each connection with a PROXY header */
+    bool webhooks_allow_local; /* webhooks may be on this machine, or link-local */
     struct str_list api_origins; /* whose pages may call the API from a browser; "*": all */
 
     struct str sqlite_path;
     bool sqlite_wal;
     uint32_t sqlite_wal_autocheckpoint; /* pages; 0: never */
     struct config_postgres postgres;
+    bool database_debug;       /* each statement goes to the log */
+    uint32_t database_slow_ms; /* those that take as long do; 0: none */
 
     struct ip_prefix prefix_v4; /* IP_NONE: none; at least one of the two is set */
     struct ip_prefix prefix_v6;
@@ -157,7 +168,11 @@ struct config {
     int64_t node_expiry_ms;       /* 0: never */
     int64_t ephemeral_timeout_ms; /* more than 65 s */
     struct pending_limits pending; /* of registrations that wait for approval */
+    struct quotas new_quotas;      /* what tailnets made from now on begin with */
     int64_t revoked_retention_ms; /* of revoked auth keys; 0: for ever */
+    /* How often routers of the same subnet are asked whether they are there; 0: never. */
+    int64_t ha_interval_ms;
+    int64_t ha_timeout_ms; /* for their answer */
     bool taildrop;
     bool logtail;
     bool auto_update;
@@ -203,6 +218,7 @@ struct config_request {
     struct str path;            /* --config; empty: search */
     struct str data_dir;        /* --data-dir; empty: not given */
     struct str default_file;    /* "/etc/hatsize/config.yaml"; empty: none */
+    bool search;                /* in the folders above, when that is not there */
     const char *const *environ; /* "NAME=value", NULL at the end; NULL: none */
     bool is_root;               /* whose default directories */
 };
@@ -235,6 +251,12 @@ void config_derive_server_url(struct config *c, uint16_t port);
  * caller's.
  */
 MUST_USE struct tailnet_info *config_tailnet_info(const struct config *c, struct str name);
+
+/*
+ * Asks each log-in provider about itself, as the server does at its start; blocks, for some seconds
+ * where nobody answers. Without effect when the server would start all the same.
+ */
+MUST_USE int config_ask_providers(const struct config *c, struct err *err);
 
 /* What the store is told; borrows the configuration. config_store_fini when the store is open. */
 struct config_store {

@@ -43,10 +43,7 @@ static void remark_va(struct loader *l, bool is_error, struct place place, const
         return;
     if (vsnprintf(text, sizeof(text), fmt, args) < 0)
         text[0] = '\0';
-    if (r->len == r->cap) {
-        r->cap = r->cap ? r->cap * 2 : 8;
-        r->items = mem_realloc_array(r->items, r->cap, sizeof(*r->items));
-    }
+    r->items = mem_room(r->items, r->len, &r->cap, 8, sizeof(*r->items));
     r->items[r->len++] = (struct config_remark){
         .is_error = is_error,
         .file = str_copy(place.file),

@@ -136,6 +136,23 @@ static const struct {
     {"ephemeral too short", STR("node: {ephemeral: {inactivity_timeout: 65s}}\n"), {0},
      "error f:1:40: node.ephemeral.inactivity_timeout must be more than 65s", NULL},
 
+    {"statements in the log", STR("database: {debug: true}\n"), {0}, "", "database.debug: true"},
+    {"slow statements", STR("database: {gorm: {slow_threshold: 250}}\n"), {0}, "",
+     "database.gorm.slow_threshold: 250"},
+    {"a slow threshold of words", STR("database: {gorm: {slow_threshold: x}}\n"), {0},
+     "error f:1:35", NULL},
+    {"new tailnets have no quotas", STR(""), {0}, "", "tailnets.max_keys: 0"},
+    {"quotas of new tailnets", STR("tailnets: {max_nodes: 50, max_users: 10}\n"), {0}, "",
+     "tailnets.max_nodes: 50"},
+    {"a quota in a variable", STR("tailnets: {max_users: 10}\n"), {"HATSIZE_TAILNETS_MAX_USERS=4294967295"}, "",
+     "tailnets.max_users: 4294967295"},
+    {"a quota below none", STR("tailnets: {max_keys: -1}\n"), {0},
+     "error f:1:22: \"tailnets.max_keys\" is \"-1\": write a whole number from 0 to 4294967295", NULL},
+    {"a quota too large to be counted", STR("tailnets: {max_nodes: 4294967296}\n"), {0}, "error f:1:23", NULL},
+    {"a quota of words", STR("tailnets: {max_users: few}\n"), {0}, "error f:1:23: \"tailnets.max_users\" is", NULL},
+    {"a bad quota in a variable", STR(""), {"HATSIZE_TAILNETS_MAX_KEYS=1.5"},
+     "error environment: HATSIZE_TAILNETS_MAX_KEYS is \"1.5\"", NULL},
+    {"a quota that is none", STR("tailnets: {max_machines: 5}\n"), {0}, "notice f:1:12: ", "tailnets.max_nodes: 0"},
     {"sqlite", STR("database: {type: sqlite3, sqlite: {path: x.db, write_ahead_log: false}}\n"), {0},
      "", "database.sqlite.path: /conf/x.db"},
     {"postgres without a name", STR("database:\n  type: postgres\n"), {0},
@@ -258,6 +275,18 @@ static const struct {
     {"who may log in",
      STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s, allowed_groups: [/a, b]}\n"), {0}, "",
      "oidc.allowed_groups: /a b"},
+    {"a provider that is one tailnet's",
+     STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s, tailnet: acme}\n"), {0}, "",
+     "oidc.tailnet: acme"},
+    {"a provider that is no tailnet's alone",
+     STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s}\n"), {0}, "", "oidc.tailnet: "},
+    {"one of several providers that is one tailnet's",
+     STR("oidc_providers:\n- {name: one, issuer: 'https://x', client_id: c, client_secret: s}\n"
+         "- {name: two, issuer: 'https://y', client_id: d, client_secret: t, tailnet: labs}\n"),
+     {0}, "", "oidc.tailnet: labs"},
+    {"a provider's tailnet by the environment",
+     STR("oidc: {issuer: 'https://x', client_id: c, client_secret: s}\n"), {"HATSIZE_OIDC_TAILNET=acme"}, "",
+     "oidc.tailnet: acme"},
     {"several providers",
      STR("oidc_providers:\n- {name: one, issuer: 'https://x', client_id: c, client_secret: s}\n"
          "- {name: two, issuer: 'https://y', client_id: d, client_secret: t, pkce: {enabled: false}}\n"),
@@ -513,6 +542,61 @@ static void finds_the_file(void **state)
     unlink(other);
     unlink(system_wide);
     rmdir(dir);
+}
+
+static uint16_t port_found(const struct config_request *req)
+{
+    struct config *c = load_ok(req);
+    uint16_t port = c->listen.port;
+
+    config_free(c);
+    return port;
+}
+
+/* headscale.md 1.1: headscale's folders, our own first; nothing that a stranger has left. */
+static void searches_folders(void **state)
+{
+    char dir[] = "/tmp/hatsize-config-XXXXXX", home[64], was[4096];
+    const char *variables[] = {home, NULL};
+    const struct config_request req = {.data_dir = STR("/d"), .environ = variables, .search = true};
+    struct config_remarks remarks = {0};
+    struct config *c = NULL;
+    struct err err = {0};
+
+    (void)state;
+    /* Whoever has one here finds that first. */
+    if (access("/etc/hatsize", F_OK) == 0 || access("/etc/headscale", F_OK) == 0)
+        skip();
+    assert_non_null(getcwd(was, sizeof(was)));
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chdir(dir), 0);
+    (void)snprintf(home, sizeof(home), "HOME=%s", dir);
+    assert_int_equal(port_found(&req), 8080);
+
+    write_file("config.yaml", STR("listen_addr: :1\n"));
+    assert_int_equal(port_found(&req), 1);
+    assert_int_equal(chmod("config.yaml", 0666), 0);
+    assert_int_equal(port_found(&req), 8080);
+    assert_int_equal(mkdir(".headscale", 0700), 0);
+    write_file(".headscale/config.json", STR("{\"listen_addr\": \":2\"}"));
+    assert_int_equal(port_found(&req), 2);
+    assert_int_equal(mkdir(".hatsize", 0700), 0);
+    write_file(".hatsize/config.toml", STR("listen_addr = \":3\"\n"));
+    assert_int_equal(config_load(&req, &c, &remarks, &err), -(int)ERR_INVALID);
+    assert_non_null(strstr(err.text, "TOML is not read"));
+    config_remarks_fini(&remarks);
+    write_file(".hatsize/config.yml", STR("listen_addr: :4\n"));
+    assert_int_equal(port_found(&req), 4);
+
+    static const char *const made[] = {"config.yaml", ".headscale/config.json",
+                                       ".hatsize/config.toml", ".hatsize/config.yml"};
+
+    for (size_t i = 0; i < ARRAY_LEN(made); i++)
+        (void)unlink(made[i]);
+    (void)rmdir(".headscale");
+    (void)rmdir(".hatsize");
+    assert_int_equal(chdir(was), 0);
+    (void)rmdir(dir);
 }
 
 static const struct {
@@ -773,6 +857,46 @@ static void takes_headscales_file(void **state)
     config_remarks_fini(&remarks);
 }
 
+/* As headscale's up to 0.29: on its port unless it is said to be off, and who allows it in the
+ * clear is told. */
+static void takes_grpcs_keys(void **state)
+{
+    static const struct {
+        const char *text;
+        uint16_t port; /* 0: off */
+        bool is_asked_for, insecure, is_told;
+    } rows[] = {
+        {"", 50443, false, false, false},
+        {"grpc_listen_addr: 127.0.0.1:5000\n", 5000, true, false, false},
+        {"grpc_listen_addr: \"\"\n", 0, true, false, false},
+        {"grpc_listen_addr: \"\"\ngrpc_allow_insecure: true\n", 0, true, true, false},
+        {"grpc_allow_insecure: true\n", 50443, false, true, true},
+        {"grpc_allow_insecure: true\ntls_cert_path: /c\ntls_key_path: /k\n", 50443, false, true,
+         false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct config_request req = request_with(NULL);
+        struct config_remarks remarks = {0};
+        struct config *c = NULL;
+        struct err err = {0};
+
+        if (config_load_text(&req, STR("/f"), str_from(rows[i].text), &c, &remarks, &err) < 0)
+            fail_msg("%s", err.text);
+        struct str said = remarks_text(&remarks);
+
+        assert_int_equal(c->grpc_listen.port, rows[i].port);
+        assert_int_equal(c->grpc_listen.addr.family != IP_NONE, rows[i].port != 0);
+        assert_int_equal(c->grpc_is_asked_for, rows[i].is_asked_for);
+        assert_int_equal(c->grpc_allow_insecure, rows[i].insecure);
+        assert_int_equal(str_find(said, STR("in the clear")) >= 0, rows[i].is_told);
+        str_free(&said);
+        config_free(c);
+        config_remarks_fini(&remarks);
+    }
+}
+
 /* What we ship says nothing but the defaults, so it loads without a word. */
 static void the_example_loads(void **state)
 {
@@ -807,7 +931,8 @@ int main(void)
         cmocka_unit_test(finds_the_file),        cmocka_unit_test(finds_its_place),
         cmocka_unit_test(reads_relay_maps),      cmocka_unit_test(hands_over_dns),
         cmocka_unit_test(derives_the_url_again), cmocka_unit_test(the_example_loads),
-        cmocka_unit_test(takes_headscales_file),
+        cmocka_unit_test(takes_headscales_file), cmocka_unit_test(takes_grpcs_keys),
+        cmocka_unit_test(searches_folders),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
