@@ -6,6 +6,7 @@
 #include "config/options.h"
 #include "control/control.h"
 #include "derp/server.h"
+#include "grpc/grpc.h"
 #include "http/server.h"
 #include "stun/responder.h"
 
@@ -14,8 +15,10 @@
 struct policy_watch;
 struct settings;
 struct acme;
+struct handover;
 
 struct server {
+    struct handover *handover;         /* what the service manager gives and is told */
     struct policy_watch *policy_watch; /* NULL: the policy is the database's */
     struct settings *settings;         /* what of the configuration changes meanwhile */
     const struct config *config;       /* as it was at the start */
@@ -26,6 +29,7 @@ struct server {
     struct domain *domain; /* until control has it */
     struct machine_private noise_key;
     struct node_private derp_key;
+    struct p256_key *id_token_key; /* borrowed by control */
     uint8_t relay_cert_sha256[32];
     bool relay_cert_is_pinned;
     struct worker_pool *pool; /* what waits for others' answers */
@@ -39,17 +43,30 @@ struct server {
     struct http_server *outer;
     struct http_route *outer_routes; /* its own and the API's */
     struct http_server *local;       /* on the Unix socket */
-    struct http_server *watch;       /* of metrics_listen_addr; NULL: off */
-    struct door *door;               /* of the main port */
+    struct http_route *local_routes; /* the API's, and gRPC's */
+    struct grpc *grpc;
+    struct http_server *grpc_server; /* of grpc_listen_addr; NULL: off */
+    struct http_route *grpc_routes;
+    struct http_server *watch; /* of metrics_listen_addr; NULL: off */
+    struct door *door;         /* of the main port */
     struct listener *listeners[LOOPS_MAX];
     struct listener *socket;
     struct listener *watch_listener;
+    struct listener *grpc_listeners[LOOPS_MAX];
     struct listener *plain_listener;
     struct stun_responder *stun[LOOPS_MAX];
     struct ip_addrport bound; /* what the first listener got */
     bool threads_run;
 };
 
+/*
+ * confine.c: becomes who `run_as` names, before any file is opened; then writes only in its own
+ * folders, before threads are started; then, with every port open, keeps nothing of what only
+ * the start needed.
+ */
+MUST_USE int server_become(struct server *s, struct err *err);
+MUST_USE int server_confine_files(struct server *s, struct err *err);
+MUST_USE int server_confine(struct server *s, struct err *err);
 /* tls.c: the certificate of the relay and of TLS on the main port. */
 MUST_USE int server_load_tls(struct server *s, struct err *err);
 /* On the first loop. */
@@ -84,5 +101,14 @@ MUST_USE int server_find_providers(struct server *s, struct err *err);
 void server_forget_providers(struct server *s);
 /* outer.c: the router of the main port. */
 MUST_USE struct http_server *outer_server_new(struct server *s);
+/* grpc.c: the API on the Unix socket, as REST and as gRPC. */
+MUST_USE struct http_server *local_server_new(struct server *s);
+/* gRPC on a listener of its own, if the configuration has one and it is safe. */
+/* A port of the network under the same limits and proxies as every other. */
+struct listener_options server_network_port(struct server *s, struct ip_addrport addr,
+                                            void (*accept)(void *user, struct stream *stream));
+MUST_USE int server_open_grpc(struct server *s, struct err *err);
+/* debug.c: pages about tailnets, for this machine: http_handler_fn, its user the server. */
+void debug_on_page(void *server, struct http_exchange *x, const struct http_request *req);
 /* watch.c: metrics and debug pages on a listener of their own, if the configuration has one. */
 MUST_USE int server_open_watch(struct server *s, struct err *err);

@@ -60,3 +60,34 @@ int key_file_node(struct str path, struct node_private *out, struct err *err)
     buf_fini(&text);
     return status;
 }
+
+int key_file_id_token(struct str beside, struct p256_key **out, struct err *err)
+{
+    struct str dir = str_sub(beside, 0, (size_t)(str_rfind_char(beside, '/') + 1));
+    AUTO_FINI(str_free) struct str path = str_printf("%.*s" KEY_FILE_ID_TOKEN, STR_ARG(dir));
+    struct buf text = BUF(FILE_MAX);
+    bool found = false;
+    int status = key_file_read(path, &text, &found, err);
+
+    *out = NULL;
+    if (status == 0 && found) {
+        *out = p256_key_parse(buf_str(&text));
+        if (!*out)
+            status = err_set(err, ERR_INVALID,
+                             "%.*s is no PEM file with a key on P-256; remove it to get a new one",
+                             STR_ARG(path));
+    } else if (status == 0) {
+        *out = p256_key_new();
+        p256_key_put(&text, *out);
+        log_event(LOG_INFO, "made the key that signs ID tokens", LOG_STR("file", path));
+        status = file_write_secret(path, buf_str(&text), err);
+    }
+    if (text.ptr)
+        mem_wipe(text.ptr, text.cap);
+    buf_fini(&text);
+    if (status < 0) {
+        p256_key_free(*out);
+        *out = NULL;
+    }
+    return status;
+}

@@ -1,5 +1,6 @@
 /* Identity providers: asked about themselves before anybody can come. */
 
+#include "core/health.h"
 #include "core/log.h"
 #include "daemon/daemon_internal.h"
 
@@ -19,6 +20,7 @@ int server_find_providers(struct server *s, struct err *err)
                            why.text);
         log_event(LOG_WARN, "a log-in provider does not answer: it is asked again when needed",
                   LOG_STR("issuer", o->providers[i].issuer), LOG_ERR(&why));
+        health_note(HEALTH_LOGIN, str_from(why.text));
     }
     return 0;
 }

@@ -31,6 +31,26 @@ static void on_check_page(void *user, struct http_exchange *x, const struct http
     control_on_check_page(((struct server *)user)->control, x, req);
 }
 
+static void on_session_page(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_session_page(((struct server *)user)->control, x, req);
+}
+
+static void on_session_confirm(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_session_confirm(((struct server *)user)->control, x, req);
+}
+
+static void on_invite_page(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_invite_page(((struct server *)user)->control, x, req);
+}
+
+static void on_invite_confirm(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_invite_confirm(((struct server *)user)->control, x, req);
+}
+
 static void on_login_back(void *user, struct http_exchange *x, const struct http_request *req)
 {
     control_on_login_back(((struct server *)user)->control, x, req);
@@ -44,6 +64,24 @@ static void on_register_confirm(void *user, struct http_exchange *x, const struc
 static void on_check_confirm(void *user, struct http_exchange *x, const struct http_request *req)
 {
     control_on_check_confirm(((struct server *)user)->control, x, req);
+}
+
+static void on_ping_response(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    control_on_ping_response(((struct server *)user)->control, x, req);
+}
+
+static void on_openid_configuration(void *user, struct http_exchange *x,
+                                    const struct http_request *req)
+{
+    (void)req;
+    control_on_openid_configuration(((struct server *)user)->control, x);
+}
+
+static void on_jwks(void *user, struct http_exchange *x, const struct http_request *req)
+{
+    (void)req;
+    control_on_jwks(((struct server *)user)->control, x);
 }
 
 /* ---- How to point a client here ---- */
@@ -143,13 +181,20 @@ static const struct http_route routes[] = {
     {"GET", "/version", on_version, 0},
     {"GET", "/register/{id}", on_register_page, 0},
     {"GET", "/auth/{id}", on_check_page, 0},
+    {"GET", "/login", on_session_page, 0},
+    {"POST", "/login/confirm", on_session_confirm, STRANGER_BODY_MAX},
+    {"GET", "/invite/{secret}", on_invite_page, 0},
+    {"POST", "/invite/confirm", on_invite_confirm, STRANGER_BODY_MAX},
     {"GET", "/oidc/callback", on_login_back, 0},
     {"POST", "/register/confirm/{id}", on_register_confirm, STRANGER_BODY_MAX},
     {"POST", "/auth/confirm/{id}", on_check_confirm, STRANGER_BODY_MAX},
+    {"GET", "/.well-known/openid-configuration", on_openid_configuration, 0},
+    {"GET", "/.well-known/jwks.json", on_jwks, 0},
     {"GET", "/apple", on_apple, 0},
     {"GET", "/apple/{platform}", on_apple_profile, 0},
     {"GET", "/windows", on_windows, 0},
     {"POST", "/verify", on_verify, STRANGER_BODY_MAX},
+    {"*", "/machine/ping-response", on_ping_response, STRANGER_BODY_MAX},
     {"*", "/derp", on_upgrade, STRANGER_BODY_MAX},
     {"*", "/derp/probe", on_probe, STRANGER_BODY_MAX},
     {"*", "/derp/latency-check", on_probe, STRANGER_BODY_MAX},
@@ -192,6 +237,7 @@ struct http_server *outer_server_new(struct server *s)
     const struct http_server_options options = {.routes = s->outer_routes,
                                                 .n_routes = n,
                                                 .user = s,
+                                                .observed = true,
                                                 .proxies = s->config->trusted_proxies,
                                                 .n_proxies = s->config->n_trusted_proxies,
                                                 .tls = s->tls,

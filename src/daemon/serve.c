@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "daemon/daemon_internal.h"
 #include "daemon/files.h"
+#include "host/handover.h"
 #include "http/door.h"
 
 #define LOCAL_STREAMS_MAX 256
@@ -37,17 +38,24 @@ static void on_accept_local(void *user, struct stream *stream)
     http_serve(s->local, stream, NULL, NULL);
 }
 
-static int open_listeners(struct server *s, struct err *err)
+struct listener_options server_network_port(struct server *s, struct ip_addrport addr,
+                                            void (*accept)(void *user, struct stream *stream))
 {
     const struct config_limits *limits = &s->config->derp.limits;
-    const struct listener_options options = {.addr = s->config->listen,
-                                             .max_streams = limits->max_connections,
-                                             .max_per_address = limits->max_connections_per_address,
-                                             .proxies = s->config->trusted_proxies,
-                                             .n_proxies = s->config->n_trusted_proxies,
-                                             .proxy_header = s->config->proxy_protocol,
-                                             .on_accept = on_accept,
-                                             .user = s};
+
+    return (struct listener_options){.addr = addr,
+                                     .max_streams = limits->max_connections,
+                                     .max_per_address = limits->max_connections_per_address,
+                                     .proxies = s->config->trusted_proxies,
+                                     .n_proxies = s->config->n_trusted_proxies,
+                                     .proxy_header = s->config->proxy_protocol,
+                                     .on_accept = accept,
+                                     .user = s};
+}
+
+static int open_listeners(struct server *s, struct err *err)
+{
+    const struct listener_options options = server_network_port(s, s->config->listen, on_accept);
 
     if (listener_open_each(s->loops, s->n_loops, &options, s->listeners, err) < 0)
         return -(int)err->code;
@@ -130,6 +138,8 @@ static int load_keys(struct server *s, struct err *err)
         return err_wrap(err, "reading the server's key");
     if (key_file_node(s->config->derp.private_key_path, &s->derp_key, err) < 0)
         return err_wrap(err, "reading the relay's key");
+    if (key_file_id_token(s->config->noise_key_path, &s->id_token_key, err) < 0)
+        return err_wrap(err, "reading the key that signs ID tokens");
     return 0;
 }
 
@@ -181,6 +191,7 @@ static int start_control(struct server *s, struct err *err)
     const struct control_options options = {.loops = s->loops,
                                             .n_loops = s->n_loops,
                                             .noise_key = &s->noise_key,
+                                            .id_token_key = s->id_token_key,
                                             .server_url = s->config->server_url,
                                             .store = TAKE(s->store),
                                             .policy_file = policy_watch_file(s->policy_watch),
@@ -188,23 +199,23 @@ static int start_control(struct server *s, struct err *err)
                                             .providers = s->config->oidc.providers,
                                             .n_providers = s->config->oidc.n_providers,
                                             .provider_metas = s->provider_metas,
+                                            .ha_interval_ms = s->config->ha_interval_ms,
+                                            .ha_timeout_ms = s->config->ha_timeout_ms,
                                             .on_key_gone = on_key_gone,
+                                            .webhooks_allow_local = s->config->webhooks_allow_local,
                                             .user = s};
     const struct api_options api_options = {.version = HATSIZE_VERSION,
+                                            .server_url = s->config->server_url,
                                             .policy_from_file = !s->config->policy_in_database,
                                             .origins = s->config->api_origins};
-    size_t n = 0;
 
     if (control_new(&options, &s->control, err) < 0)
         return -(int)err->code;
     struct api_options with_control = api_options;
     with_control.control = s->control;
     s->api = api_new(&with_control);
-
-    const struct http_route *routes = api_routes(s->api, API_DOOR_SOCKET, &n);
-    const struct http_server_options local = {.routes = routes, .n_routes = n, .user = s->api};
-
-    s->local = http_server_new(&local);
+    s->grpc = grpc_new(s->api);
+    s->local = local_server_new(s);
     s->outer = outer_server_new(s);
     return 0;
 }
@@ -214,6 +225,7 @@ static void on_signal(void *user, int signo)
     struct server *s = user;
 
     log_event(LOG_INFO, "shutting down", LOG_I64("signal", signo));
+    handover_say(s->handover, "STOPPING=1");
     loop_stop(s->loops[0]);
 }
 
@@ -222,12 +234,14 @@ static void on_reload(void *user, int signo)
     struct server *s = user;
 
     (void)signo;
+    handover_say(s->handover, "RELOADING=1");
     settings_reload(s->settings);
     server_reload_tls(s);
     if (s->policy_watch)
         policy_watch_reload(s->policy_watch);
     else
         log_event(LOG_INFO, "no policy to read again: it is the database's");
+    handover_say(s->handover, "READY=1");
 }
 
 static int watch_signals(struct server *s, struct err *err)
@@ -251,6 +265,7 @@ static int start_threads(struct server *s, struct err *err)
 static int start(struct server *s, struct err *err)
 {
     int (*const steps[])(struct server *, struct err *) = {
+        server_become,
         load_keys,
         open_store,
         server_load_tls,
@@ -258,6 +273,7 @@ static int start(struct server *s, struct err *err)
         server_load_domain,
         server_read_policy,
         make_loops,
+        server_confine_files,
         make_pool,
         server_find_providers,
         start_control,
@@ -265,7 +281,9 @@ static int start(struct server *s, struct err *err)
         open_socket,
         server_open_watch,
         open_listeners,
+        server_open_grpc,
         server_start_acme,
+        server_confine,
         server_start_settings,
         watch_signals,
         start_threads,
@@ -290,6 +308,7 @@ static void stop(struct server *s)
     }
     for (size_t i = 0; i < s->n_loops; i++) {
         listener_close(s->listeners[i]);
+        listener_close(s->grpc_listeners[i]);
         stun_responder_close(s->stun[i]);
     }
     listener_close(s->socket);
@@ -307,8 +326,12 @@ static void stop(struct server *s)
     http_server_free(s->outer);
     mem_free(s->outer_routes);
     http_server_free(s->local);
+    mem_free(s->local_routes);
+    http_server_free(s->grpc_server);
+    mem_free(s->grpc_routes);
     http_server_free(s->watch);
     http_server_free(s->plain);
+    grpc_free(s->grpc);
     api_free(s->api);
     control_free(s->control);
     server_forget_providers(s);
@@ -320,6 +343,7 @@ static void stop(struct server *s)
     domain_free(s->domain);
     machine_private_fini(&s->noise_key);
     node_private_fini(&s->derp_key);
+    p256_key_free(s->id_token_key);
 }
 
 static void announce(const struct server *s)
@@ -346,15 +370,19 @@ int serve(const struct config *config)
     struct err err = {0};
     int status;
 
+    s.handover = handover_take();
+    handover_settle(s.handover);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)umask(077);
     status = start(&s, &err);
     if (status == 0) {
         announce(&s);
+        handover_say(s.handover, "READY=1");
         loop_run(s.loops[0]);
     } else {
         log_event(LOG_ERROR, "cannot start", LOG_ERR(&err));
     }
     stop(&s);
+    handover_free(s.handover);
     return status == 0 ? 0 : 1;
 }

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "core/file.h"
+#include "core/health.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "daemon/daemon_internal.h"
@@ -52,6 +53,7 @@ struct settings {
     struct config_regions *maps; /* one a URL of the configuration in force */
     size_t n_maps;
     struct registrar_call call;
+    struct quotas new_quotas; /* of the call */
     bool is_busy, is_again;
     _Atomic(bool) is_stopped;
 };
@@ -99,12 +101,14 @@ static void submit(struct settings *st)
     if (st->is_busy)
         return;
     st->is_busy = true;
+    st->new_quotas = in_force(st)->new_quotas;
     /* Without a name it keeps the one it has. */
     st->call = (struct registrar_call){.command = {.type = COMMAND_TAILNET_UPDATE,
                                                    .origin = ORIGIN_SERVER,
                                                    .author = STR("configuration"),
                                                    .tailnet = s->first_tailnet,
-                                                   .info = settings_info(st, STR_NONE)},
+                                                   .info = settings_info(st, STR_NONE),
+                                                   .new_quotas = &st->new_quotas},
                                        .loop = s->loops[0],
                                        .done = done};
     registrar_submit(control_registrar(s->control), &st->call);
@@ -141,16 +145,19 @@ static bool read_records(struct settings *st)
     if (now.ino == 0) {
         log_event(LOG_WARN, "the file of DNS records is gone: what it said last stays",
                   LOG_STR("file", path));
+        health_note(HEALTH_DNS_RECORDS, STR("the file is gone: what it said last stays"));
         return false;
     }
     if (file_read(path, &text, &found, &err) < 0 || !found ||
         config_records_parse(path, buf_str(&text), &records, &err) < 0) {
         log_event(LOG_ERROR, "the DNS records stay as they are", LOG_STR("file", path),
                   LOG_ERR(&err));
+        health_note(HEALTH_DNS_RECORDS, str_from(err.text));
         return false;
     }
     config_records_fini(&st->records);
     st->records = records;
+    health_note(HEALTH_DNS_RECORDS, STR_NONE);
     log_event(LOG_INFO, "DNS records read", LOG_STR("file", path), LOG_U64("records", records.len));
     return true;
 }
@@ -171,6 +178,7 @@ static void fetch_work(struct worker_job *job)
 {
     struct fetch *f = CONTAINER_OF(job, struct fetch, job);
     const struct config_derp *derp = &f->config->derp;
+    bool all_came = true;
 
     for (size_t i = 0; i < derp->n_urls; i++) {
         char *url = str_dup(derp->urls[i]);
@@ -187,11 +195,17 @@ static void fetch_work(struct worker_job *job)
             continue;
         }
         buf_clear(&f->texts[i]);
+        all_came = false;
+        if (!atomic_load(&f->settings->is_stopped))
+            health_note(HEALTH_RELAY_MAP,
+                        str_from(status ? "a relay map is not served" : err.text));
         if (!atomic_load(&f->settings->is_stopped))
             log_event(LOG_WARN, "a relay map cannot be had; what it said last stays",
                       LOG_TXT("url", url), LOG_I64("status", status), LOG_ERR(&err));
         mem_free(url);
     }
+    if (all_came)
+        health_note(HEALTH_RELAY_MAP, STR_NONE);
 }
 
 static void take_map(struct settings *st, size_t i, struct str url, struct str text)
@@ -201,6 +215,7 @@ static void take_map(struct settings *st, size_t i, struct str url, struct str t
 
     if (config_regions_parse(url, text, &regions, &err) < 0) {
         log_event(LOG_WARN, "a relay map is no good; what it said last stays", LOG_ERR(&err));
+        health_note(HEALTH_RELAY_MAP, str_from(err.text));
         return;
     }
     config_regions_fini(&st->maps[i]);
@@ -270,7 +285,8 @@ static bool is_followed(struct str line)
         STR_INIT("derp.auto_"), STR_INIT("derp.update"), STR_INIT("  "),
         STR_INIT("log.level"),  STR_INIT("node."),       STR_INIT("taildrop."),
         STR_INIT("logtail."),   STR_INIT("auto_update"), STR_INIT("randomize_client"),
-        STR_INIT("prefixes."),  STR_INIT("cli."),
+        STR_INIT("prefixes."),  STR_INIT("cli."),        STR_INIT("oidc.admin_"),
+        STR_INIT("tailnets."),
     };
 
     for (size_t i = 0; i < ARRAY_LEN(starts); i++)
@@ -333,6 +349,8 @@ static struct config *load_again(const struct settings *st)
     req.data_dir = st->server->config->data_dir;
     if (config_load(&req, &c, &remarks, &err) < 0)
         log_event(LOG_ERROR, "the configuration stays as it is", LOG_ERR(&err));
+    health_note(HEALTH_CONFIGURATION,
+                c ? STR_NONE : STR("it could not be read again: see the log, or configtest"));
     log_remarks(&remarks);
     config_remarks_fini(&remarks);
     return c;
@@ -345,12 +363,14 @@ void settings_reload(struct settings *st)
     if (!c)
         return;
     tell_what_waits(st, c);
+    control_set_admins(st->server->control, c->oidc.providers, c->oidc.n_providers);
     /* The derived URL may have learnt its port meanwhile; it stays as it was. */
     if (st->is_fetching && !st->older)
         st->older = TAKE(st->config);
     config_free(st->config);
     st->config = c;
     log_set_level(c->log_level);
+    control_set_ha_times(st->server->control, c->ha_interval_ms, c->ha_timeout_ms);
     st->looks = (struct looks){0};
     if (c->dns.records_path.len == 0)
         config_records_fini(&st->records);

@@ -64,10 +64,14 @@ static int apply_and_commit(struct server *s, const struct command *c, struct er
     if (status == 0 && changes.len > 0) {
         struct store_batch *batch = store_batch_new();
         struct domain_counters next = domain_counters(s->domain);
-        AUTO(view_unref)
-        const struct tailnet_view *view = domain_view(s->domain, changes.items[0].tailnet);
 
-        store_batch_add(batch, view, changes.items, changes.len, &durable);
+        /* The first tailnet's, and those of the others that follow it. */
+        for (size_t i = 0; i < changes.len; i++) {
+            AUTO(view_unref)
+            const struct tailnet_view *view = domain_view(s->domain, changes.items[i].tailnet);
+
+            store_batch_add(batch, view, &changes.items[i], 1, &durable);
+        }
         if (entry)
             store_batch_add_audit(batch, audit_entry_ref(entry));
         store_batch_set_counters(batch, &next);
@@ -113,15 +117,16 @@ int server_load_domain(struct server *s, struct err *err)
         return err_wrap(err, "applying the configuration to the first tailnet");
     domain_set_revoked_retention(s->domain, s->config->revoked_retention_ms);
     domain_set_pending_limits(s->domain, s->config->pending);
+    domain_set_new_quotas(s->domain, s->config->new_quotas);
     domain_load_done(s->domain, clock_unix_ms());
 
-    tailnet_id ids[16];
+    size_t users = 0, n = 0;
+    tailnet_id *ids = domain_all_tailnets(s->domain, &n);
     AUTO(view_unref) const struct tailnet_view *first = domain_view(s->domain, 0);
-    size_t users = 0;
 
+    mem_free(ids);
     (void)view_users(first, &users);
-    log_event(LOG_INFO, "database read",
-              LOG_U64("tailnets", domain_tailnet_ids(s->domain, ids, ARRAY_LEN(ids))),
-              LOG_U64("users", users), LOG_U64("nodes", view_node_count(first)));
+    log_event(LOG_INFO, "database read", LOG_U64("tailnets", n), LOG_U64("users", users),
+              LOG_U64("nodes", view_node_count(first)));
     return 0;
 }

@@ -7,8 +7,10 @@
 #include "daemon/daemon_internal.h"
 
 #include "acme/acme.h"
+#include "core/health.h"
 #include "core/log.h"
 #include "daemon/files.h"
+#include "net/cert.h"
 
 #define HOST_VALUE STR("relay_certificate_host")
 
@@ -84,6 +86,16 @@ static int make_meta(const struct server *s, struct buf *meta, struct err *err)
     return tls_derp_meta_cert(public.b, meta, err);
 }
 
+/* The relay's own is pinned, and good as long as its hash is: its end means nothing to clients. */
+static void note_end(const struct server *s, struct str cert)
+{
+    struct cert_times times = {0};
+    struct err err = {0};
+
+    if (s->config->tls_cert_path.len > 0 && cert_times(cert, &times, &err) == 0)
+        health_note_certificate_end(times.not_after_unix_ms);
+}
+
 /* A new reference in *out. */
 static int load_files(struct server *s, struct tls_server **out, struct err *err)
 {
@@ -99,6 +111,7 @@ static int load_files(struct server *s, struct tls_server **out, struct err *err
             .cert_pem = buf_str(&cert), .key_pem = buf_str(&key), .extra_der = buf_str(&meta)};
 
         status = tls_server_new(&options, out, err);
+        note_end(s, buf_str(&cert));
     }
     mem_wipe(key.ptr, key.cap);
     buf_fini(&key);
@@ -132,9 +145,13 @@ void server_reload_tls(struct server *s)
         return;
     if (load_files(s, &tls, &err) < 0) {
         log_event(LOG_ERROR, "the certificate stays as it is", LOG_ERR(&err));
+        health_note(HEALTH_CERTIFICATE, str_from(err.text));
         return;
     }
+    health_note(HEALTH_CERTIFICATE, STR_NONE);
     http_server_set_tls(s->outer, tls);
+    if (s->grpc_server)
+        http_server_set_tls(s->grpc_server, tls);
     tls_server_unref(s->tls);
     s->tls = tls;
     log_event(LOG_INFO, "certificate read again", LOG_STR("file", s->config->tls_cert_path));

@@ -83,6 +83,32 @@ static void a_damaged_key_is_not_replaced(void **state)
     str_free(&path);
 }
 
+/* Beside the server's key; what is there and is no key is not replaced. */
+static void the_id_tokens_key_is_made_once(void **state)
+{
+    struct str beside = str_printf("%s/noise.key", folder);
+    struct str path = str_printf("%s/" KEY_FILE_ID_TOKEN, folder);
+    struct p256_key *first = NULL, *again = NULL;
+    uint8_t x[P256_BYTES], y[P256_BYTES], x2[P256_BYTES], y2[P256_BYTES];
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(key_file_id_token(beside, &first, &err), 0);
+    assert_int_equal(key_file_id_token(beside, &again, &err), 0);
+    p256_key_public(first, x, y);
+    p256_key_public(again, x2, y2);
+    assert_memory_equal(x, x2, sizeof(x));
+    assert_memory_equal(y, y2, sizeof(y));
+    assert_int_equal(mode_of(path), 0600);
+    p256_key_free(again);
+    assert_int_equal(file_write_secret(path, STR("no key"), &err), 0);
+    assert_int_equal(key_file_id_token(beside, &again, &err), -ERR_INVALID);
+    assert_null(again);
+    p256_key_free(first);
+    str_free(&path);
+    str_free(&beside);
+}
+
 static void writing_replaces_whole(void **state)
 {
     struct str path = str_printf("%s/file", folder);
@@ -122,6 +148,7 @@ int main(void)
         cmocka_unit_test(keys_are_made_once),
         cmocka_unit_test(a_readable_key_is_refused),
         cmocka_unit_test(a_damaged_key_is_not_replaced),
+        cmocka_unit_test(the_id_tokens_key_is_made_once),
         cmocka_unit_test(writing_replaces_whole),
         cmocka_unit_test(a_folder_that_is_a_file_is_an_error),
     };
