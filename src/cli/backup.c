@@ -70,7 +70,7 @@ int cli_restore_file(struct cli *cli, struct str path, const char *doing)
     options = config_store_options(cli->config, &room);
     is_file = is_sqlite(path);
     if (!is_file && cli_read_file(cli, path, (size_t)2 << 30, &text, &err) < 0)
-        return cli_fail(cli, "%s: %s", doing, err.text);
+        return cli_fail(cli, "%s %.*s: %s", doing, STR_ARG(path), err.text);
     if (store_has_content(options, &has, &err) < 0)
         return cli_fail(cli, "%s: %s", doing, err.text);
     if (has && !cli_confirm(cli, "This replaces everything in the database; what is there is kept "
@@ -79,7 +79,7 @@ int cli_restore_file(struct cli *cli, struct str path, const char *doing)
     status =
         is_file ? store_restore_file(options, path, &err) : store_restore_text(options, text, &err);
     if (status < 0)
-        return cli_fail(cli, "%s, nothing was changed: %s", doing, err.text);
+        return cli_fail(cli, "%s %.*s, nothing was changed: %s", doing, STR_ARG(path), err.text);
     return cli_result(cli, has ? "done; what was there is kept as a backup" : "done");
 }
 

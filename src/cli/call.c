@@ -161,7 +161,8 @@ static int fail_foreign(struct cli *cli, const char *doing, int status)
         return cli_fail(cli, "%s: %.*s sends elsewhere (%d): name the final address, https perhaps",
                         doing, STR_ARG(t.base), status);
     if (t.unix_path)
-        return cli_fail(cli, "%s: the server answered %d, and not what was expected", doing, status);
+        return cli_fail(cli, "%s: the server answered %d, and not what was expected", doing,
+                        status);
     err.code = ERR_IO;
     return cli_fail(cli, "%s: %.*s answered %d, but not as a Hatsize server does%.*s", doing,
                     STR_ARG(t.base), status, STR_ARG(target_advice(cli, &t, &err)));
@@ -179,7 +180,13 @@ int cli_fail_refused(struct cli *cli, const char *doing, int status, struct str 
                         "%s: unexpected response status: Unauthorized\nThe server does not know "
                         "the API key, or it has expired: see HATSIZE_CLI_API_KEY.",
                         doing);
-    if (!json_parse(cli->arena, body, NULL, &v, NULL) || json_get_str(v, "detail").len == 0)
+    if (!json_parse(cli->arena, body, NULL, &v, NULL))
+        return fail_foreign(cli, doing, status);
+    /* v2's shape. */
+    message = json_get_str(v, "message");
+    if (json_get_str(v, "detail").len == 0 && message.len > 0)
+        return cli_fail(cli, "%s: api error (%d): %.*s", doing, status, STR_ARG(message));
+    if (json_get_str(v, "detail").len == 0)
         return fail_foreign(cli, doing, status);
     detail = json_get_str(v, "detail");
     first = json_first(json_get_array(v, "errors"));
@@ -190,11 +197,26 @@ int cli_fail_refused(struct cli *cli, const char *doing, int status, struct str 
                     STR_ARG(message));
 }
 
-static struct str with_tailnet(struct cli *cli, struct str path)
+struct str cli_tailnet(const struct cli *cli)
 {
+    static const struct str names[] = {STR_INIT("HATSIZE_TAILNET="),
+                                       STR_INIT("HEADSCALE_TAILNET=")};
+    const char *const *vars = cli->environ ? cli->environ : config_request_here().environ;
     struct str name = args_get(&cli->args, "tailnet");
 
-    if (name.len == 0)
+    for (; name.len == 0 && vars && *vars; vars++)
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+            if (str_starts(str_from(*vars), names[i]))
+                name = str_from_index(str_from(*vars), names[i].len);
+    return name;
+}
+
+/* Calls about tailnets have them in their path. */
+static struct str with_tailnet(struct cli *cli, struct str path)
+{
+    struct str name = cli_tailnet(cli);
+
+    if (name.len == 0 || str_starts(path, STR("/api/v1/tailnet")))
         return path;
     return arena_printf(cli->arena, "%.*s%ctailnet=%.*s", STR_ARG(path),
                         str_find_char(path, '?') < 0 ? '?' : '&', STR_ARG(cli_escape(cli, name)));

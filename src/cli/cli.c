@@ -8,7 +8,7 @@
 const struct flag_spec cli_globals[] = {
     {"config", 'c', true, false, "configuration file (also $HATSIZE_CONFIG)"},
     {"data-dir", 0, true, false, "where keys and database live"},
-    {"tailnet", 0, true, false, "which tailnet; not needed while there is one"},
+    {"tailnet", 0, true, false, "which tailnet; unless named, the first (also $HATSIZE_TAILNET)"},
     {"output", 'o', true, false, "json, json-line or yaml instead of text"},
     {"force", 0, false, false, "do not ask"},
     {0},
@@ -31,6 +31,13 @@ static const struct flag_spec user_one[] = {
     {"name", 'n', true, false, "the user's name"},
     {0},
 };
+static const struct flag_spec user_invite[] = {
+    {"role", 0, true, false,
+     "owner, admin, network-admin, it-admin, billing-admin, auditor; member"},
+    {"email", 'e', true, false, "only for who has this address, verified; whoever has the link"},
+    {"expiration", 0, true, false, "how long the link is good: 24h, 30d (7d)"},
+    {0},
+};
 static const struct flag_spec user_rename[] = {
     {"identifier", 'i', true, false, "the user's id"},
     {"name", 'n', true, false, "the user's name"},
@@ -42,6 +49,7 @@ static const struct flag_spec key_create[] = {
     {"tags", 0, true, false, "tags of its machines (comma list); then they belong to no user"},
     {"reusable", 0, false, false, "for any number of machines"},
     {"ephemeral", 0, false, false, "its machines vanish when they stay away"},
+    {"preauthorized", 0, false, false, "its machines wait for nobody's approval"},
     {"expiration", 'e', true, false, "how long it is good: 30m, 24h, 90d (1h)"},
     {0},
 };
@@ -109,11 +117,57 @@ static const struct flag_spec api_key_one[] = {
     {"prefix", 'p', true, false, "the key's prefix, as the list shows it"},
     {0},
 };
+static const struct flag_spec oauth_client_create[] = {
+    {"scope", 's', true, false, "what its tokens may do (comma list): devices:core, auth_keys"},
+    {"tag", 't', true, false, "tags its tokens may give (comma list)"},
+    {"description", 'd', true, false, "what it is for"},
+    {0},
+};
+static const struct flag_spec oauth_client_one[] = {
+    {"id", 'i', true, false, "the client's id"},
+    {0},
+};
+static const struct flag_spec session_one[] = {
+    {"id", 'i', true, false, "the session's id"},
+    {0},
+};
 static const struct flag_spec audit_list[] = {
     {"limit", 'l', true, false, "how many entries, the newest (100)"},
     {"since", 0, true, false, "not before: RFC 3339, or how long ago as in 24h"},
     {"until", 0, true, false, "not after, likewise"},
     {"before", 0, true, false, "only those before the one with this id"},
+    {0},
+};
+#define DNS_NONE                                                                \
+    {                                                                           \
+        "none", 0, false, false, "none at all, whatever the configuration says" \
+    }
+#define DNS_WITH_EXIT                                                                     \
+    {                                                                                     \
+        "with-exit-node", 0, false, false, "asked directly also by who uses an exit node" \
+    }
+static const struct flag_spec dns_nameservers[] = {
+    {"add", 0, false, false, "beside those there are"},
+    {"remove", 0, false, false, "these no longer"},
+    DNS_NONE,
+    DNS_WITH_EXIT,
+    {0},
+};
+static const struct flag_spec dns_split[] = {
+    {"remove", 0, false, false, "the domain no longer"},
+    DNS_NONE,
+    DNS_WITH_EXIT,
+    {0},
+};
+static const struct flag_spec dns_search[] = {
+    {"add", 0, false, false, "beside those there are"},
+    {"remove", 0, false, false, "these no longer"},
+    DNS_NONE,
+    {0},
+};
+static const struct flag_spec dns_records[] = {
+    {"remove", 0, false, false, "the record no longer"},
+    {"none", 0, false, false, "none that was set here"},
     {0},
 };
 static const struct flag_spec old_routes[] = {
@@ -171,20 +225,89 @@ static const struct flag_spec import_headscale[] = {
     {0},
 };
 
+static const struct flag_spec configtest[] = {
+    {"offline", 0, false, false, "do not ask log-in providers"},
+    {0},
+};
 static const struct flag_spec doctor[] = {
     {"wait", 0, true, false, "seconds that a connection is left silent (5)"},
+    {0},
+};
+
+static const struct flag_spec webhook_create[] = {
+    {"provider", 0, true, false, "slack, mattermost, googlechat or discord; signed JSON"},
+    {"subscribe", 0, true, false, "events (comma list): nodeCreated,policyUpdate; all"},
+    {0},
+};
+
+static const struct flag_spec events[] = {
+    {"since", 0, true, false, "go on after the event with this id"},
+    {"count", 0, true, false, "end after so many"},
+    {0},
+};
+
+#define TAILNET_FLAGS                                                                              \
+    {"base-domain", 0, true, false, "what its machines' names end in (NAME.<the first's>)"},       \
+        {"max-nodes", 0, true, false, "quota of machines; 0: none"},                               \
+        {"max-users", 0, true, false, "quota of users; 0: none"},                                  \
+        {"max-keys", 0, true, false, "quota of auth, API and OAuth keys together; 0: none"},       \
+        {"key-expiry", 0, true, false, "of node keys: 90d; 0: never; default: the server's"},      \
+        {"join", 0, true, false, "who joins by log-in: anyone, group:G, domain:D[,role=R]; none"}, \
+        {"user-approval", 0, true, false, "on: all who join by a rule wait for approval; off"},    \
+        {"device-approval", 0, true, false, "on: new machines wait for approval; off"},            \
+    {                                                                                              \
+        "relays", 0, true, false, "file with relay regions of its own (DERP map); or default"      \
+    }
+static const struct flag_spec tailnet_create[] = {
+    {"name", 0, true, false, "in place of the operand"},
+    TAILNET_FLAGS,
+    {"prefixes", 0, true, false, "address ranges of its own (comma list), one a family"},
+    {"may-overlap", 0, false, false, "those ranges may be other tailnets', too"},
+    {0},
+};
+static const struct flag_spec tailnet_set[] = {TAILNET_FLAGS, {0}};
+
+#define SHARE_TERMS                                                                             \
+    {"exit-node", 0, false, false, "it may be used as an exit node"},                           \
+        {"all-routes", 0, false, false, "and for every route it serves"},                       \
+        {"routes", 0, true, false, "or for these (comma list)"},                                \
+        {"ports", 0, true, false, "only these (comma list): 22,8000-8010; all"},                \
+        {"two-way", 0, false, false, "it may begin connections to the guests, too"},            \
+    {                                                                                           \
+        "expiration", 0, true, false, "from now, such as 90d; of an invitation 30d, else never" \
+    }
+static const struct flag_spec share_create[] = {
+    {"to", 0, true, false, "TAILNET, or TAILNET/USER"},
+    SHARE_TERMS,
+    {0},
+};
+static const struct flag_spec share_set[] = {SHARE_TERMS, {0}};
+static const struct flag_spec share_invite[] = {
+    SHARE_TERMS,
+    {"uses", 0, true, false, "how often the invitation is good (1)"},
+    {"whole-tailnet", 0, false, false, "for all of a tailnet, not for one user"},
+    {"share-expiration", 0, true, false, "of what the invitation makes, from now; never"},
+    {0},
+};
+static const struct flag_spec share_join[] = {
+    {"user", 'u', true, false, "for whom; without it for the whole tailnet"},
     {0},
 };
 
 #define USERS "users", "user namespace namespaces ns"
 #define KEYS "preauthkeys", "preauthkey authkey pre"
 #define API_KEYS "apikeys", "apikey api"
+#define OAUTH_CLIENTS "oauth-clients", "oauth-client oauthclients oauthclient oauth"
+#define SESSIONS "sessions", "session"
 #define NODES "nodes", "node machine machines"
 #define ROUTES "routes", "route r"
 #define AUTH "auth", ""
 #define SSH "ssh", ""
 #define TAILNETS "tailnets", "tailnet"
+#define SHARES "shares", "share"
 #define AUDIT "audit", ""
+#define WEBHOOKS "webhooks", "webhook"
+#define DNS "dns", ""
 #define GENERATE "generate", "gen"
 #define DEBUG "debug", ""
 #define POLICY "policy", ""
@@ -199,6 +322,17 @@ const struct command_spec cli_commands[] = {
     {USERS, "create", "c new", "NAME", "make a user", user_create, cmd_users_create, false},
     {USERS, "list", "ls show", "", "list users", user_list, cmd_users_list, false},
     {USERS, "rename", "mv", "[OLD NEW]", "rename a user", user_rename, cmd_users_rename, false},
+    {USERS, "role", "", "[NAME] ROLE", "give a user another role: what he may do over the API",
+     user_one, cmd_users_role, false},
+    {USERS, "approve", "", "[NAME]", "let a user in who waits for approval", user_one,
+     cmd_users_approve, false},
+    {USERS, "suspend", "", "[NAME]", "take a user's access, and that of all his machines", user_one,
+     cmd_users_suspend, false},
+    {USERS, "restore", "unsuspend", "[NAME]", "undo suspend", user_one, cmd_users_restore, false},
+    {USERS, "invite", "", "", "make a link that makes one person a member, and print it",
+     user_invite, cmd_users_invite, false},
+    {USERS, "invites", "", "", "list invitations", NULL, cmd_users_invites, false},
+    {USERS, "uninvite", "", "ID", "take an invitation back", NULL, cmd_users_uninvite, false},
     {USERS, "destroy", "delete", "[NAME]", "remove a user without nodes", user_one,
      cmd_users_destroy, false},
     {KEYS, "create", "c new", "", "make an auth key", key_create, cmd_keys_create, false},
@@ -213,11 +347,25 @@ const struct command_spec cli_commands[] = {
      cmd_api_keys_expire, false},
     {API_KEYS, "delete", "remove del", "", "remove an API key", api_key_one, cmd_api_keys_delete,
      false},
+    {OAUTH_CLIENTS, "create", "c new", "", "make an OAuth client, for Terraform or an operator",
+     oauth_client_create, cmd_oauth_clients_create, false},
+    {OAUTH_CLIENTS, "list", "ls show", "", "list OAuth clients", NULL, cmd_oauth_clients_list,
+     false},
+    {OAUTH_CLIENTS, "delete", "remove del", "", "remove an OAuth client and its tokens",
+     oauth_client_one, cmd_oauth_clients_delete, false},
+    {SESSIONS, "list", "ls show", "", "list who is logged in to the API in a browser", NULL,
+     cmd_sessions_list, false},
+    {SESSIONS, "delete", "remove del", "", "log somebody out", session_one, cmd_sessions_delete,
+     false},
     {NODES, "list", "ls show", "", "list nodes", node_list, cmd_nodes_list, false},
     {NODES, "list-routes", "lsr routes", "", "list nodes with routes", node_routes,
      cmd_nodes_routes, false},
-    {NODES, "approve-routes", "", "", "set the routes a node may serve", node_approve,
+    {NODES, "approve", "", "", "let a machine in that waits for approval", node_one,
      cmd_nodes_approve, false},
+    {NODES, "unapprove", "", "", "take its approval back: it loses access", node_one,
+     cmd_nodes_unapprove, false},
+    {NODES, "approve-routes", "", "", "set the routes a node may serve", node_approve,
+     cmd_nodes_approve_routes, false},
     {NODES, "rename", "", "NEW_NAME", "rename a node", node_one, cmd_nodes_rename, false},
     {NODES, "tag", "tags t", "", "set a node's tags; it then belongs to nobody", node_tag,
      cmd_nodes_tag, false},
@@ -258,9 +406,62 @@ const struct command_spec cli_commands[] = {
      NULL, cmd_policy_explain, false},
     {POLICY, "eval", "", "CASE.json", "compile a case in the captures' format; needs no server",
      NULL, cmd_policy_eval, false},
-    {TAILNETS, "list", "ls show", "", "list tailnets", NULL, cmd_tailnets_list, false},
-    {TAILNETS, "create", "c new", "NAME", "make a tailnet", NULL, cmd_tailnets_create, false},
+    {DNS, "show", "list ls", "", "what machines are told about names, and where it is set", NULL,
+     cmd_dns_show, false},
+    {DNS, "nameservers", "", "[ADDRESS...]", "show or set the global nameservers", dns_nameservers,
+     cmd_dns_nameservers, false},
+    {DNS, "split", "", "[DOMAIN ADDRESS...]", "show or set who is asked about a domain", dns_split,
+     cmd_dns_split, false},
+    {DNS, "search", "", "[DOMAIN...]", "show or set search paths", dns_search, cmd_dns_search,
+     false},
+    {DNS, "records", "", "[NAME ADDRESS]", "show records, or add one", dns_records, cmd_dns_records,
+     false},
+    {DNS, "magic", "", "[on|off]", "machines' names are answered by MagicDNS", NULL, cmd_dns_magic,
+     false},
+    {DNS, "override", "", "[on|off]", "global nameservers in place of the machines' own", NULL,
+     cmd_dns_override, false},
+    {DNS, "reset", "", "[PART...]", "back to what is configured: magic, override, nameservers, ...",
+     NULL, cmd_dns_reset, false},
+    {TAILNETS, "list", "ls", "", "list tailnets", NULL, cmd_tailnets_list, false},
+    {TAILNETS, "show", "get", "NAME", "say what is set of a tailnet", NULL, cmd_tailnets_show,
+     false},
+    {TAILNETS, "create", "c new", "NAME", "make a tailnet", tailnet_create, cmd_tailnets_create,
+     false},
+    {TAILNETS, "set", "update", "NAME", "change who joins, quotas, base domain, ...", tailnet_set,
+     cmd_tailnets_set, false},
+    {TAILNETS, "rename", "mv", "OLD NEW", "give a tailnet another name", NULL, cmd_tailnets_rename,
+     false},
+    {TAILNETS, "suspend", "", "NAME", "take its machines off, refuse its keys", NULL,
+     cmd_tailnets_suspend, false},
+    {TAILNETS, "resume", "", "NAME", "undo suspend", NULL, cmd_tailnets_resume, false},
+    {TAILNETS, "export", "", "NAME [FILE]", "write all of one tailnet as JSON", NULL,
+     cmd_tailnets_export, false},
+    {TAILNETS, "delete", "destroy del rm", "NAME", "delete a tailnet and all that is in it", NULL,
+     cmd_tailnets_delete, false},
+    {SHARES, "create", "c new", "MACHINE", "lend a machine to another tailnet, or a user there",
+     share_create, cmd_shares_create, false},
+    {SHARES, "list", "ls show", "", "list what is lent, and borrowed", NULL, cmd_shares_list,
+     false},
+    {SHARES, "accept", "", "ID", "accept what the tailnet is lent", NULL, cmd_shares_accept, false},
+    {SHARES, "set", "update", "ID", "give a share these terms, and no others", share_set,
+     cmd_shares_set, false},
+    {SHARES, "revoke", "delete del rm", "ID", "end a share, from either side", NULL,
+     cmd_shares_revoke, false},
+    {SHARES, "invite", "", "MACHINE", "make an invitation to borrow a machine, and print it",
+     share_invite, cmd_shares_invite, false},
+    {SHARES, "invites", "", "", "list invitations", NULL, cmd_shares_invites, false},
+    {SHARES, "uninvite", "", "ID", "take an invitation back", NULL, cmd_shares_uninvite, false},
+    {SHARES, "join", "", "INVITATION", "borrow a machine by invitation", share_join,
+     cmd_shares_join, false},
     {AUDIT, "list", "ls show", "", "say who changed what", audit_list, cmd_audit_list, false},
+    {ALONE, "events", "", "", "say what changes, as it changes", events, cmd_events, false},
+    {WEBHOOKS, "create", "c new", "URL", "tell an address of what happens; prints its secret",
+     webhook_create, cmd_webhooks_create, false},
+    {WEBHOOKS, "list", "ls show", "", "list webhooks", NULL, cmd_webhooks_list, false},
+    {WEBHOOKS, "delete", "del rm", "ID", "remove a webhook", NULL, cmd_webhooks_delete, false},
+    {WEBHOOKS, "test", "", "ID", "send it a test event", NULL, cmd_webhooks_test, false},
+    {WEBHOOKS, "rotate", "", "ID", "give it another secret, and print that", NULL,
+     cmd_webhooks_rotate, false},
     {GENERATE, "private-key", "", "", "print a new key", NULL, cmd_private_key, false},
     {GENERATE, "man", "", "", "print the manual page hatsize(1)", NULL, cmd_man, false},
     {DEBUG, "create-node", "", "", "invent a machine that waits to be let in", debug_node,
@@ -277,7 +478,7 @@ const struct command_spec cli_commands[] = {
      cmd_restore, false},
     {ALONE, "doctor", "", "", "ask the public URL as a client would, say what is wrong", doctor,
      cmd_doctor, false},
-    {ALONE, "configtest", "", "", "check the configuration", NULL, cmd_configtest, false},
+    {ALONE, "configtest", "", "", "check the configuration", configtest, cmd_configtest, false},
     {ALONE, "dumpConfig", "", "", "print the configuration in force, without secrets", NULL,
      cmd_dump_config, true},
     {ALONE, "health", "", "", "ask the server whether it is well", NULL, cmd_health, false},

@@ -42,8 +42,8 @@ PRINTF_LIKE(2, 3) void cli_notice(const struct cli *cli, const char *fmt, ...);
 MUST_USE bool cli_load_config(struct cli *cli, bool with_notices);
 
 /*
- * Asks the server. `path` begins with /api/v1; the tailnet of --tailnet is added. `body` may be
- * NULL. False: the refusal was printed, prefixed by `doing`. *answer (may be NULL) lives in the
+ * Asks the server. `path` begins with /api/v1 or v2; the tailnet of --tailnet is added. `body` may
+ * be NULL. False: the refusal was printed, prefixed by `doing`. *answer (may be NULL) lives in the
  * arena.
  */
 MUST_USE bool cli_call(struct cli *cli, const char *doing, const char *method, struct str path,
@@ -67,6 +67,8 @@ void cli_put_word(FILE *to, struct str text);
 void cli_put_text(FILE *to, struct str text);
 /* Columns that cli_put_word takes: characters (wide ones aside). */
 size_t cli_width(struct str s);
+/* The tailnet that is meant: --tailnet, else HATSIZE_TAILNET; empty: the first, or the key's. */
+struct str cli_tailnet(const struct cli *cli);
 /* Percent-encodes a path segment or query value, in the arena. */
 struct str cli_escape(struct cli *cli, struct str s);
 
@@ -118,21 +120,43 @@ void table_print(struct table *t);
 /* ---- Commands, by file ---- */
 
 int cmd_users_create(struct cli *), cmd_users_list(struct cli *), cmd_users_destroy(struct cli *),
-    cmd_users_rename(struct cli *);
+    cmd_users_rename(struct cli *), cmd_users_approve(struct cli *),
+    cmd_users_suspend(struct cli *), cmd_users_restore(struct cli *), cmd_users_role(struct cli *),
+    cmd_users_invite(struct cli *), cmd_users_invites(struct cli *),
+    cmd_users_uninvite(struct cli *);
 int cmd_keys_create(struct cli *), cmd_keys_list(struct cli *), cmd_keys_expire(struct cli *),
     cmd_keys_delete(struct cli *);
 int cmd_nodes_list(struct cli *), cmd_nodes_routes(struct cli *), cmd_nodes_expire(struct cli *),
     cmd_nodes_rename(struct cli *), cmd_nodes_delete(struct cli *), cmd_nodes_tag(struct cli *),
-    cmd_nodes_approve(struct cli *), cmd_nodes_register(struct cli *),
+    cmd_nodes_approve_routes(struct cli *), cmd_nodes_approve(struct cli *),
+    cmd_nodes_unapprove(struct cli *), cmd_nodes_register(struct cli *),
     cmd_nodes_backfill(struct cli *), cmd_nodes_move(struct cli *), cmd_debug_node(struct cli *);
 int cmd_routes_list(struct cli *), cmd_routes_enable(struct cli *),
     cmd_routes_disable(struct cli *);
 int cmd_api_keys_create(struct cli *), cmd_api_keys_list(struct cli *),
     cmd_api_keys_expire(struct cli *), cmd_api_keys_delete(struct cli *);
+int cmd_sessions_list(struct cli *), cmd_sessions_delete(struct cli *);
+int cmd_oauth_clients_create(struct cli *), cmd_oauth_clients_list(struct cli *),
+    cmd_oauth_clients_delete(struct cli *);
 int cmd_auth_register(struct cli *), cmd_auth_reject(struct cli *), cmd_auth_approve(struct cli *);
 int cmd_audit_list(struct cli *);
+int cmd_events(struct cli *);
+int cmd_shares_create(struct cli *), cmd_shares_list(struct cli *), cmd_shares_accept(struct cli *),
+    cmd_shares_set(struct cli *), cmd_shares_revoke(struct cli *), cmd_shares_invite(struct cli *),
+    cmd_shares_invites(struct cli *), cmd_shares_uninvite(struct cli *),
+    cmd_shares_join(struct cli *);
+int cmd_webhooks_create(struct cli *), cmd_webhooks_list(struct cli *),
+    cmd_webhooks_delete(struct cli *), cmd_webhooks_test(struct cli *),
+    cmd_webhooks_rotate(struct cli *);
+int cmd_dns_show(struct cli *), cmd_dns_nameservers(struct cli *), cmd_dns_split(struct cli *),
+    cmd_dns_search(struct cli *), cmd_dns_records(struct cli *), cmd_dns_magic(struct cli *),
+    cmd_dns_override(struct cli *), cmd_dns_reset(struct cli *);
 int cmd_ssh_list(struct cli *), cmd_ssh_approve(struct cli *), cmd_ssh_reject(struct cli *);
-int cmd_tailnets_list(struct cli *), cmd_tailnets_create(struct cli *);
+int cmd_tailnets_list(struct cli *), cmd_tailnets_create(struct cli *),
+    cmd_tailnets_show(struct cli *), cmd_tailnets_set(struct cli *),
+    cmd_tailnets_rename(struct cli *), cmd_tailnets_suspend(struct cli *),
+    cmd_tailnets_resume(struct cli *), cmd_tailnets_export(struct cli *),
+    cmd_tailnets_delete(struct cli *);
 int cmd_policy_get(struct cli *), cmd_policy_set(struct cli *), cmd_policy_check(struct cli *),
     cmd_policy_diff(struct cli *), cmd_policy_explain(struct cli *), cmd_policy_eval(struct cli *);
 int cmd_import_headscale(struct cli *);
@@ -158,6 +182,15 @@ int policy_fail(struct cli *cli, struct str file, uint64_t line, uint64_t col, s
 /* Finds a user by --identifier or --name, or an email filter; prints and returns NULL if not
  * exactly one. */
 const struct json_value *cli_find_user(struct cli *cli, struct str id, struct str name);
+/* The user of --identifier, of --name, or called `otherwise` (operands of older command lines);
+ * prints and gives NULL when it is not exactly one. */
+const struct json_value *cli_named_user(struct cli *cli, struct str otherwise);
+/* joining.c: what --join, --user-approval and --device-approval say, as members. False: printed. */
+MUST_USE bool cli_put_joining(struct cli *cli, struct json_writer *w);
+/* Whether --join asks for what there is when nobody says anything. */
+bool cli_joins_default(const struct cli *cli);
+/* A tailnet's rules, as they are typed. In the arena. */
+struct str cli_joining_text(struct cli *cli, const struct json_value *tailnet);
 /* Prints the overview, a group's commands or a command's flags; both may be NULL. */
 void cli_usage(struct cli *cli, const char *group, const struct command_spec *command);
 

@@ -135,7 +135,10 @@ static const struct source nodes_by_id = {"/api/v1/node", "nodes", "id", "givenN
 static const struct source auth_keys = {"/api/v1/preauthkey", "preAuthKeys", "id", "key"};
 static const struct source api_keys = {"/api/v1/apikey", "apiKeys", "id", "prefix"};
 static const struct source ssh_checks = {"/api/v1/ssh/check", "checks", "id", "state"};
+static const struct source user_invites = {"/api/v1/user-invite", "invitations", "id", "email"};
 static const struct source tailnets = {"/api/v1/tailnet", "tailnets", "name", "baseDomain"};
+
+#define ROLES_WORDS "owner admin network-admin it-admin billing-admin auditor member"
 
 /* What the value of a flag, or an operand by its name in the usage line, may be. */
 static const struct {
@@ -147,12 +150,20 @@ static const struct {
     {"users", "identifier", &users_by_id, NULL},
     {"users", "name", &users_by_name, NULL},
     {"users", "[NAME]", &users_by_name, NULL},
+    {"users", "ID", &user_invites, NULL},
+    {"users", "ROLE", NULL, ROLES_WORDS},
+    {NULL, "role", NULL, ROLES_WORDS},
+    {NULL, "user-approval", NULL, "on off"},
+    {NULL, "device-approval", NULL, "on off"},
+    {NULL, "join", NULL, "anyone group: domain: none default"},
     {"users", "[OLD", &users_by_name, NULL},
     {"nodes", "identifier", &nodes_by_id, NULL},
     {"routes", "identifier", &nodes_by_id, NULL},
     {"preauthkeys", "id", &auth_keys, NULL},
     {"apikeys", "id", &api_keys, NULL},
     {"ssh", "ID", &ssh_checks, NULL},
+    {"tailnets", "NAME", &tailnets, NULL},
+    {"tailnets", "OLD", &tailnets, NULL},
     {NULL, "user", &users_by_name, NULL},
     {NULL, "tailnet", &tailnets, NULL},
     {NULL, "output", NULL, "json json-line yaml"},

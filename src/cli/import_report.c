@@ -38,8 +38,8 @@ static struct str policy_words(const struct import_run *run)
 
 static void put_counts(struct json_writer *w, const struct import_report *r)
 {
-    static const char *const whats[] = {"users",   "nodes",    "authKeys",
-                                        "apiKeys", "policies", "oauthClients"};
+    static const char *const whats[] = {"users",    "nodes",        "authKeys",   "apiKeys",
+                                        "policies", "oauthClients", "oauthTokens"};
     static const char *const fates[] = {"taken", "changed", "present", "leftOut", "damaged"};
 
     json_field_object(w, STR("counts"));
@@ -119,8 +119,8 @@ static void show_counts(struct import_run *run)
 {
     static const char *const columns[] = {"",         "Taken",   "Changed", "There already",
                                           "Left out", "Damaged", NULL};
-    static const char *const plurals[] = {"users",    "nodes",    "auth keys",
-                                          "API keys", "policies", "OAuth clients"};
+    static const char *const plurals[] = {"users",    "nodes",         "auth keys",    "API keys",
+                                          "policies", "OAuth clients", "access tokens"};
     struct table *t = table_new(run->cli, columns);
 
     for (size_t what = 0; what < IMPORT_WHATS; what++) {

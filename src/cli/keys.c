@@ -56,6 +56,8 @@ static const struct json_value *create_key(struct cli *cli, struct str user)
     if (ok) {
         json_field_bool(&w, STR("reusable"), args_has(&cli->args, "reusable"));
         json_field_bool(&w, STR("ephemeral"), args_has(&cli->args, "ephemeral"));
+        if (args_has(&cli->args, "preauthorized"))
+            json_field_bool(&w, STR("preauthorized"), true);
         put_tags(cli, &w);
         json_end_object(&w);
         ok = cli_call(cli, "creating auth key", "POST", STR("/api/v1/preauthkey"), &body, &answer);

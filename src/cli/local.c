@@ -1,30 +1,13 @@
 /* What is not about users, nodes or keys: serve, configtest, health, version, private-key. */
 
 #include "cli/cli_internal.h"
+#include "core/build.h"
 #include "core/mem.h"
 #include "crypto/keys.h"
 #include "net/tls.h"
 #include "policy/document.h"
 
 #define PEM_MAX ((size_t)1 << 20)
-
-#ifdef __clang__
-#define BUILD_COMPILER "clang"
-#else
-#define BUILD_COMPILER "gcc"
-#endif
-/* As Go calls them. */
-#if defined(__x86_64__)
-#define BUILD_ARCH "amd64"
-#elif defined(__aarch64__)
-#define BUILD_ARCH "arm64"
-#elif defined(__arm__)
-#define BUILD_ARCH "arm"
-#elif defined(__riscv)
-#define BUILD_ARCH "riscv64"
-#else
-#define BUILD_ARCH "other"
-#endif
 
 int cmd_serve(struct cli *cli)
 {
@@ -75,6 +58,16 @@ static int check_records(struct cli *cli)
     return 0;
 }
 
+/* As the server does at its start, which ends there if it must. */
+static int check_providers(struct cli *cli)
+{
+    struct err err = {0};
+
+    if (args_has(&cli->args, "offline") || config_ask_providers(cli->config, &err) == 0)
+        return 0;
+    return cli_fail(cli, "%s (--offline does not ask)", err.text);
+}
+
 /* The policy too, as far as it can be told without the database who its users are. */
 int cmd_configtest(struct cli *cli)
 {
@@ -83,7 +76,8 @@ int cmd_configtest(struct cli *cli)
     struct str text = STR_NONE;
     struct err err = {0};
 
-    if (!cli_load_config(cli, true) || check_certificate(cli) != 0 || check_records(cli) != 0)
+    if (!cli_load_config(cli, true) || check_certificate(cli) != 0 || check_records(cli) != 0 ||
+        check_providers(cli) != 0)
         return 1;
     struct str file = cli->config->policy_path;
     if (cli->config->policy_in_database || file.len == 0)
@@ -104,7 +98,9 @@ int cmd_health(struct cli *cli)
     if (!cli_call(cli, "asking for health", "GET", STR("/api/v1/health"), NULL, &answer))
         return 1;
     struct str policy = json_get_str(answer, "policy");
-    bool is_well = policy.len == 0 || str_eq(policy, STR("pass"));
+    const struct json_value *troubles = json_get_array(answer, "troubles");
+    bool is_well =
+        (policy.len == 0 || str_eq(policy, STR("pass"))) && (!troubles || json_len(troubles) == 0);
     int status = str_eq(policy, STR("fail"));
 
     if (is_well || !cli_is_human(cli)) {
@@ -112,12 +108,18 @@ int cmd_health(struct cli *cli)
         return status;
     }
     (void)fputs(status ? "the policy in force is not the one that was written last:\n"
-                       : "healthy, but for the policy in force:\n",
+                       : "healthy, but:\n",
                 cli->out);
     JSON_EACH(t, json_get_array(answer, "policyTroubles")) {
         struct str line = arena_printf(
-            cli->arena, "tailnet %.*s, %.*s: %.*s\n", STR_ARG(json_get_str(t, "tailnet")),
+            cli->arena, "policy of tailnet %.*s, %.*s: %.*s\n", STR_ARG(json_get_str(t, "tailnet")),
             STR_ARG(json_get_str(t, "source")), STR_ARG(json_get_str(t, "text")));
+
+        cli_put_text(cli->out, line);
+    }
+    JSON_EACH(t, troubles) {
+        struct str line = arena_printf(cli->arena, "%.*s: %.*s\n", STR_ARG(json_get_str(t, "part")),
+                                       STR_ARG(json_get_str(t, "text")));
 
         cli_put_text(cli->out, line);
     }
@@ -169,15 +171,15 @@ static const struct json_value *version_object(struct cli *cli)
 
     json_begin_object(&w);
     json_field_str(&w, STR("version"), STR(HATSIZE_VERSION));
-    json_field_str(&w, STR("commit"), STR("unknown"));
-    json_field_str(&w, STR("buildTime"), STR(""));
+    json_field_str(&w, STR("commit"), str_from(build_info.commit));
+    json_field_str(&w, STR("buildTime"), str_from(build_info.time));
     json_field_object(&w, STR("go"));
     json_field_str(&w, STR("version"), STR(""));
     json_field_str(&w, STR("os"), STR("linux"));
     json_field_str(&w, STR("arch"), STR(BUILD_ARCH));
     json_end_object(&w);
-    json_field_bool(&w, STR("dirty"), false);
-    json_field_str(&w, STR("compiler"), STR(__VERSION__));
+    json_field_bool(&w, STR("dirty"), build_info.dirty);
+    json_field_str(&w, STR("compiler"), STR(BUILD_COMPILER));
     json_end_object(&w);
     struct str copy = arena_copy(cli->arena, buf_str(&json));
 
@@ -188,9 +190,15 @@ static const struct json_value *version_object(struct cli *cli)
 
 int cmd_version(struct cli *cli)
 {
-    return cli_show(cli, version_object(cli),
-                    "hatsize version " HATSIZE_VERSION "\n"
-                    "built with: " BUILD_COMPILER " " __VERSION__ " linux/" BUILD_ARCH);
+    struct str text =
+        arena_printf(cli->arena,
+                     "hatsize version " HATSIZE_VERSION "\n"
+                     "commit: %s%s\n"
+                     "build time: %s\n"
+                     "built with: " BUILD_COMPILER " linux/" BUILD_ARCH,
+                     build_info.commit, build_info.dirty ? " (changed)" : "", build_info.time);
+
+    return cli_show(cli, version_object(cli), text.ptr);
 }
 
 int cmd_private_key(struct cli *cli)

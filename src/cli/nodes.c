@@ -55,18 +55,35 @@ static struct str user_shown(const struct json_value *node)
     return json_get_str(json_get_object(node, "user"), "name");
 }
 
+static bool is_any_held(const struct json_value *nodes)
+{
+    JSON_EACH(node, nodes) {
+        if (json_len(json_get_array(node, "holds")) > 0)
+            return true;
+    }
+    return false;
+}
+
 int cmd_nodes_list(struct cli *cli)
 {
-    static const char *const columns[] = {
-        "ID",           "Hostname",  "Name",      "MachineKey", "NodeKey",   "User",    "Tags",
-        "IP addresses", "Ephemeral", "Last seen", "Expiration", "Connected", "Expired", NULL};
+    static const char *const columns[] = {"ID",        "Hostname",  "Name",       "MachineKey",
+                                          "NodeKey",   "User",      "Tags",       "IP addresses",
+                                          "Ephemeral", "Last seen", "Expiration", "Connected",
+                                          "Expired",   NULL,        NULL};
+    const char *shown[ARRAY_LEN(columns)];
     const struct json_value *nodes = list_nodes(cli, args_get(&cli->args, "user"));
 
     if (!nodes)
         return 1;
     if (!cli_is_human(cli))
         return cli_show(cli, nodes, "");
-    struct table *t = table_new(cli, columns);
+    /* Where nobody waits there is headscale's own table. */
+    bool has_held = is_any_held(nodes);
+
+    memcpy(shown, columns, sizeof(shown));
+    if (has_held)
+        shown[ARRAY_LEN(shown) - 2] = "No access";
+    struct table *t = table_new(cli, shown);
 
     JSON_EACH(node, nodes) {
         table_row(t);
@@ -85,6 +102,8 @@ int cmd_nodes_list(struct cli *cli)
 
         table_cell_colour(t, online ? STR("online") : STR("offline"), online ? '2' : '1');
         table_cell_colour(t, expired ? STR("yes") : STR("no"), expired ? '1' : '2');
+        if (has_held)
+            table_cell_list(t, json_get_array(node, "holds"));
     }
     table_print(t);
     return 0;
@@ -217,7 +236,30 @@ int cmd_nodes_tag(struct cli *cli)
     return change_list(cli, "tags", "tagging node", STR("tags"), STR("tags"));
 }
 
+static int approve(struct cli *cli, bool approved)
+{
+    AUTO_FINI(buf_fini) struct buf body = BUF(4096);
+    struct json_writer w = JSON_WRITER(&body);
+
+    json_begin_object(&w);
+    json_field_bool(&w, STR("approved"), approved);
+    json_end_object(&w);
+    return change_node(cli, approved ? "approving node" : "taking the approval back",
+                       STR("approve"), &body,
+                       approved ? "Node approved" : "Node not approved any more");
+}
+
 int cmd_nodes_approve(struct cli *cli)
+{
+    return approve(cli, true);
+}
+
+int cmd_nodes_unapprove(struct cli *cli)
+{
+    return approve(cli, false);
+}
+
+int cmd_nodes_approve_routes(struct cli *cli)
 {
     return change_list(cli, "routes", "approving routes", STR("approve_routes"), STR("routes"));
 }

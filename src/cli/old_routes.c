@@ -1,6 +1,7 @@
 /*
  * routes list, enable, disable, delete: headscale's up to 0.25, for scripts that still call them. A
- * route had a number of its own there; here its id is NODE:PREFIX, which no other route can get.
+ * route had a number of its own there; here its id is NODE:PREFIX, which no other route can get. The
+ * API's numbers are taken, too.
  */
 
 #include "cli/cli_internal.h"
@@ -137,12 +138,26 @@ static int approve(struct cli *cli, const struct json_value *node, struct str pr
     return cli_show(cli, json_get(answer, "node"), with ? "Route enabled" : "Route disabled");
 }
 
+/* As the API gives them out; see tailnet/route_id.h. */
+static int change_by_number(struct cli *cli, uint64_t number, bool with)
+{
+    const struct json_value *answer = NULL;
+    struct str path = arena_printf(cli->arena, "/api/v1/routes/%llu/%s",
+                                   (unsigned long long)number, with ? "enable" : "disable");
+
+    if (!cli_call(cli, with ? "enabling route" : "disabling route", "POST", path, NULL, &answer))
+        return 1;
+    return cli_show(cli, answer, with ? "Route enabled" : "Route disabled");
+}
+
 static int change(struct cli *cli, bool with)
 {
     struct str text = args_get(&cli->args, "route"), id, prefix;
     const struct json_value *answer = NULL;
     uint64_t number = 0;
 
+    if (str_parse_u64(text, &number))
+        return change_by_number(cli, number, with);
     if (!str_split(text, ':', &id, &prefix) || !str_parse_u64(id, &number) || number == 0)
         return cli_fail(cli,
                         "--route wants an id that `hatsize routes list` shows, like "

@@ -64,11 +64,7 @@ static void yaml_key(struct buf *out, struct str key)
         buf_cut(out, out->len - 1);
         return;
     }
-    for (size_t i = 0; i < key.len; i++) {
-        char c = key.ptr[i];
-
-        buf_put_char(out, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
-    }
+    buf_put_lower(out, key);
 }
 
 static void yaml_indent(struct buf *out, int depth)

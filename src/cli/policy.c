@@ -8,7 +8,7 @@
 
 /* ---- Files ---- */
 
-static int read_stream(FILE *f, struct buf *in, struct err *err)
+static int read_stream(FILE *f, size_t max, struct buf *in, struct err *err)
 {
     char chunk[16384];
     size_t got = 1;
@@ -19,7 +19,7 @@ static int read_stream(FILE *f, struct buf *in, struct err *err)
     }
     if (ferror(f))
         return err_sys(err, errno, "reading it");
-    return buf_is_full(in) ? err_set(err, ERR_LIMIT, "it is too large") : 0;
+    return buf_is_full(in) ? err_set(err, ERR_LIMIT, "it is over %zu KiB", max >> 10) : 0;
 }
 
 int cli_read_file(struct cli *cli, struct str path, size_t max, struct str *text, struct err *err)
@@ -32,7 +32,7 @@ int cli_read_file(struct cli *cli, struct str path, size_t max, struct str *text
         f = fopen(arena_copy(cli->arena, path).ptr, "re");
     if (!f)
         return err_sys(err, errno, "opening it");
-    status = read_stream(f, &in, err);
+    status = read_stream(f, max, &in, err);
     if (f != stdin)
         (void)fclose(f);
     *text = arena_copy(cli->arena, buf_str(&in));

@@ -30,7 +30,7 @@ static void bypass_close(struct bypass *b)
 static int open_files(struct cli *cli, struct bypass *b, struct err *err)
 {
     AUTO_FINI(config_store_fini) struct config_store room = {0};
-    struct str name = args_get(&cli->args, "tailnet");
+    struct str name = cli_tailnet(cli);
 
     if (store_open(config_store_options(cli->config, &room), &b->store, err) < 0)
         return -(int)err->code;

@@ -1,4 +1,4 @@
-/* users … and tailnets … */
+/* users … */
 
 #include "cli/cli_internal.h"
 
@@ -64,7 +64,9 @@ const struct json_value *cli_find_user(struct cli *cli, struct str id, struct st
 
 int cmd_users_list(struct cli *cli)
 {
-    static const char *const columns[] = {"ID", "Name", "Username", "Email", "Created", NULL};
+    static const char *const columns[] = {"ID",      "Name", "Username", "Email",
+                                          "Created", "Role", "Status",   NULL};
+    static const char *const old[] = {"ID", "Name", "Username", "Email", "Created", NULL};
     const struct json_value *users = list_users(cli, identifier(cli), args_get(&cli->args, "name"),
                                                 args_get(&cli->args, "email"));
 
@@ -72,7 +74,9 @@ int cmd_users_list(struct cli *cli)
         return 1;
     if (!cli_is_human(cli))
         return cli_show(cli, users, "");
-    struct table *t = table_new(cli, columns);
+    /* headscale's own answers do not say what somebody may. */
+    bool has_roles = json_get(json_first(users), "role") != NULL;
+    struct table *t = table_new(cli, has_roles ? columns : old);
 
     JSON_EACH(user, users) {
         table_row(t);
@@ -81,16 +85,18 @@ int cmd_users_list(struct cli *cli)
         table_cell(t, json_get_str(user, "name"));
         table_cell(t, json_get_str(user, "email"));
         table_cell_time(t, user, "createdAt", "");
+        if (!has_roles)
+            continue;
+        bool is_active = str_eq(json_get_str(user, "status"), STR("active"));
+
+        table_cell(t, json_get_str(user, "role"));
+        table_cell_colour(t, json_get_str(user, "status"), is_active ? '2' : '1');
     }
     table_print(t);
     return 0;
 }
 
-/*
- * The user of --identifier, of --name, or called `otherwise` (older command lines); prints and
- * gives NULL when it is not exactly one.
- */
-static const struct json_value *named_user(struct cli *cli, struct str otherwise)
+const struct json_value *cli_named_user(struct cli *cli, struct str otherwise)
 {
     struct str id = identifier(cli), name = args_get(&cli->args, "name");
 
@@ -108,7 +114,7 @@ int cmd_users_destroy(struct cli *cli)
     const struct args *args = &cli->args;
     const struct json_value *answer = NULL;
     const struct json_value *user =
-        named_user(cli, args->n_operands > 0 ? args->operands[0] : STR_NONE);
+        cli_named_user(cli, args->n_operands > 0 ? args->operands[0] : STR_NONE);
 
     if (!user)
         return 1;
@@ -138,7 +144,7 @@ int cmd_users_rename(struct cli *cli)
         name = args->operands[1];
     if (name.len == 0)
         return cli_fail(cli, "required flag(s) \"new-name\" not set");
-    const struct json_value *user = named_user(cli, old_form ? args->operands[0] : STR_NONE);
+    const struct json_value *user = cli_named_user(cli, old_form ? args->operands[0] : STR_NONE);
 
     if (!user)
         return 1;
@@ -148,49 +154,4 @@ int cmd_users_rename(struct cli *cli)
     if (!cli_call(cli, "renaming user", "POST", path, NULL, &answer))
         return 1;
     return cli_show(cli, json_get(answer, "user"), "User renamed");
-}
-
-/* ---- Tailnets ---- */
-
-int cmd_tailnets_list(struct cli *cli)
-{
-    static const char *const columns[] = {"ID",    "Name",    "Base domain", "Users",
-                                          "Nodes", "Created", NULL};
-    const struct json_value *answer = NULL;
-
-    if (!cli_call(cli, "listing tailnets", "GET", STR("/api/v1/tailnet"), NULL, &answer))
-        return 1;
-    const struct json_value *tailnets = json_get_array(answer, "tailnets");
-    if (!cli_is_human(cli))
-        return cli_show(cli, tailnets, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(tailnet, tailnets) {
-        table_row(t);
-        table_cell_id(t, tailnet, "id");
-        table_cell(t, json_get_str(tailnet, "name"));
-        table_cell(t, json_get_str(tailnet, "baseDomain"));
-        table_cell(t, json_get_raw(tailnet, "users"));
-        table_cell(t, json_get_raw(tailnet, "nodes"));
-        table_cell_time(t, tailnet, "createdAt", "");
-    }
-    table_print(t);
-    return 0;
-}
-
-int cmd_tailnets_create(struct cli *cli)
-{
-    struct buf body = BUF(4096);
-    struct json_writer w = JSON_WRITER(&body);
-    const struct json_value *answer = NULL;
-
-    if (cli->args.n_operands != 1)
-        return cli_fail(cli, "missing parameters: tailnets create NAME");
-    json_begin_object(&w);
-    json_field_str(&w, STR("name"), cli->args.operands[0]);
-    json_end_object(&w);
-    bool ok = cli_call(cli, "creating tailnet", "POST", STR("/api/v1/tailnet"), &body, &answer);
-
-    buf_fini(&body);
-    return ok ? cli_show(cli, json_get(answer, "tailnet"), "Tailnet created") : 1;
 }

@@ -348,20 +348,25 @@ TRANSCRIPT(users)
 TRANSCRIPT(nodes)
 TRANSCRIPT(auth_keys)
 TRANSCRIPT(api_keys)
+TRANSCRIPT(oauth_clients)
+TRANSCRIPT(people)
+TRANSCRIPT(sessions)
 TRANSCRIPT(old_commands)
 TRANSCRIPT(errors)
 TRANSCRIPT(hostile)
 TRANSCRIPT(remote)
 TRANSCRIPT(complete)
+TRANSCRIPT(dns)
 TRANSCRIPT(others)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(users),        cmocka_unit_test(nodes),  cmocka_unit_test(auth_keys),
-        cmocka_unit_test(api_keys),     cmocka_unit_test(errors), cmocka_unit_test(hostile),
-        cmocka_unit_test(old_commands), cmocka_unit_test(remote), cmocka_unit_test(complete),
-        cmocka_unit_test(others),
+        cmocka_unit_test(users),    cmocka_unit_test(nodes),         cmocka_unit_test(auth_keys),
+        cmocka_unit_test(api_keys), cmocka_unit_test(oauth_clients), cmocka_unit_test(errors),
+        cmocka_unit_test(hostile),  cmocka_unit_test(old_commands),  cmocka_unit_test(remote),
+        cmocka_unit_test(complete), cmocka_unit_test(dns),           cmocka_unit_test(others),
+        cmocka_unit_test(sessions), cmocka_unit_test(people),
     };
     int nobody = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
