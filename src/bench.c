@@ -13,6 +13,7 @@ static const char usage[] =
     "hatsize-bench control --server http://ADDR:PORT --auth-key KEY [OPTION]...\n"
     "    simulated nodes join at once; what each of them holds is checked\n"
     "  --nodes N         how many (100)\n"
+    "  --tailnets N      so many tailnets, made through the API, whose nodes they are in turn (1)\n"
     "  --phases LIST     of join, settle (these two always), fan-out: endpoints, each viewer "
     "timed;\n"
     "                    arrive: more nodes, one by one; restart: the server ends and starts\n"
@@ -24,6 +25,9 @@ static const char usage[] =
     "  --changes N       endpoint changes to time (20)\n"
     "  --arrivals N      nodes that join later (5)\n"
     "  --churn SECONDS   how long nodes leave and come back (5)\n"
+    "  --upheavals N     so often in the churn the policy changes and the server ends (by "
+    "SIGKILL,\n"
+    "                    every other time) and starts anew (--serve, and the API) (0)\n"
     "  --idle SECONDS    how long to stay and watch the server (5)\n"
     "  --verify N        how many nodes are compared with a fresh map (3)\n"
     "  --beside N        exactly so many nodes are there beside these (any number)\n"
@@ -40,6 +44,9 @@ static const char usage[] =
     "  --json            one line of JSON\n"
     "hatsize-bench hostile --server http://ADDR:PORT --auth-key KEY\n"
     "    what a hostile client may try, beside one that behaves\n"
+    "hatsize-bench ask --server http://ADDR:PORT\n"
+    "    a machine that asks what standard input says: lines \"PATH BODY\"; answers are lines\n"
+    "    [STATUS, \"TEXT\"]\n"
     "hatsize-bench policy [--json]\n"
     "    how long policies take to compile; needs no server\n"
     "hatsize-bench derp --url http[s]://ADDR:PORT [OPTION]...\n"
@@ -62,7 +69,8 @@ static const char usage[] =
     "  --limit SECONDS   for the whole run (600)\n"
     "  --json            a line of JSON for each case\n"
     "hatsize-bench soak --server http://ADDR:PORT --auth-key KEY... [OPTION]...\n"
-    "    nodes come, go and start over until SIGTERM; at each SIGUSR1 all fall silent and what each\n"
+    "    nodes come, go and start over until SIGTERM; at each SIGUSR1 all fall silent and what "
+    "each\n"
     "    holds is compared with a fresh map. For bench/soak, which changes the server meanwhile\n"
     "  --nodes N         how many (50); they take the keys in turn\n"
     "  --seed N          of what they do\n"
@@ -124,6 +132,8 @@ static void parse(int argc, char **argv, struct bench_options *o)
             o->nodes = number("--nodes", value);
         } else if (str_eq(name, STR("--phases")) && value) {
             phases_or_exit(value, o);
+        } else if (str_eq(name, STR("--tailnets"))) {
+            o->tailnets = number("--tailnets", value);
         } else if (str_eq(name, STR("--changes"))) {
             o->changes = number("--changes", value);
         } else if (str_eq(name, STR("--rules"))) {
@@ -149,6 +159,8 @@ static void parse(int argc, char **argv, struct bench_options *o)
             o->beside = number("--beside", value);
         } else if (str_eq(name, STR("--churn"))) {
             o->churn_ms = (int64_t)number("--churn", value) * 1000;
+        } else if (str_eq(name, STR("--upheavals"))) {
+            o->upheavals = number("--upheavals", value);
         } else if (str_eq(name, STR("--idle"))) {
             o->idle_ms = (int64_t)number("--idle", value) * 1000;
         } else if (str_eq(name, STR("--limit"))) {
@@ -191,6 +203,7 @@ static int soak(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct bench_options o = {.nodes = 100,
+                              .tailnets = 1,
                               .changes = 20,
                               .arrivals = 5,
                               .policy_changes = 3,
@@ -211,9 +224,20 @@ int main(int argc, char **argv)
     allow_many_files();
     if (str_eq(what, STR("policy")))
         return bench_policy(&o);
+    if (str_eq(what, STR("ask")) && o.url && bench_parse_url(&o))
+        return bench_ask(&o);
     bool has_key = o.auth_key.len > 0 || o.api_socket || o.api_url;
+    /* Several tailnets are made through the API, and are the bench's alone. */
+    bool is_odd = o.tailnets == 0 || (o.tailnets > 1 && (o.auth_key.len > 0 || o.rules > 0 ||
+                                                         o.quiet > 0 || o.tailnets > o.nodes));
 
-    if (!o.url || !has_key || o.nodes == 0 || o.nodes > BENCH_NODES_MAX || !bench_parse_url(&o)) {
+    if (o.tailnets > 1) {
+        o.has_beside = true;
+        o.beside = 0;
+    }
+
+    if (!o.url || !has_key || is_odd || o.nodes == 0 || o.nodes > BENCH_NODES_MAX ||
+        !bench_parse_url(&o)) {
         (void)fputs(usage, stderr);
         return 2;
     }

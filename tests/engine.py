@@ -66,7 +66,7 @@ class Server:
 
     def metrics(self):
         lines = [line for line in self.get("/metrics").splitlines() if not line.startswith("#")]
-        return {name: int(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
     def log(self):
         return (self.dir / "log").read_text(errors="replace")

@@ -60,22 +60,37 @@ def load(path):
     return module
 
 
-def run_one(args, module):
+def run_one(args, module, again=True):
+    """None: it passed; why it was skipped; or what went wrong. Once more where a client broke by a fault of its own."""
     world = World(args.hatsize, args.clients, keep=args.keep, pebble=args.pebble, oidc=args.oidc)
     world.headscale = args.headscale
     try:
         module.run(world)
-        world.the_server.stop()
-        world.check_server()
+        if world.the_server:
+            world.the_server.stop()
+            world.check_server()
         return None
     except KeyboardInterrupt:
         raise
     except Skipped as why:
         return why
     except BaseException:
-        return traceback.format_exc() + world.explain()
+        fault = again and world.client_fault()
+        if not fault:
+            return traceback.format_exc() + world.explain()
     finally:
         world.remove()
+    print(f"     e2e: once more, since {fault}", flush=True)
+    return run_one(args, module, again=False)
+
+
+def take(share, scenario):
+    """Whether nobody else has it; then nobody else gets it."""
+    try:
+        os.mkdir(os.path.join(share, scenario))
+    except FileExistsError:
+        return False
+    return True
 
 
 def main():
@@ -85,6 +100,8 @@ def main():
     parser.add_argument("--pebble", default=find_pebble(), help="an ACME server (scripts/clients pebble)")
     parser.add_argument("--oidc", default=find_oidc(), help="an identity provider (scripts/clients oidc)")
     parser.add_argument("--headscale", default=find_headscale(), help="a headscale (scripts/clients headscale)")
+    parser.add_argument("--share", help="a folder: of those who run beside each other with the same one, each scenario is run "
+                        "by the one who comes to it first")
     parser.add_argument("--keep", action="store_true", help="leave the scenario's folder")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
@@ -93,6 +110,8 @@ def main():
     skip = reason_to_skip(args)
     passed = failed = skipped = 0
     for path in paths:
+        if args.share and not take(args.share, path.stem):
+            continue
         name = path.stem.split("_", 1)[1].replace("_", " ")
         module = load(path)
         why = skip or (getattr(module, "NEEDS_PEBBLE", False) and not args.pebble and "no pebble was given") or (

@@ -21,6 +21,12 @@ import time
 NET = "10.77.0"  # the bridge's /24; namespaces only
 
 
+# Faults of official clients that have nothing to do with the server: what their trace says of it, and what happened.
+CLIENT_FAULTS = {
+    "linuxfw.removeAcceptOnPortRule": "broke off over a firewall rule that was not there, as a network interface changed",
+}
+
+
 class Failure(Exception):
     """A scenario did not see what it must."""
 
@@ -63,6 +69,15 @@ def nevers(*cases):
     with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
         for (what, _), happened in list(zip(cases, pool.map(lambda case: case[1](), cases))):
             never(what, lambda: happened)
+
+
+def built(kind, program):
+    """The program that scripts/clients gave last (`scripts/clients KIND`); the scenario is skipped without it."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    found = list(pathlib.Path(os.environ.get("HATSIZE_CACHE") or f"{cache}/hatsize").glob(f"{kind}/*/{program}"))
+    if not found:
+        raise Skipped(f"no {program} was built (scripts/clients {kind})")
+    return max(found, key=lambda path: path.stat().st_mtime)
 
 
 POLICY_IN_DATABASE = "policy:\n  mode: database\n"
@@ -189,6 +204,9 @@ class Host:
     def remove(self):
         for proc in list(self.procs):
             self.end(proc, signal.SIGTERM, 5)
+        # What those started and left behind, a client's file server say, or one that gave up its user.
+        for pid in sh("ip", "netns", "pids", self.ns, check=False).stdout.split():
+            sh("kill", "-KILL", pid, check=False)
         sh("ip", "netns", "del", self.ns, check=False)
         shutil.rmtree(f"/etc/netns/{self.ns}", ignore_errors=True)
 
@@ -218,6 +236,7 @@ class Server:
         self.url = url or f"http://{self.host.ip}:8080"
         self.config = self.dir / "config.yaml"
         self.configure(config)
+        self.env = {}  # of the server's own
         self.proc = None
         if start:
             self.start()
@@ -228,7 +247,7 @@ class Server:
     def start(self):
         self.proc = self.host.spawn(
             self.world.hatsize, "serve", "--config", self.config, "--data-dir", self.dir / "data",
-            log=self.log, env=self.world.sanitizer_env(self.dir / "sanitizer"))
+            log=self.log, env={**self.world.sanitizer_env(self.dir / "sanitizer"), **self.env})
         wait_for("the server answers /health", self.is_up, timeout=30)
 
     def is_up(self):
@@ -414,7 +433,9 @@ class Client:
         """An /etc that the client may rewrite: resolv.conf and its backup are per machine, not per namespace."""
         etc = self.dir / "etc"
         if not etc.exists():
-            shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
+            # Without what is of other worlds, which come and go meanwhile.
+            shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True,
+                            ignore=shutil.ignore_patterns("netns"))
             (etc / "resolv.conf").unlink(missing_ok=True)
             (etc / "resolv.conf").write_text("nameserver 127.0.0.53\n")
         return etc
@@ -450,6 +471,16 @@ class Client:
             argv.append(f"--auth-key={key}")
         self.ts(*argv, *flags, timeout=timeout + 10)
         return self
+
+    def log_out(self):
+        """With the tunnel down before: a client that takes it down meanwhile may cut its own request to the server, and
+        then never gets out."""
+        changes = lambda: self.log.read_text(errors="replace").count("link-change")
+        before, end = changes(), time.monotonic() + 3
+        self.ts("down")
+        while changes() == before and time.monotonic() < end:
+            time.sleep(0.05)
+        self.ts("logout")
 
     def spawn_ts(self, *argv):
         """A command that runs for a while; its output goes to the log."""
@@ -688,11 +719,24 @@ class World:
         if not self.keep:
             shutil.rmtree(self.dir, ignore_errors=True)
 
+    def client_fault(self):
+        """A client that ended by a fault of its own that is known; None: none did."""
+        for client in self.clients:
+            text = client.log.read_text(errors="replace") if client.log.exists() else ""
+            for words, why in CLIENT_FAULTS.items():
+                if "\npanic: " in text and words in text:
+                    return f"{client.name} ({client.version}) {why}"
+        return None
+
     def explain(self):
         """What a person wants to see after a failure."""
         parts = []
         if self.the_server:
             parts.append(f"--- server log ---\n{self.the_server.tail()}")
+            if self.the_server.proc and self.the_server.proc.poll() is not None:
+                parts.append(f"--- the server ended with {self.the_server.proc.returncode} ---")
+            for path in self.the_server.dir.glob("sanitizer*"):
+                parts.append(f"--- {path.name} ---\n{path.read_text(errors='replace')[:6000]}")
         for relay in self.relays:
             parts.append(f"--- {relay.name} log ---\n{relay.tail()}")
         for client in self.clients:

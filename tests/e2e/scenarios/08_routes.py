@@ -57,8 +57,18 @@ def run(world):
     one.ts("set", "--advertise-exit-node")
     wait_for("the exit is available", lambda: "0.0.0.0/0" in server.node("one")["availableRoutes"])
     server.cli("nodes", "approve-routes", "--identifier", ids["one"], "--routes", "0.0.0.0/0")
+    # Of both families by approving one (headscale.md 11 #96).
+    wait_for("both families are approved", lambda: {"0.0.0.0/0", "::/0"} == set(server.node("one")["approvedRoutes"]))
+    wait_for("alice is told of both", lambda: {"0.0.0.0/0", "::/0"} <= set(alice.peer("one")["AllowedIPs"]))
     wait_for("alice may use it", lambda: alice.peer("one").get("ExitNodeOption"))
     if alice.ask_tcp(inside.ip, timeout=2):
         raise Failure("the printer answers without the exit node")
     alice.ts("set", "--exit-node=one")
     alice.check_tcp(inside.ip)
+    # Who is on two networks carries between them, by relay alone, too (headscale.md 11 #98).
+    alice.stop()
+    alice.host.block_direct()
+    alice.start()
+    alice.wait_running()
+    alice.check_tcp(inside.ip, timeout=90)
+    alice.wait_path(one.ip4(), "relay", timeout=90)

@@ -13,6 +13,7 @@ def run(world):
     enemy = Host(world, "enemy")
     done = enemy.run(world.hatsize.parent / "hatsize-bench", "hostile", "--server", server.url, "--auth-key",
                      server.auth_key("sim", "--reusable"), check=False, timeout=120)
+    # headscale.md 11 #118, over a WebSocket by a client of our own; #121, the refusal
     if done.returncode != 0:
         raise Failure(f"hatsize-bench hostile: exit {done.returncode}\n{done.stdout}{done.stderr}")
     grown = server.rss_kib() - before

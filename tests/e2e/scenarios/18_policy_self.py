@@ -20,7 +20,7 @@ def run(world):
     for a, b in ((one, two), (two, one)):
         a.wait_ask("tcp", b.ip4(), 7001)
         a.wait_ask("tcp", b.ip6(), 7001)
-    never("bob sees somebody", bob.peers)
+    never("bob sees somebody", bob.peers)  # headscale.md 11 #69
     never("the tagged machine sees somebody", tagged.peers)
     never("bob reaches alice's", lambda: bob.ask("tcp", one.ip4(), 7001))
 

@@ -1,4 +1,4 @@
-"""An exit node approved by the policy, for those who may use the internet and nobody else."""
+"""An exit node approved by the policy, for those who may use the internet and nobody else; headscale.md 11 #97."""
 from world import POLICY_IN_DATABASE, Client, Host, never, wait_for
 
 STREET = "192.0.2"

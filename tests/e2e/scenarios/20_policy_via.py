@@ -38,6 +38,7 @@ def run(world):
         wait_for(f"{client.name} goes through {name}",
                  lambda: client.ask_tcp(inside.ip, timeout=2) == legs[name], 20)
 
+    # headscale.md 11 #81
     goes_through(alice, "east")
     goes_through(bob, "west")
     never("alice pings by a TCP rule's router a port it has not", lambda: alice.ask_tcp(inside.ip, 22, timeout=2))

@@ -49,17 +49,17 @@ def run(world):
         second, same = held(alice, target)
         if same != check:
             raise Failure(f"two checks for one log-in: {check} {same}")
-        server.cli("ssh", "approve", check)
+        server.cli("ssh", "approve", check)  # headscale.md 11 #86
         let_in(session)
         let_in(second)
-        # For the rule's time there is no more asking, for this log-in.
+        # For the rule's time there is no more asking, for this log-in. headscale.md 11 #88, #89
         again = alice.ssh(target, "echo", "i am $(whoami)")
         let_in(again)
         if "hatsize ssh approve" in again.text():
             raise Failure("it asked again within the period")
         other, other_check = held(alice, f"daemon@{s.name}")
         server.cli("ssh", "reject", other_check)
-        other.wait_text("rejected")
+        other.wait_text("rejected")  # headscale.md 11 #87
         if other.wait_end() == 0:
             raise Failure("a rejected session ended well")
         # Taken back, it asks again.
@@ -91,7 +91,7 @@ def run(world):
     session, check = held(alice, "root@new")
     server.cli("ssh", "approve", check)
     let_in(session)
-    alice.ts("logout")
+    alice.log_out()
     alice.up(server.auth_key())
     wait_for("alice is back", lambda: alice.peer("new").get("sshHostKeys"))
     session, check = held(alice, "root@new")

@@ -35,7 +35,7 @@ def run(world):
 
     for text, word in BAD:
         done = server.policy(text, check=False)
-        if done.returncode == 0 or word not in done.stdout + done.stderr:
+        if done.returncode == 0 or word not in done.stdout + done.stderr:  # headscale.md 11 #75
             raise Failure(f"not refused with {word!r}: {done.stdout}{done.stderr}")
         unchanged(word)
     server.stop()

@@ -1,4 +1,6 @@
 """The metrics listener: figures for whoever reaches it, debug pages for the server's own machine, neither on the main port."""
+import json
+
 from world import Failure, Host
 
 
@@ -21,7 +23,7 @@ def run(world):
 
     url = f"http://{near.ip}:9090"
     expect(status(far, f"{url}/metrics"), "200", "/metrics for another machine")
-    for path in ("debug", "debug/", "debug/netmap", "debug/varz", "debug/nothing"):
+    for path in ("debug", "debug/", "debug/netmap", "debug/varz", "debug/overview", "debug/config", "debug/nothing"):
         expect(status(far, f"{url}/{path}"), "403", f"/{path} for another machine")
         # By its own address it is as far as any other.
         expect(status(near, f"{url}/{path}"), "403", f"/{path} by a public address")
@@ -41,6 +43,15 @@ def run(world):
     rows = [line.split() for line in near.run("curl", "-s", "http://127.0.0.1:9090/debug/netmap").stdout.splitlines()]
     streams = sum(int(row[2]) for row in rows if row and row[0] == "default")
     expect(streams, 2, "streams on /debug/netmap")
+    page = lambda name: near.run("curl", "-s", f"http://127.0.0.1:9090/debug/{name}").stdout
+    overview = json.loads(page("overview"))
+    expect(overview["nodes"], {"total": 2, "online": 2, "expired": 0, "ephemeral": 0}, "nodes on /debug/overview")
+    expect((overview["users"], overview["total_users"]), ({"alice": 2}, 1), "users on /debug/overview")
+    expect(sorted(node["given_name"] for node in json.loads(page("nodestore")).values()), ["alice", "bob"], "/debug/nodestore")
+    expect(json.loads(page("batcher"))["total_nodes"], 2, "/debug/batcher")
+    expect(json.loads(page("routes")), {"available_routes": {}, "primary_routes": {}}, "/debug/routes")
+    if "999" not in json.loads(page("derp"))["regions"] or "metrics_listen_addr" not in page("config"):
+        raise Failure("/debug/derp or /debug/config is empty")
     if "metrics=0.0.0.0:9090" not in server.log.read_text():
         raise Failure("the log does not say where metrics are")
     socket = server.dir / "data" / "hatsize.sock"

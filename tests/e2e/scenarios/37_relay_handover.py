@@ -1,4 +1,4 @@
-"""Two processes on the same sockets: the old one sends its clients to the new one, and nobody who comes is ever refused."""
+"""Two processes on the same sockets: the old one sends its clients to the new one, nobody who comes is ever refused, and who has moved reaches who has not."""
 import pathlib
 import signal
 import time
@@ -27,7 +27,8 @@ def start(*_):
     os.environ.update(LISTEN_FDS=str(len(fds)),LISTEN_PID=str(os.getpid()))
     os.closerange(6,200)
     for s in signal.SIGUSR1,signal.SIGTERM: signal.signal(s,signal.SIG_DFL)
-    os.execv(sys.argv[2],sys.argv[2:])
+    more=sys.argv[1]+".flags"
+    os.execv(sys.argv[2],sys.argv[2:]+(open(more).read().split() if os.path.exists(more) else []))
 signal.signal(signal.SIGUSR1,start)
 signal.signal(signal.SIGCHLD,signal.SIG_IGN)
 def end(*_):
@@ -81,9 +82,35 @@ def run(world):
     visits = Visits(visitor, relay.host.ip, 6)
     relay.host.run("kill", pids(relay)[0])
     wait_for("no process is left", lambda: not pids(relay), timeout=30)
+    more = relay.dir / "pids.flags"
+    more.write_text("-drain-time 5m")
     supervisor.send_signal(signal.SIGUSR1)
     wait_for("the third process relays", lambda: relay.text().count(" relaying ") == before + 3)
+    linked = relay.text().count("linked to this relay's other process")
     visits.check()
     anna.wait_ping(bert.ip4())
+
+    # A slow change: who comes meets the fourth, while the others stay at the third for minutes.
+    more.unlink()
+    third = pids(relay)[0]
+    supervisor.send_signal(signal.SIGUSR1)
+    wait_for("the fourth process relays", lambda: relay.text().count(" relaying ") == before + 4)
+    wait_for("the two are linked", lambda: relay.text().count("linked to this relay's other process") >= linked + 2)
+    relay.host.run("kill", third)
+    wait_for("the third accepts no more", lambda: relay.text().count(" shutting down ") >= 3)
+    carl = world.client("carl", up=False)
+    carl.host.block_direct()
+    carl.up(world.the_server.auth_key())
+    for other in anna, bert:
+        carl.wait_ping(other.ip4())
+        other.wait_ping(carl.ip4())
+    if third not in pids(relay):
+        raise Failure("the third has not waited for its clients")
+    # Counters lag a little. Who has left the third of its own accord needs no forwarding any more.
+    wait_for("the fourth has forwarded, or has all three",
+             lambda: relay.metric("derp_packets_forwarded_out") > 0 or relay.metric("derp_current_connections") >= 3)
+    relay.host.run("kill", third)
+    wait_for("a second signal ends it", lambda: third not in pids(relay), timeout=30)
+    anna.wait_ping(carl.ip4())
     relay.host.run("kill", pids(relay)[0])
     wait_for("no process is left", lambda: not pids(relay), timeout=30)

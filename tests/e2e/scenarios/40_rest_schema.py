@@ -66,6 +66,7 @@ def run(world):
         program, "run", f"{server.url}/api/v1/openapi.json", "--checks", CHECKS, "--experimental=openapi-3.1",
         "--hypothesis-max-examples", "6", "--hypothesis-seed", "7", "--hypothesis-phases", "explicit,generate",
         "--hypothesis-suppress-health-check", "all", "--hypothesis-deadline", "60000", "--hypothesis-database", "none",
+        "--exclude-operation-id", "events",  # a stream that does not end
         "--request-timeout", "60000", "-H", f"Authorization: Bearer {key}", check=False, timeout=400)
     if done.returncode != 0 or " passed in " not in done.stdout:
         raise Failure(f"schemathesis: exit {done.returncode}\n{done.stdout[-8000:]}{done.stderr[-2000:]}")

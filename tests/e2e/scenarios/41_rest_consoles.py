@@ -1,7 +1,7 @@
 """What headscale-ui, headplane and headscale-admin send, from another machine, while real clients watch.
 
 The calls are those of their releases for headscale 0.25 to 0.30, spelled as they spell them: JSON under any content
-type, ids as numbers or text, keys by their text. headscale.md 11 #10, #11, #13 to #15, #47, #57, #92 by REST, #111.
+type, ids as numbers or text, keys by their text. headscale.md 11 #92 by REST, #111.
 """
 import json
 

@@ -117,7 +117,7 @@ def users(cli):
         same(f"users list {flag}", [u["name"] for u in cli.forms("users", "ls", flag, value)], ["alice"])
     same("users by an unknown name", cli.forms("users", "show", "--name", "nobody"), [])
     heads, rows = cli.table("users", "list")
-    same("columns", heads, ["ID", "Name", "Username", "Email", "Created"])
+    same("columns", heads, ["ID", "Name", "Username", "Email", "Created", "Role", "Status"])  # headscale's first
     same("rows", [(r["Name"], r["Username"]) for r in rows], [(["Alice A"], ["alice"]), ([], ["bob"])])
     cli.fails("user already exists", "users", "create", "bob")
     cli.fails("missing parameters", "users", "create")
@@ -153,7 +153,7 @@ def auth_keys(cli):
     same("owners", [r["Owner"] for r in rows], [["alice"], ["tag:a", "tag:b"]])
     cli.says("Key expired", "preauthkeys", "revoke", "-i", key["id"])
     cli.says("Key expired", "preauthkeys", "expire", "--user", alice, secret)
-    cli.fails("missing --id parameter", "preauthkeys", "expire")
+    cli.fails("missing --id parameter", "preauthkeys", "expire")  # headscale.md 11 #31, and below
     cli.fails("--id wants a number", "preauthkeys", "delete", "--id", "one")
     same("deleted", cli.run("preauthkeys", "rm", "-i", key["id"], "-o", "json-line").stdout, "{}\n")
     same("one is left", len(cli.rest("preauthkey")["preAuthKeys"]), 1)
@@ -192,7 +192,7 @@ def nodes(cli, world):
     same("none approved", cli.rest("node")["nodes"][0]["approvedRoutes"], [])
     cli.fails("prefix", "nodes", "approve-routes", "-i", i, "-r", "10.0.0.0/40")
     same("renamed", json.loads(cli.run("nodes", "rename", "router", "-i", i, "-o", "json").stdout)["givenName"], "router")
-    cli.fails("renaming node", "nodes", "rename", "x" * 64, "-i", i)
+    cli.fails("renaming node", "nodes", "rename", "x" * 64, "-i", i)  # headscale.md 11 #110
     cli.fails("required flag(s) \"identifier\" not set", "nodes", "rename", "x")
     cli.fails("wants a number", "nodes", "expire", "-i", "-1")
     cli.fails("node not found", "nodes", "delete", "-i", "999", "--force")
@@ -206,6 +206,7 @@ def nodes(cli, world):
     cli.server.policy({"tagOwners": {"tag:a": ["alice@"]}})
     cli.fails("invalid or not permitted", "nodes", "tag", "-i", i, "-t", "tag:other")
     cli.says("Node updated", "nodes", "tag", "-i", i, "-t", "tag:a")
+    # headscale.md 11 #111
     same("its user in the table", cli.table("nodes", "list")[1][0]["User"], ["tagged-devices"])
     same("its user in JSON", cli.server.json("nodes", "list")[0]["user"]["name"], "tagged-devices")
     cli.fails("a tagged node belongs to nobody", "nodes", "move", "-i", i, "-u", "alice")
@@ -230,7 +231,7 @@ def registrations(cli):
     same("the old form", (done.stdout, "deprecated" in done.stderr), ("Node n5 registered\n", True))
     cli.says("Auth request rejected", "auth", "reject", "--auth-id", ids[6])
     cli.fails("", "auth", "register", "-u", "alice", "--auth-id", ids[6])
-    for word in ("nonsense", ids[0], "hskey-authreq-" + "f" * 24):
+    for word in ("nonsense", ids[0], "hskey-authreq-" + "f" * 24):  # headscale.md 11 #114
         cli.fails("auth", "auth", "register", "-u", "alice", "--auth-id", word)
     cli.fails("user", "auth", "register", "-u", "nobody", "--auth-id", ids[0])
     cli.fails("auth", "auth", "reject", "--auth-id", "nonsense")
@@ -277,7 +278,7 @@ def policies(cli):
 
 
 def alone(cli):
-    version = cli.forms("version")
+    version = cli.forms("version")  # headscale.md 11 #116
     same("members of version", list(version)[:5], ["version", "commit", "buildTime", "go", "dirty"])
     cli.says(r"hatsize version " + re.escape(version["version"]), "version")
     key = json.loads(cli.run("gen", "private-key", "-o", "json").stdout)["private_key"]

@@ -77,7 +77,7 @@ def run(world):
     idp.account("alice-sub", email="alice@example.com", email_verified=True, name="Alice B.", preferred_username="alice",
                 groups=["ops", "eng"])
     before = server.node("alice")
-    alice.ts("logout")
+    alice.log_out()
     login.join(world, alice, browser, "alice-sub", "--advertise-routes=10.99.0.0/24").must(
         200, "Node Reauthenticated")
     after = server.node("alice")
@@ -89,7 +89,7 @@ def run(world):
 
     # Another person on the same machine is a second node; back again, the first one (#36).
     bob_node = server.node("bob")
-    bob.ts("logout")
+    bob.log_out()
     # Whoever is at the provider stays logged in there, so: another browser.
     login.join(world, bob, login.Browser(idp.host, world.dir), "carol-sub")
     both = [n for n in server.nodes() if n["machineKey"] == bob_node["machineKey"]]
@@ -97,7 +97,7 @@ def run(world):
         raise Failure(f"nodes of the machine: {both}")
     wait_for("only the new one is online", lambda: sorted(
         n["online"] for n in server.nodes() if n["machineKey"] == bob_node["machineKey"]) == [False, True], timeout=40)
-    bob.ts("logout")
+    bob.log_out()
     login.join(world, bob, login.Browser(idp.host, world.dir), "bob|sub")
     if len(server.nodes()) != 3 or server.node("bob")["id"] != bob_node["id"] or len(users(server)) != 3:
         raise Failure(f"after switching back: {server.nodes()}")

@@ -50,7 +50,7 @@ def run(world):
     # Ids and states that never were.
     browser = new()
     browser.get(f"{server.url}/register/hskey-authreq-{'0' * 24}").must(410, "expired")
-    browser.get(f"{server.url}/register/hskey-authreq-{'g' * 24}").must(400, "invalid auth id")
+    browser.get(f"{server.url}/register/hskey-authreq-{'g' * 23}").must(400, "invalid auth id")
     browser.get(f"{server.url}/auth/sshcheck-{'0' * 24}").must(410)
     browser.get(f"{server.url}/oidc/callback").must(400)
     browser.get(f"{server.url}/oidc/callback?code=x&state=abc").must(400)

@@ -1,6 +1,6 @@
 """Two real clients of a real headscale, whose database is turned into what older releases would have left (0.22 with
 bare keys and a table of machines, 0.25 with a table of routes, 0.27 with forced tags), each imported in turn: the
-clients come back with keys, addresses and numbers as before. Shows headscale.md 11 #25, #39 and #122 likewise."""
+clients come back with keys, addresses and numbers as before. Shows headscale.md 11 #39 and #122 likewise."""
 import contextlib
 import importlib.util
 import json
