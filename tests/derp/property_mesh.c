@@ -7,6 +7,7 @@
  * together.
  */
 
+#include "../property.h"
 #include "../unit.h"
 
 #include "core/log.h"
@@ -266,16 +267,13 @@ static size_t live_through(uint64_t seed)
 
 static void packets_arrive_whole_once_and_where_they_should(void **state)
 {
-    const char *given = getenv("SEED");
-    uint64_t seed = rand_u64();
+    uint64_t seed = property_seed();
     size_t delivered = 0;
 
     (void)state;
     log_init(LOG_OFF, LOG_TEXT, -1);
-    if (given)
-        assert_true(str_parse_u64(str_from(given), &seed));
     for (uint64_t i = 0; i < ROUNDS; i++) {
-        print_message("SEED=%llu\n", (unsigned long long)(seed + i));
+        print_message("PROPERTY_SEED=%llu\n", (unsigned long long)(seed + i));
         delivered += live_through(seed + i);
     }
     assert_true(delivered > ROUNDS); /* it is not silence that keeps the law */

@@ -5,6 +5,7 @@
  * change nothing.
  */
 
+#include "../property.h"
 #include "../unit.h"
 
 #include "harness.h"
@@ -229,8 +230,7 @@ static void any_split_gives_the_same_frames(void **state)
 {
     AUTO_FINI(buf_fini) struct buf cert = BUF(65536), key = BUF(65536);
     const struct str name = STR("127.0.0.1");
-    const char *given = getenv("SEED");
-    uint64_t seed = rand_u64();
+    uint64_t seed = property_seed();
     uint8_t sha256[32];
     struct err err = {0};
 
@@ -241,10 +241,8 @@ static void any_split_gives_the_same_frames(void **state)
                                     &world.tls, &err),
                      0);
     assert_int_equal(tls_client_new(&world.tls_client, &err), 0);
-    if (given)
-        assert_true(str_parse_u64(str_from(given), &seed));
     for (uint64_t i = 0; i < ROUNDS; i++) {
-        print_message("SEED=%llu\n", (unsigned long long)(seed + i));
+        print_message("PROPERTY_SEED=%llu\n", (unsigned long long)(seed + i));
         one_stream(seed + i);
     }
     tls_server_unref(world.tls);

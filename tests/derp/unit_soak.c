@@ -8,9 +8,10 @@
  * lose nothing and are served all along; and whenever everybody has left, what the relays hold is
  * what they held before: sessions, peers, bytes under way, and in the long run memory.
  *
- * SOAK_SECONDS is how long (12), SEED the history.
+ * SOAK_SECONDS is how long (12), PROPERTY_SEED the history.
  */
 
+#include "../property.h"
 #include "../unit.h"
 
 #include <malloc.h>
@@ -708,16 +709,15 @@ static void churn(struct rand_seeded *rand, bool restart)
 
 static void nothing_is_lost_and_nothing_stays(void **state)
 {
-    const char *seconds = getenv("SOAK_SECONDS"), *given = getenv("SEED");
-    uint64_t seed = rand_u64(), n_seconds = 12;
+    const char *seconds = getenv("SOAK_SECONDS");
+    uint64_t seed = property_seed(), n_seconds = 12;
     size_t rss[4096], n = 0;
     struct rand_seeded rand;
 
     (void)state;
     log_init(LOG_OFF, LOG_TEXT, -1);
     must(!seconds || str_parse_u64(str_from(seconds), &n_seconds));
-    must(!given || str_parse_u64(str_from(given), &seed));
-    print_message("SEED=%llu\n", (unsigned long long)seed);
+    print_message("PROPERTY_SEED=%llu\n", (unsigned long long)seed);
     rand_seed(&rand, seed);
     for (size_t i = 0; i < RELAYS; i++)
         relay_init(&relays[i]);

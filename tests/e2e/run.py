@@ -16,7 +16,7 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from world import Skipped, World  # noqa: E402
+from world import Broken, Skipped, World  # noqa: E402
 
 
 def reason_to_skip(args):
@@ -60,8 +60,15 @@ def load(path):
     return module
 
 
+class Trouble:
+    """What went wrong; `is_ours`: for certain of our programs' doing, whatever the machine was busy with."""
+
+    def __init__(self, text, is_ours):
+        self.text, self.is_ours = text, is_ours
+
+
 def run_one(args, module, again=True):
-    """None: it passed; why it was skipped; or what went wrong. Once more where a client broke by a fault of its own."""
+    """None: it passed; why it was skipped; or Trouble. Once more where a client broke by a fault of its own."""
     world = World(args.hatsize, args.clients, keep=args.keep, pebble=args.pebble, oidc=args.oidc)
     world.headscale = args.headscale
     try:
@@ -74,10 +81,10 @@ def run_one(args, module, again=True):
         raise
     except Skipped as why:
         return why
-    except BaseException:
+    except BaseException as err:
         fault = again and world.client_fault()
         if not fault:
-            return traceback.format_exc() + world.explain()
+            return Trouble(traceback.format_exc() + world.explain(), isinstance(err, Broken) or world.broke())
     finally:
         world.remove()
     print(f"     e2e: once more, since {fault}", flush=True)
@@ -102,6 +109,8 @@ def main():
     parser.add_argument("--headscale", default=find_headscale(), help="a headscale (scripts/clients headscale)")
     parser.add_argument("--share", help="a folder: of those who run beside each other with the same one, each scenario is run "
                         "by the one who comes to it first")
+    parser.add_argument("--again", help="a file for the names of scenarios that failed by nothing that our programs did for "
+                        "certain: they do not count, and are to be run once more by themselves")
     parser.add_argument("--keep", action="store_true", help="leave the scenario's folder")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
@@ -129,9 +138,13 @@ def main():
         if isinstance(trouble, Skipped):
             print(f"SKIP e2e: {name}: {trouble}", flush=True)
             skipped += 1
+        elif trouble and args.again and not trouble.is_ours:
+            with open(args.again, "a") as again:
+                again.write(f"{path.stem}\n")
+            print(f"once more, by itself, at the end: e2e: {name} ({took:.1f} s)\n{trouble.text}", flush=True)
         elif trouble:
             failed += 1
-            print(f"FAIL e2e: {name} ({took:.1f} s)\n{trouble}", flush=True)
+            print(f"FAIL e2e: {name} ({took:.1f} s)\n{trouble.text}", flush=True)
         else:
             passed += 1
             print(f"ok   e2e: {name} ({took:.1f} s)", flush=True)

@@ -31,6 +31,10 @@ class Failure(Exception):
     """A scenario did not see what it must."""
 
 
+class Broken(Failure):
+    """One of our programs did what it never may."""
+
+
 class Skipped(Exception):
     """This machine cannot show what the scenario is about."""
 
@@ -702,11 +706,11 @@ class World:
             relay.stop()
         for program in (self.the_server, *self.relays):
             for path in program.dir.glob("sanitizer*"):
-                raise Failure(f"sanitizer report:\n{path.read_text()[:6000]}")
+                raise Broken(f"sanitizer report:\n{path.read_text()[:6000]}")
             text = program.log.read_text(errors="replace") if program.log.exists() else ""
             leaked = re.search(r"privkey:[0-9a-f]|hskey-auth-[0-9a-f]{12}-[0-9a-f]|nodekey:[0-9a-f]{64}", text)
             if leaked:
-                raise Failure(f"a log holds a key: {leaked.group(0)[:24]}…")
+                raise Broken(f"a log holds a key: {leaked.group(0)[:24]}…")
 
     def remove(self):
         for client in self.clients:
@@ -727,6 +731,12 @@ class World:
                 if "\npanic: " in text and words in text:
                     return f"{client.name} ({client.version}) {why}"
         return None
+
+    def broke(self):
+        """Whether one of our programs ended by itself, or a sanitizer had something to say."""
+        programs = [p for p in (self.the_server, *self.relays) if p]
+        return any(p.proc and p.proc.poll() not in (None, 0, -signal.SIGTERM, -signal.SIGKILL) or list(
+            p.dir.glob("sanitizer*")) for p in programs)
 
     def explain(self):
         """What a person wants to see after a failure."""

@@ -11,7 +11,7 @@
  * PROPERTY_RUNS and PROPERTY_SEED change how many histories there are and where they begin.
  */
 
-#include "property.h"
+#include "../property.h"
 #include "unit.h"
 
 #include "core/mem.h"
@@ -650,7 +650,7 @@ static void world_end(struct world *w)
 static void deltas_agree_with_full_maps(void **state)
 {
     uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t seed = property_seed();
     uint64_t pulls = 0, silent = 0, gone = 0, falls = 0, cards = 0, patches = 0, joined = 0;
 
     (void)state;

@@ -9,7 +9,7 @@
  * PROPERTY_RUNS and PROPERTY_SEED change how many histories there are and where they begin.
  */
 
-#include "property.h"
+#include "../property.h"
 #include "unit.h"
 
 #include "netmap/follower.h"

@@ -8,7 +8,7 @@
  * many runs there are and where they begin.
  */
 
-#include "property.h"
+#include "../property.h"
 #include "unit.h"
 
 #include "netmap/follower.h"
@@ -255,7 +255,7 @@ static void check_coverage(uint64_t runs)
 static void every_kind_under_every_policy(void **state)
 {
     uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t seed = property_seed();
 
     (void)state;
     assert_true(lab_n_kinds <= KINDS_MAX && ARRAY_LEN(policies) <= POLICIES_MAX);

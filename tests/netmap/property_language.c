@@ -9,7 +9,7 @@
  * PROPERTY_RUNS and PROPERTY_SEED change how many histories there are and where they begin.
  */
 
-#include "property.h"
+#include "../property.h"
 #include "unit.h"
 
 #include "../policy/random_policy.h"
@@ -149,7 +149,7 @@ static void live(uint64_t seed, struct history *h)
 static void holds_for_the_whole_language(void **state)
 {
     uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t seed = property_seed();
     uint64_t pulls[3] = {0}, gaps = 0, cards = 0, patches = 0;
     struct history h;
 

@@ -292,7 +292,7 @@ static void run_diff(uint64_t seed, struct totals *totals)
 static void compiled_agrees_with_naive(void **state)
 {
     uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t seed = property_seed();
     struct totals totals = {0};
 
     (void)state;
@@ -312,7 +312,7 @@ static void compiled_agrees_with_naive(void **state)
 static void differences_are_told(void **state)
 {
     uint64_t runs = property_env("PROPERTY_RUNS", RUNS) / 2 + 1;
-    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t seed = property_seed();
     struct totals totals = {0};
 
     (void)state;

@@ -251,7 +251,7 @@ static void run(struct history *total, uint64_t seed)
 static void guests_agree_with_naive(void **state)
 {
     uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1);
+    uint64_t seed = property_seed();
     struct history total = {0};
 
     (void)state;

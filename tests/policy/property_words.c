@@ -341,7 +341,7 @@ static bool run(uint64_t seed)
 static void words_agree_with_decisions(void **state)
 {
     uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = property_env("PROPERTY_SEED", rand_u64() >> 1), made = 0;
+    uint64_t seed = property_seed(), made = 0;
 
     (void)state;
     print_message("PROPERTY_SEED=%llu, %llu tailnets\n", (unsigned long long)seed,

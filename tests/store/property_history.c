@@ -4,9 +4,10 @@
  * Random histories of commands, committed in random groups; now and then the file is read into a
  * fresh domain and compared with the living one, and sometimes the living one is thrown away and
  * the history goes on from the file. At its end it goes out as one JSON file and in again. Seed:
- * HATSIZE_TEST_SEED, else from the kernel; it is printed.
+ * PROPERTY_SEED, else from the kernel; it is printed.
  */
 
+#include "../property.h"
 #include "harness.h"
 
 #define HISTORIES (TEST_ENGINE_IS_POSTGRES ? 8 : 24)
@@ -705,8 +706,7 @@ static size_t live(uint64_t seed)
 
 static void what_is_loaded_is_what_was(void **state)
 {
-    const char *given = getenv("HATSIZE_TEST_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 10) : rand_u64();
+    uint64_t seed = property_seed();
 
     size_t compared = 0;
 

@@ -8,6 +8,7 @@
  *   - a tick leaves nothing that was due, and the next one is never announced too late.
  */
 
+#include "../property.h"
 #include "fixture.h"
 
 #include <inttypes.h>
@@ -594,7 +595,7 @@ static void histories_keep_the_rules(void **state)
     }
     for (uint64_t seed = 1; seed <= 4; seed++)
         run(seed);
-    uint64_t fresh = rand_u64();
+    uint64_t fresh = property_seed();
     print_message("fresh seed %" PRIu64 " (PROPERTY_SEED repeats it)\n", fresh);
     run(fresh);
 }

@@ -8,6 +8,7 @@
  *   - numbers of the audit log rise.
  */
 
+#include "../property.h"
 #include "fixture.h"
 
 #include <inttypes.h>
@@ -160,8 +161,7 @@ static void goes_on_after_a_start(struct world *w)
 
 static void ids_tell_nothing_of_others(void **state)
 {
-    const char *given = getenv("HATSIZE_TEST_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 10) : rand_u64();
+    uint64_t seed = property_seed();
     struct world w = {.next_machine = 100, .subscriptions = list_of("nodeCreated")};
 
     (void)state;

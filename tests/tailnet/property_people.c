@@ -10,6 +10,7 @@
  *   - what is put into a fresh domain as a start would answers the same.
  */
 
+#include "../property.h"
 #include "fixture.h"
 
 #include <inttypes.h>
@@ -509,8 +510,7 @@ static void begin(struct world *w)
 
 static void people_are_where_they_may_be(void **state)
 {
-    const char *given = getenv("HATSIZE_TEST_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 10) : rand_u64();
+    uint64_t seed = property_seed();
     struct world w = {.next_machine = 0};
 
     (void)state;

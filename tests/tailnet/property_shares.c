@@ -12,6 +12,7 @@
  *   - what is put into a fresh domain as a start would has the same guests.
  */
 
+#include "../property.h"
 #include "fixture.h"
 
 #include <inttypes.h>
@@ -582,8 +583,7 @@ static void begin(struct world *w)
 
 static void guests_are_what_shares_cover(void **state)
 {
-    const char *given = getenv("HATSIZE_TEST_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 10) : rand_u64();
+    uint64_t seed = property_seed();
     size_t lives = 0, done = 0, guests = 0, items = 0;
     struct rand_seeded r;
 
