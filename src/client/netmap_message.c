@@ -120,7 +120,8 @@ static bool take_changed(struct parsing *g, const struct texts *changed)
     return true;
 }
 
-static void take_patches(struct parsing *g, const struct json_value *rest)
+static bool take_patches(struct parsing *g, const struct json_value *rest,
+                         const struct texts *patches)
 {
     JSON_EACH(member, json_get_object(rest, "OnlineChange")) {
         uint64_t id = 0;
@@ -132,13 +133,20 @@ static void take_patches(struct parsing *g, const struct json_value *rest)
                                                                  ? STR("{\"Online\":true}")
                                                                  : STR("{\"Online\":false}"))});
     }
-    JSON_EACH(patch, json_get_array(rest, "PeersChangedPatch"))
+    for (size_t i = 0; i < patches->n; i++) {
+        uint64_t id = 0;
+
+        if (!pool_read_patch(g->p, patches->ix[i], &id))
+            return give_up(g, "a patch is none");
         add_op(g->m, (struct op){.kind = OP_PATCH,
-                                 .slot = netmap_pool_slot(g->p, json_get_u64(patch, "NodeID", 0)),
-                                 .what = pool_text(g->p, patch->raw)});
+                                 .slot = netmap_pool_slot(g->p, id),
+                                 .what = patches->ix[i]});
+    }
+    return true;
 }
 
-static bool take_rest(struct parsing *g, const struct json_value *rest, const struct texts *changed)
+static bool take_rest(struct parsing *g, const struct json_value *rest, const struct texts *changed,
+                      const struct texts *patches)
 {
     const struct json_value *self = json_get_object(rest, "Node");
     struct netmap_message *m = g->m;
@@ -158,14 +166,11 @@ static bool take_rest(struct parsing *g, const struct json_value *rest, const st
     if (m->peers.n > 0)
         return true; /* nothing else that is said of peers is looked at */
     take_removed(g, rest);
-    if (!take_changed(g, changed))
-        return false;
-    take_patches(g, rest);
-    return true;
+    return take_changed(g, changed) && take_patches(g, rest, patches);
 }
 
 /* Lists of objects are taken off; what is left goes to p->rest. */
-static bool take_lists(struct parsing *g, struct texts *changed)
+static bool take_lists(struct parsing *g, struct texts *changed, struct texts *patches)
 {
     struct buf *rest = &g->p->rest;
     struct skim s;
@@ -183,6 +188,9 @@ static bool take_lists(struct parsing *g, struct texts *changed)
         } else if (str_eq(key, STR("PeersChanged"))) {
             changed->n = 0;
             good = list_objects(g, value, changed);
+        } else if (str_eq(key, STR("PeersChangedPatch"))) {
+            patches->n = 0;
+            good = list_objects(g, value, patches);
         } else if (str_eq(key, STR("UserProfiles"))) {
             good = take_profiles(g, value);
         } else {
@@ -208,15 +216,16 @@ int pool_parse(struct netmap_pool *p, struct netmap_assembly *a, struct netmap_m
                                          .max_bytes = POOL_MESSAGE_MAX};
     struct parsing g = {.p = p, .a = a, .m = m};
     struct json_value *rest = NULL;
-    struct texts changed = {0};
-    bool good = take_lists(&g, &changed);
+    struct texts changed = {0}, patches = {0};
+    bool good = take_lists(&g, &changed, &patches);
 
     if (good)
         good = json_parse(arena, buf_str(&p->rest), &options, &rest, NULL) ||
                give_up(&g, "a message is not JSON");
     if (good)
-        good = take_rest(&g, rest, &changed);
+        good = take_rest(&g, rest, &changed, &patches);
     mem_free(changed.ix);
+    mem_free(patches.ix);
     return good ? 0 : err_set(err, ERR_INVALID, "%s", g.why ? g.why : "not a map message");
 }
 
@@ -345,10 +354,29 @@ static int take_frame(struct netmap_reader *r, struct str frame, struct err *err
 {
     struct netmap_assembly *a = r->assembly;
 
-    if (!a || !pool_take_block(r->pool, frame, a))
+    if (!a)
         return take_text(r, frame, err);
     a->bytes += frame.len;
-    return 0;
+    return pool_take_frame(r->pool, frame, a, err);
+}
+
+/* Of a message that is there whole: other messages may have had the same frames. */
+static int take_frames(struct netmap_reader *r, struct str payload, struct err *err)
+{
+    size_t len, at = 0;
+    int status = 0;
+
+    if (!r->zstd || payload.len == 0)
+        return take_text(r, payload, err);
+    for (; status == 0 && at < payload.len; at += len) {
+        struct str rest = str_from_index(payload, at);
+
+        len = wire_zstd_frame_len(rest);
+        if (len == 0)
+            return err_set(err, ERR_INVALID, "a map message is not zstd");
+        status = take_frame(r, str_sub(rest, 0, len), err);
+    }
+    return status;
 }
 
 /* How much of `rest` can be taken now: a whole frame, or 0. */
@@ -375,7 +403,7 @@ static int take_small(struct netmap_reader *r, struct str payload, struct netmap
         return 0;
     }
     struct netmap_message fresh = {.hash = hash, .len = payload.len};
-    int status = take_text(r, payload, err);
+    int status = take_frames(r, payload, err);
 
     p->figures.message_misses++;
     if (status == 0)

@@ -333,6 +333,24 @@ bool pool_read_profile(struct netmap_pool *p, text_ix ix)
     return true;
 }
 
+bool pool_read_patch(struct netmap_pool *p, text_ix ix, uint64_t *id)
+{
+    struct text *t = &p->texts[ix];
+    AUTO(arena_free) struct arena *arena = NULL;
+    struct json_value *v = NULL;
+
+    if (t->kind == TEXT_PLAIN) {
+        arena = arena_new();
+        t->kind = TEXT_BROKEN;
+        if (json_parse(arena, t->text, NULL, &v, NULL) && json_is(v, JSON_OBJECT)) {
+            t->kind = TEXT_PATCH;
+            t->patched = json_get_u64(v, "NodeID", 0);
+        }
+    }
+    *id = t->patched;
+    return t->kind == TEXT_PATCH;
+}
+
 struct netmap_card *netmap_pool_card(struct netmap_pool *p, text_ix ix)
 {
     ASSERT(ix < p->n_texts && p->texts[ix].card);
@@ -452,14 +470,11 @@ static struct block *block_read(struct netmap_pool *p, struct str text)
     return b;
 }
 
+/* What p->scratch holds, if it is one. */
 static struct block *block_make(struct netmap_pool *p, struct str frame, struct pool_hash hash)
 {
-    struct block *b;
+    struct block *b = block_read(p, buf_str(&p->scratch));
 
-    buf_clear(&p->scratch);
-    if (wire_decompress(frame, POOL_MESSAGE_MAX, &p->scratch, NULL) < 0)
-        return NULL;
-    b = block_read(p, buf_str(&p->scratch));
     if (!b)
         return NULL;
     b->hash = hash;
@@ -476,14 +491,18 @@ static struct block *block_make(struct netmap_pool *p, struct str frame, struct 
 static void assembly_add(struct netmap_assembly *a, const struct block *b)
 {
     a->ends = mem_room(a->ends, a->n_blocks, &a->max_blocks, 64, sizeof(*a->ends));
-    buf_printf(&a->text, "%s%zu%s", b->comma_before ? "," : "", a->n_blocks,
-               b->comma_behind ? "," : "");
+    if (b->comma_before)
+        buf_put_char(&a->text, ',');
+    buf_put_u64(&a->text, a->n_blocks);
+    if (b->comma_behind)
+        buf_put_char(&a->text, ',');
     for (size_t i = 0; i < b->n; i++)
         texts_add(&a->of_blocks, b->texts[i]);
     a->ends[a->n_blocks++] = a->of_blocks.n;
 }
 
-bool pool_take_block(struct netmap_pool *p, struct str frame, struct netmap_assembly *a)
+int pool_take_frame(struct netmap_pool *p, struct str frame, struct netmap_assembly *a,
+                    struct err *err)
 {
     struct pool_hash hash = pool_hash(p, frame);
     struct block *b = map_find_u64(p->blocks, hash.a);
@@ -491,12 +510,17 @@ bool pool_take_block(struct netmap_pool *p, struct str frame, struct netmap_asse
     if (b && b->hash.b == hash.b && b->len == frame.len) {
         p->figures.block_hits++;
     } else {
-        b = block_make(p, frame, hash);
         p->figures.block_misses++;
+        buf_clear(&p->scratch);
+        if (wire_decompress(frame, POOL_MESSAGE_MAX - a->text.len, &p->scratch, err) < 0)
+            return -(int)err->code;
+        b = block_make(p, frame, hash);
     }
-    if (!b)
-        return false;
+    if (!b) {
+        buf_put(&a->text, buf_str(&p->scratch));
+        return buf_is_full(&a->text) ? err_set(err, ERR_LIMIT, "a map message is too long") : 0;
+    }
     b->is_used = true;
     assembly_add(a, b);
-    return true;
+    return 0;
 }

@@ -17,13 +17,14 @@ struct pool_hash {
     uint64_t a, b;
 };
 
-enum text_kind { TEXT_PLAIN, TEXT_CARD, TEXT_PROFILE, TEXT_BROKEN };
+enum text_kind { TEXT_PLAIN, TEXT_CARD, TEXT_PROFILE, TEXT_PATCH, TEXT_BROKEN };
 
 struct text {
     struct str text; /* owned */
     uint64_t hash;
     enum text_kind kind;
     struct netmap_card *card; /* owned */
+    uint64_t patched;         /* of a patch: the node's id */
 };
 
 /* Of a card, what applying looks at: kept apart, because it is read for each peer of each view. */
@@ -111,6 +112,8 @@ text_ix pool_text(struct netmap_pool *p, struct str text);
 /* Reads a text as a node; false: it is none (said why). Once for each text. */
 bool pool_read_card(struct netmap_pool *p, text_ix ix, const char **why);
 bool pool_read_profile(struct netmap_pool *p, text_ix ix);
+/* `id`: whose it is. */
+bool pool_read_patch(struct netmap_pool *p, text_ix ix, uint64_t *id);
 uint32_t pool_slot_for(struct netmap_pool *p, uint64_t id);
 uint32_t pool_profile_for(struct netmap_pool *p, uint64_t user);
 void texts_add(struct texts *t, text_ix ix);
@@ -119,8 +122,9 @@ void texts_add(struct texts *t, text_ix ix);
 text_ix pool_changed(struct netmap_pool *p, struct op *op, text_ix from);
 text_ix pool_filters(struct netmap_pool *p, struct netmap_message *m, text_ix from);
 
-/* Appends the block's number to the assembly; false: it is no list of objects. */
-bool pool_take_block(struct netmap_pool *p, struct str frame, struct netmap_assembly *a);
+/* Appends the frame to the assembly: its number if it is a block, else its text. */
+MUST_USE int pool_take_frame(struct netmap_pool *p, struct str frame, struct netmap_assembly *a,
+                             struct err *err);
 void pool_block_free(struct block *b);
 
 MUST_USE int pool_parse(struct netmap_pool *p, struct netmap_assembly *a, struct netmap_message *m,
