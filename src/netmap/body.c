@@ -32,6 +32,7 @@ struct verdict {
     unsigned act;
     unsigned patch;
     struct str caps; /* to be patched; empty: not */
+    bool is_new;     /* it is its owner's first: his profile goes with it */
 };
 
 struct judging {
@@ -45,7 +46,8 @@ struct judging {
     size_t n_devices;
     size_t n_seen; /* now; a guess where only the span was looked at */
     size_t n_cards;
-    struct netmap_body *body; /* where cards are loose; NULL: they are written out */
+    struct netmap_body *body; /* where the span's are loose; NULL: they are written out */
+    bool loose[NETMAP_LOOSE_KINDS];
 };
 
 static void judging_fini(struct judging *j)
@@ -191,9 +193,9 @@ static bool sees_now(const struct judging *j, const struct netmap_subject *s)
     return s->now && sees(j, j->way->after, j->now, s->now_cls, s->now_user);
 }
 
-/* Whether something is to be told; `owner` is set to whose profile goes with it, or left. */
+/* Whether something is to be told. */
 static bool judge(const struct judging *j, const struct netmap_subject *s, unsigned mask,
-                  struct verdict *v, const struct node **new_of)
+                  struct verdict *v)
 {
     bool held = saw(j, s), holds = sees_now(j, s);
 
@@ -204,7 +206,8 @@ static bool judge(const struct judging *j, const struct netmap_subject *s, unsig
         v->act = DO_CARD;
     else if (held && holds)
         judge_held(j, s, mask, v);
-    *new_of = (v->act & DO_CARD) && (!held || s->old->user != s->now->user) ? s->now : NULL;
+    v->is_new =
+        (v->act & DO_CARD) && !s->is_guest && (!held || s->old->user != s->now->user);
     return v->act != 0;
 }
 
@@ -221,18 +224,15 @@ static void add_guest_profiles(struct judging *j, const struct node *guest)
 /* `in_span`: the subject is the way's own. */
 static void judge_subject(struct judging *j, struct netmap_subject *s, unsigned mask, bool in_span)
 {
-    const struct node *new_of;
     struct verdict v;
 
-    if (judge(j, s, mask, &v, &new_of)) {
+    if (judge(j, s, mask, &v)) {
         v.subject = in_span ? s : NULL;
         add_verdict(j, &v);
     }
     j->n_seen += v.node != NULL;
     if (s->is_guest && (v.act & DO_CARD))
         add_guest_profiles(j, s->now);
-    else if (new_of)
-        add_profile(j, new_of->user);
 }
 
 static void judge_one(struct judging *j, node_id id)
@@ -280,9 +280,8 @@ static void judge_shift(struct judging *j, const struct netmap_shift *s)
             continue;
         v.id = n->id;
         v.node = n;
+        v.is_new = !was;
         add_verdict(j, &v);
-        if (!was)
-            add_profile(j, n->user);
     }
 }
 
@@ -392,23 +391,6 @@ static void judge_all(struct judging *j)
 
 /* ---- Writing ---- */
 
-static void put_profiles(struct json_writer *w, struct judging *j)
-{
-    j->n_profiles = netmap_ids_sort(j->profiles, j->n_profiles);
-    if (j->n_profiles == 0)
-        return;
-    json_field_array(w, STR("UserProfiles"));
-    for (size_t i = 0; i < j->n_profiles; i++) {
-        user_id id = j->profiles[i];
-
-        if (id && !view_any_user_find(j->way->now, id))
-            continue;
-        json_value_follows(w);
-        (void)netmap_put_profile_of(w->out, j->way->now, id);
-    }
-    json_end_array(w);
-}
-
 /* The next verdict that does this, but for one node's; NULL: none. */
 static const struct verdict *next_that(const struct judging *j, unsigned act, node_id but,
                                        size_t *at)
@@ -422,19 +404,98 @@ static const struct verdict *next_that(const struct judging *j, unsigned act, no
     return NULL;
 }
 
-/* Those that stay loose come first in the list: their place is kept, for netmap_body_whole. */
-static void keep_loose(struct json_writer *w, const struct judging *j)
+static bool is_loose(const struct judging *j, const struct verdict *v, enum netmap_loose_kind kind)
 {
-    struct netmap_body *b = j->body;
-    const struct verdict *v;
-    size_t at = 0;
+    return v->subject && j->loose[kind];
+}
 
-    b->at = w->out->len;
-    b->loose = mem_alloc_array(j->n_cards, sizeof *b->loose);
-    while ((v = next_that(j, DO_CARD, 0, &at)))
-        if (v->subject)
-            b->loose[b->n_loose++] = netmap_loose_card(j->way, v->subject, &j->now);
-    w->comma = b->n_loose > 0;
+static int by_place(const void *a, const void *b)
+{
+    const struct netmap_loose *const *x = a, *const *y = b;
+
+    return ((*x)->place > (*y)->place) - ((*x)->place < (*y)->place);
+}
+
+/* At the end of a list. */
+static void leave_gap(struct json_writer *w, const struct judging *j, enum netmap_loose_kind kind)
+{
+    struct netmap_gap *gap = j->body ? &j->body->gaps[kind] : NULL;
+
+    if (!gap || gap->n == 0)
+        return;
+    gap->at = w->out->len;
+    gap->is_first = !w->comma;
+    qsort(gap->loose, gap->n, sizeof *gap->loose, by_place);
+    j->body->is_loose = true;
+}
+
+static void add_loose(const struct judging *j, struct netmap_loose *l)
+{
+    struct netmap_gap *gap = &j->body->gaps[l->kind];
+
+    if (!gap->loose)
+        gap->loose = mem_alloc_array(j->n, sizeof *gap->loose);
+    gap->loose[gap->n++] = l;
+}
+
+/* A few profiles or patches are no more than the frames around them. */
+static void choose_loose(struct judging *j)
+{
+    size_t least = j->way->feed->limits.loose_least, n_new = 0, n_patches = 0;
+
+    if (!j->body)
+        return;
+    for (size_t i = 0; i < j->n; i++) {
+        n_new += j->all[i].is_new;
+        n_patches += (j->all[i].act & DO_PATCH) != 0;
+    }
+    j->loose[NETMAP_LOOSE_PROFILE] = n_new >= least;
+    j->loose[NETMAP_LOOSE_CARD] = true;
+    j->loose[NETMAP_LOOSE_PATCH] = n_patches >= least;
+}
+
+/* The profile of what is tagged is one for all: it is not loose. */
+static void part_profile(struct judging *j, const struct verdict *v)
+{
+    user_id user = v->node->user;
+
+    if (user == 0 || !is_loose(j, v, NETMAP_LOOSE_PROFILE))
+        add_profile(j, user);
+    else if (view_any_user_find(j->way->now, user))
+        add_loose(j, netmap_loose_profile(v->subject));
+}
+
+static void part_loose(struct judging *j)
+{
+    choose_loose(j);
+    for (size_t i = 0; i < j->n; i++) {
+        const struct verdict *v = &j->all[i];
+
+        if (v->is_new)
+            part_profile(j, v);
+        if ((v->act & DO_CARD) && is_loose(j, v, NETMAP_LOOSE_CARD))
+            add_loose(j, netmap_loose_card(j->way, v->subject, &j->now));
+        if ((v->act & DO_PATCH) && is_loose(j, v, NETMAP_LOOSE_PATCH))
+            add_loose(j, netmap_loose_patch(v->subject, v->patch, v->caps));
+    }
+}
+
+static void put_profiles(struct json_writer *w, struct judging *j)
+{
+    j->n_profiles = netmap_ids_sort(j->profiles, j->n_profiles);
+    if (j->n_profiles == 0 && !(j->body && j->body->gaps[NETMAP_LOOSE_PROFILE].n))
+        return;
+    json_field_array(w, STR("UserProfiles"));
+    for (size_t i = 0; i < j->n_profiles; i++) {
+        user_id id = j->profiles[i];
+
+        if (id && !view_any_user_find(j->way->now, id))
+            continue;
+        json_value_follows(w);
+        (void)netmap_put_profile_of(w->out, j->way->now, id);
+    }
+    leave_gap(w, j, NETMAP_LOOSE_PROFILE);
+    json_end_array(w);
 }
 
 static void put_cards(struct json_writer *w, const struct judging *j, node_id but)
@@ -446,14 +507,32 @@ static void put_cards(struct json_writer *w, const struct judging *j, node_id bu
         return;
     at = 0;
     json_field_array(w, STR("PeersChanged"));
-    if (j->body)
-        keep_loose(w, j);
     while ((v = next_that(j, DO_CARD, but, &at))) {
-        if (j->body && v->subject)
+        if (is_loose(j, v, NETMAP_LOOSE_CARD))
             continue;
         json_value_follows(w);
         netmap_put_card_for(w->out, j->way->after, &j->now, v->node);
     }
+    leave_gap(w, j, NETMAP_LOOSE_CARD);
+    json_end_array(w);
+}
+
+static void put_patches(struct json_writer *w, const struct judging *j, node_id but)
+{
+    const struct verdict *v;
+    size_t at = 0;
+
+    if (!next_that(j, DO_PATCH, but, &at))
+        return;
+    at = 0;
+    json_field_array(w, STR("PeersChangedPatch"));
+    while ((v = next_that(j, DO_PATCH, but, &at))) {
+        if (is_loose(j, v, NETMAP_LOOSE_PATCH))
+            continue;
+        json_value_follows(w);
+        netmap_put_patch(w->out, v->node, v->patch, v->caps);
+    }
+    leave_gap(w, j, NETMAP_LOOSE_PATCH);
     json_end_array(w);
 }
 
@@ -469,15 +548,7 @@ static void put_peers(struct json_writer *w, const struct judging *j, node_id bu
         json_end_array(w);
     }
     put_cards(w, j, but);
-    at = 0;
-    if ((v = next_that(j, DO_PATCH, but, &at))) {
-        json_field_array(w, STR("PeersChangedPatch"));
-        for (; v; v = next_that(j, DO_PATCH, but, &at)) {
-            json_value_follows(w);
-            netmap_put_patch(w->out, v->node, v->patch, v->caps);
-        }
-        json_end_array(w);
-    }
+    put_patches(w, j, but);
 }
 
 static void put_members(struct json_writer *out, struct str members)
@@ -496,6 +567,7 @@ static void put_body(struct json_writer *out, struct judging *j, node_id but)
     /* Others have their own. */
     if (!netmap_eye_is_apart(&j->old) && !netmap_eye_is_apart(&j->now))
         put_members(out, buf_str(&j->way->common));
+    part_loose(j);
     put_profiles(out, j);
     put_peers(out, j, but);
 }
@@ -509,7 +581,8 @@ static void body_free(struct netmap_body *b)
         blob_unref(b->whole[form]);
         blob_unref(b->rest[form]);
     }
-    mem_free(b->loose);
+    for (int kind = 0; kind < NETMAP_LOOSE_KINDS; kind++)
+        mem_free(b->gaps[kind].loose);
     mem_free(b->own);
     mem_free(b);
 }
@@ -527,6 +600,7 @@ void netmap_way_drop_bodies(struct netmap_way *w)
         policy_filter_step_free(w->slots[i].step[1]);
         w->slots[i] = (struct netmap_slot){0};
     }
+    netmap_bundles_free(TAKE(w->bundles));
     w->n_slots = 0;
     w->last = NULL;
     w->bytes = 0;
@@ -561,8 +635,6 @@ static struct netmap_body *body_new(struct netmap_way *w, struct netmap_eye old,
     b->is_too_much |= buf_is_full(&text);
     if (text.len && !b->is_too_much)
         b->json = blob_new(buf_str(&text));
-    if (b->n_loose == 0)
-        b->at = text.len;
     w->bytes += text.len + b->n_own * sizeof *b->own;
     buf_fini(&text);
     judging_fini(&j);
@@ -629,11 +701,10 @@ static bool device_matters(struct netmap_way *w, const struct netmap_walker *v, 
     const struct netmap_subject s = netmap_way_subject(w, id);
     struct judging with = {.way = w, .old = v->old, .now = v->now};
     struct judging without = {.way = w, .old = {.cls = v->old.cls}, .now = {.cls = v->now.cls}};
-    const struct node *n;
     struct verdict a, b;
 
-    (void)judge(&with, &s, 0, &a, &n);
-    (void)judge(&without, &s, 0, &b, &n);
+    (void)judge(&with, &s, 0, &a);
+    (void)judge(&without, &s, 0, &b);
     return a.act != b.act || a.patch != b.patch || !str_eq(a.caps, b.caps);
 }
 

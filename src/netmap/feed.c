@@ -50,6 +50,7 @@ void netmap_feed_set_limits(struct netmap_feed *f, const struct netmap_limits *l
         .block_cards = limits->block_cards ? limits->block_cards : NETMAP_BLOCK_CARDS,
         .delta_cards = limits->delta_cards ? limits->delta_cards : NETMAP_DELTA_CARDS,
         .loose_classes = limits->loose_classes ? limits->loose_classes : NETMAP_LOOSE_CLASSES,
+        .loose_least = limits->loose_least ? limits->loose_least : NETMAP_LOOSE_LEAST,
     };
 }
 

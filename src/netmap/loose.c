@@ -1,14 +1,19 @@
 /*
- * Loose cards: what happened to a node is seen by many classes, but no two classes need have seen
- * the same of a whole span. So the cards of its nodes are frames of their own, compressed once
- * each, and the bodies of classes are put together of them:
+ * What is loose: what happened to a node is heard of by many classes, but no two classes need have
+ * heard the same of a whole span. So the bodies of classes are put together of frames that they
+ * share:
  *
- *   {"UserProfiles":[…],"PeersChanged":[ | card | ,card | ,card | ],"PeersChangedPatch":[…]}
- *    written for the class                 the same for all          written for the class
+ *   {"UserProfiles":[ | bundle | bundle | ],"PeersChanged":[ | bundle | bundle | ],"PeersCh…
+ *    the class's own    shared              the class's own     shared
  *
- * That takes three times the bytes of cards that are compressed together (a card shares little with
- * itself) and a tenth of the time: for tailnets of many classes only.
+ * The nodes of a span are put in an order in which those that the same classes see are neighbours,
+ * and cut into runs of NETMAP_BUNDLE places. What a class hears of a run is a bundle: written and
+ * compressed for the first that wants it, with what is in it for its name. Where many see the same
+ * there are few bundles; where nobody does there are as many as bodies, and no worse than those
+ * would be by themselves.
  */
+
+#include <string.h>
 
 #include "core/mem.h"
 #include "netmap/netmap_internal.h"
@@ -20,72 +25,169 @@ void netmap_loose_free(struct netmap_loose *l)
         struct netmap_loose *next = l->next;
 
         netmap_variant_fini(&l->variant);
-        blob_unref(l->frame[0]);
-        blob_unref(l->frame[1]);
         mem_free(l);
         l = next;
     }
+}
+
+static struct netmap_loose *add(struct netmap_subject *s, struct netmap_loose l)
+{
+    struct netmap_loose *kept = NEW(struct netmap_loose);
+
+    *kept = l;
+    kept->next = s->loose;
+    kept->place = s->place;
+    kept->node = s->now;
+    return s->loose = kept;
 }
 
 struct netmap_loose *netmap_loose_card(struct netmap_way *w, struct netmap_subject *s,
                                        const struct netmap_eye *eye)
 {
     struct netmap_variant v;
-    struct netmap_loose *l;
 
     netmap_variant_of(w->after, eye, s->now, &v);
-    for (l = s->loose; l; l = l->next) {
-        if (netmap_variant_eq(&l->variant, &v)) {
+    for (struct netmap_loose *l = s->loose; l; l = l->next) {
+        if (l->kind == NETMAP_LOOSE_CARD && netmap_variant_eq(&l->variant, &v)) {
             netmap_variant_fini(&v);
             return l;
         }
     }
-    l = NEW(struct netmap_loose);
-    *l = (struct netmap_loose){.next = s->loose, .node = s->now, .variant = v};
-    s->loose = l;
-    return l;
+    return add(s, (struct netmap_loose){.kind = NETMAP_LOOSE_CARD, .variant = v});
 }
 
-static void put_text(struct buf *out, const struct netmap_loose *l, bool is_first)
+struct netmap_loose *netmap_loose_patch(struct netmap_subject *s, unsigned patch, struct str caps)
 {
-    if (!is_first)
-        buf_put_char(out, ',');
-    netmap_put_card(out, l->node, &l->variant);
+    for (struct netmap_loose *l = s->loose; l; l = l->next)
+        if (l->kind == NETMAP_LOOSE_PATCH && l->patch == patch && str_eq(l->caps, caps))
+            return l;
+    return add(s, (struct netmap_loose){.kind = NETMAP_LOOSE_PATCH, .patch = patch, .caps = caps});
+}
+
+struct netmap_loose *netmap_loose_profile(struct netmap_subject *s)
+{
+    for (struct netmap_loose *l = s->loose; l; l = l->next)
+        if (l->kind == NETMAP_LOOSE_PROFILE)
+            return l;
+    return add(s, (struct netmap_loose){.kind = NETMAP_LOOSE_PROFILE});
+}
+
+/* ---- Bundles ---- */
+
+static void put_one(const struct netmap_way *w, struct buf *out, const struct netmap_loose *l)
+{
+    switch (l->kind) {
+    case NETMAP_LOOSE_PROFILE:
+        (void)netmap_put_profile_of(out, w->now, l->node->user);
+        break;
+    case NETMAP_LOOSE_CARD:
+        netmap_put_card(out, l->node, &l->variant);
+        break;
+    case NETMAP_LOOSE_PATCH:
+        netmap_put_patch(out, l->node, l->patch, l->caps);
+        break;
+    }
+}
+
+static void put_some(const struct netmap_way *w, struct buf *out,
+                     struct netmap_loose *const *loose, size_t n, bool is_first)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i || !is_first)
+            buf_put_char(out, ',');
+        put_one(w, out, loose[i]);
+    }
+}
+
+static struct blob *bundle_new(struct netmap_way *w, struct netmap_loose *const *loose, size_t n,
+                               bool is_first)
+{
+    struct buf text = BUF(NETMAP_MESSAGE_MAX);
+    struct blob *frame = NULL;
+
+    put_some(w, &text, loose, n, is_first);
+    if (!buf_is_full(&text))
+        frame = netmap_part(buf_str(&text), true);
+    buf_fini(&text);
+    return frame;
 }
 
 /* Borrowed. NULL: too large. */
-static struct blob *frame_of(struct netmap_way *w, struct netmap_loose *l, bool is_first)
+static struct blob *bundle(struct netmap_way *w, struct netmap_loose *const *loose, size_t n,
+                           bool is_first)
 {
-    struct blob **frame = &l->frame[!is_first];
-    struct buf text = BUF(NETMAP_MESSAGE_MAX);
+    const void *name[NETMAP_BUNDLE + 1];
+    struct str key;
+    struct blob *frame;
 
-    if (!*frame) {
-        put_text(&text, l, is_first);
-        *frame = buf_is_full(&text) ? NULL : netmap_part(buf_str(&text), true);
-        w->bytes += blob_str(*frame).len;
-    }
-    buf_fini(&text);
-    return *frame;
+    ASSERT(n <= NETMAP_BUNDLE);
+    memcpy(name, loose, n * sizeof *name);
+    name[n] = is_first ? w : NULL;
+    key = str_bytes(name, (n + 1) * sizeof *name);
+    if (!w->bundles)
+        w->bundles = map_new();
+    frame = map_find(w->bundles, key);
+    if (frame)
+        return frame;
+    frame = bundle_new(w, loose, n, is_first);
+    if (frame)
+        (void)map_put(w->bundles, key, frame);
+    w->bytes += key.len + blob_str(frame).len;
+    return frame;
 }
+
+void netmap_bundles_free(struct map *bundles)
+{
+    struct str key;
+    void *frame;
+
+    if (!bundles)
+        return;
+    for (size_t at = 0; map_next(bundles, &at, &key, &frame);)
+        blob_unref(frame);
+    map_free(bundles);
+}
+
+static bool put_gap(struct netmap_way *w, const struct netmap_gap *gap, struct buf *out)
+{
+    for (size_t from = 0, to; from < gap->n; from = to) {
+        struct blob *frame;
+
+        for (to = from + 1; to < gap->n; to++)
+            if (gap->loose[to]->place / NETMAP_BUNDLE != gap->loose[from]->place / NETMAP_BUNDLE)
+                break;
+        frame = bundle(w, gap->loose + from, to - from, gap->is_first && from == 0);
+        if (!frame)
+            return false;
+        buf_put(out, blob_str(frame));
+    }
+    return true;
+}
+
+/* ---- Bodies ---- */
 
 static bool put_frames(struct netmap_way *w, const struct netmap_body *b, char before,
                        struct buf *out)
 {
     struct str json = blob_str(b->json);
     struct buf text = BUF(NETMAP_MESSAGE_MAX);
-    bool fits;
+    bool is_first = before == '{', fits = true;
+    size_t at = 0;
 
     buf_put_char(&text, before);
-    buf_put(&text, str_sub(json, 0, b->at));
-    fits = !buf_is_full(&text) && netmap_compress(buf_str(&text), before == '{', out);
-    for (size_t i = 0; fits && i < b->n_loose; i++) {
-        struct blob *frame = frame_of(w, b->loose[i], i == 0);
+    for (int kind = 0; fits && kind < NETMAP_LOOSE_KINDS; kind++) {
+        const struct netmap_gap *gap = &b->gaps[kind];
 
-        fits = frame != NULL;
-        buf_put(out, blob_str(frame));
+        if (gap->n == 0)
+            continue;
+        buf_put(&text, str_sub(json, at, gap->at - at));
+        fits = !buf_is_full(&text) && netmap_compress(buf_str(&text), is_first, out) &&
+               put_gap(w, gap, out);
+        buf_clear(&text);
+        is_first = false;
+        at = gap->at;
     }
-    buf_clear(&text);
-    buf_put(&text, str_from_index(json, b->at));
+    buf_put(&text, str_from_index(json, at));
     buf_put_char(&text, '}');
     fits = fits && !buf_is_full(&text) && netmap_compress(buf_str(&text), false, out) &&
            !buf_is_full(out);
@@ -93,15 +195,23 @@ static bool put_frames(struct netmap_way *w, const struct netmap_body *b, char b
     return fits;
 }
 
-static void put_plain(const struct netmap_body *b, char before, struct buf *out)
+static void put_plain(const struct netmap_way *w, const struct netmap_body *b, char before,
+                      struct buf *out)
 {
     struct str json = blob_str(b->json);
+    size_t at = 0;
 
     buf_put_char(out, before);
-    buf_put(out, str_sub(json, 0, b->at));
-    for (size_t i = 0; i < b->n_loose; i++)
-        put_text(out, b->loose[i], i == 0);
-    buf_put(out, str_from_index(json, b->at));
+    for (int kind = 0; kind < NETMAP_LOOSE_KINDS; kind++) {
+        const struct netmap_gap *gap = &b->gaps[kind];
+
+        if (gap->n == 0)
+            continue;
+        buf_put(out, str_sub(json, at, gap->at - at));
+        put_some(w, out, gap->loose, gap->n, gap->is_first);
+        at = gap->at;
+    }
+    buf_put(out, str_from_index(json, at));
     buf_put_char(out, '}');
 }
 
@@ -116,8 +226,8 @@ struct blob *netmap_body_whole(struct netmap_way *w, const struct netmap_body *b
     struct buf out = BUF(NETMAP_MESSAGE_MAX);
     struct blob *whole = NULL;
 
-    if (!zstd || b->n_loose == 0) {
-        put_plain(b, '{', &out);
+    if (!zstd || !b->is_loose) {
+        put_plain(w, b, '{', &out);
         whole = buf_is_full(&out) ? NULL : netmap_whole(buf_str(&out), zstd);
     } else {
         buf_put_le32(&out, 0);
@@ -135,8 +245,8 @@ struct blob *netmap_body_rest(struct netmap_way *w, const struct netmap_body *b,
     struct buf out = BUF(NETMAP_MESSAGE_MAX);
     struct blob *rest = NULL;
 
-    if (!zstd || b->n_loose == 0) {
-        put_plain(b, ',', &out);
+    if (!zstd || !b->is_loose) {
+        put_plain(w, b, ',', &out);
         rest = buf_is_full(&out) ? NULL : netmap_part(buf_str(&out), zstd);
     } else if (put_frames(w, b, ',', &out)) {
         rest = blob_new(buf_str(&out));

@@ -27,6 +27,7 @@ enum { NETMAP_PLAIN, NETMAP_ZSTD, NETMAP_FORMS };
 #define NETMAP_BLOCK_CARDS 64
 #define NETMAP_DELTA_CARDS 128
 #define NETMAP_LOOSE_CLASSES 16
+#define NETMAP_LOOSE_LEAST 8
 
 static inline enum policy_form netmap_form(uint32_t capver)
 {
@@ -41,6 +42,8 @@ struct netmap_sights {
     uint64_t of;    /* policy_sights */
     size_t side;    /* classes below it are remembered */
     uint8_t *known; /* two bits a pair: 0 unknown, else enum policy_sight and one */
+    uint16_t *fame; /* `side` of netmap_fame and one; 0: unknown */
+    size_t famed;   /* how many classes there were then */
 };
 void netmap_sights_fini(struct netmap_sights *s);
 /* Forgets what that policy would answer otherwise, makes room for its classes. */
@@ -48,6 +51,11 @@ void netmap_sights_follow(struct netmap_sights *s, const struct policy *p);
 /* policy_class_sight; any policy may be asked about, the one followed is answered quickly. */
 enum policy_sight netmap_sight(struct netmap_sights *s, const struct policy *p, uint32_t a,
                                uint32_t b);
+/*
+ * By how many of some classes nodes of that one are seen, about: a measure to bring together what
+ * many see, and nothing more. 0 for a policy that is not followed.
+ */
+unsigned netmap_fame(struct netmap_sights *s, const struct policy *p, uint32_t cls);
 
 /* ---- Texts ---- */
 
@@ -112,14 +120,22 @@ struct netmap_shift {
     size_t from, len; /* in `shifted` */
 };
 
-/* The card of a node in the span as some classes see it, a frame of its own that their bodies
- * share. */
+/* What bodies have lists of, in the order they are written. */
+enum netmap_loose_kind { NETMAP_LOOSE_PROFILE, NETMAP_LOOSE_CARD, NETMAP_LOOSE_PATCH };
+#define NETMAP_LOOSE_KINDS 3
+
+/* What some classes are told of a node in the span, the same for all of them. */
 struct netmap_loose {
-    struct netmap_loose *next; /* as others see it */
-    const struct node *node;   /* borrowed from the way's view */
-    struct netmap_variant variant;
-    struct blob *frame[2]; /* the first of a list; behind a comma. Made when first wanted */
+    struct netmap_loose *next; /* else that is told of it */
+    enum netmap_loose_kind kind;
+    uint32_t place;                /* the subject's */
+    const struct node *node;       /* borrowed from the way's view */
+    struct netmap_variant variant; /* of a card */
+    unsigned patch;                /* as verdicts have them */
+    struct str caps;
 };
+/* Neighbours in the order of places that go together into one frame. */
+#define NETMAP_BUNDLE 16
 
 /* Both ends of a node, as judging it for any class wants them. */
 struct netmap_subject {
@@ -129,16 +145,24 @@ struct netmap_subject {
     user_id old_user, now_user; /* of policy_sight_user */
     bool routes_vary;           /* by viewer, at either end */
     bool is_guest;
+    uint32_t place; /* among the way's: those that the same viewers hear of are neighbours */
     struct netmap_loose *loose;
+};
+
+/* In a body's text a place where something loose goes, at the end of a list. */
+struct netmap_gap {
+    size_t at;
+    bool is_first; /* nothing is in that list before */
+    struct netmap_loose **loose;
+    size_t n;
 };
 
 /* Part of a delta: the same for all viewers of a class, but for those it is about. */
 struct netmap_body {
     struct netmap_body *next;
-    struct blob *json; /* members without braces and without `loose`; NULL: nothing to tell */
-    size_t at;         /* in it: where the loose cards go, the first in their list */
-    struct netmap_loose **loose;
-    size_t n_loose;
+    struct blob *json; /* members without braces and what goes in gaps; NULL: nothing to tell */
+    struct netmap_gap gaps[NETMAP_LOOSE_KINDS];
+    bool is_loose; /* something is in the gaps */
     struct blob *whole[NETMAP_FORMS]; /* a message of its own; made when first wanted */
     struct blob *rest[NETMAP_FORMS];  /* behind other members, to the closing brace */
     node_id *own; /* sorted: who must not be sent it, because it is told of itself */
@@ -190,6 +214,7 @@ struct netmap_way {
     struct netmap_slot *slots; /* of a hash table; `cap` is a power of two, or 0 */
     size_t n_slots, cap;
     struct netmap_body *bodies; /* all of them */
+    struct map *bundles;        /* frames, by what is in them; NULL: none yet */
     size_t bytes;               /* of their texts and frames */
 };
 struct netmap_subject netmap_way_subject(const struct netmap_way *w, node_id id);
@@ -228,10 +253,14 @@ MUST_USE struct blob *netmap_body_whole(struct netmap_way *w, const struct netma
                                         bool zstd);
 MUST_USE struct blob *netmap_body_rest(struct netmap_way *w, const struct netmap_body *b,
                                        bool zstd);
-/* The subject's card as that class sees it; borrowed from the way. */
+/* The subject's card as that class sees it; borrowed from the way, as are the others. */
 struct netmap_loose *netmap_loose_card(struct netmap_way *w, struct netmap_subject *s,
                                        const struct netmap_eye *eye);
+struct netmap_loose *netmap_loose_patch(struct netmap_subject *s, unsigned patch, struct str caps);
+/* Its owner's, who must be in the view. */
+struct netmap_loose *netmap_loose_profile(struct netmap_subject *s);
 void netmap_loose_free(struct netmap_loose *l); /* and those behind it */
+void netmap_bundles_free(struct map *bundles);  /* NULL is fine */
 /* Writes that. */
 void netmap_put_cut_body(struct json_writer *out, struct netmap_way *w,
                          const struct netmap_walker *v);

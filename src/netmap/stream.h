@@ -45,8 +45,9 @@ void netmap_feed_lend(struct netmap_feed *f, struct buf *scratch);
 struct netmap_limits {
     size_t block_cards; /* in a block that is laid out anew; half as many again and it is cut */
     size_t delta_cards; /* a delta of more, and of more than half of all, becomes a full map */
-    size_t
-        loose_classes; /* under a policy of more classes, deltas are put together of loose cards */
+    /* Under a policy of more classes deltas are put together of bundles. */
+    size_t loose_classes;
+    size_t loose_least; /* fewer profiles, or patches, are written for each class */
 };
 void netmap_feed_set_limits(struct netmap_feed *f, const struct netmap_limits *limits);
 void netmap_feed_free(struct netmap_feed *f);

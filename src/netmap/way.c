@@ -66,8 +66,47 @@ struct netmap_subject netmap_way_subject(const struct netmap_way *w, node_id id)
 static void find_subjects(struct netmap_way *w)
 {
     w->subjects = mem_alloc_array(w->span.n_nodes, sizeof *w->subjects);
-    for (size_t i = 0; i < w->span.n_nodes; i++)
+    for (size_t i = 0; i < w->span.n_nodes; i++) {
         w->subjects[i] = netmap_way_subject(w, w->span.nodes[i].id);
+        w->subjects[i].place = (uint32_t)i;
+    }
+}
+
+struct rank {
+    uint64_t rank;
+    size_t at;
+};
+
+static int by_rank(const void *a, const void *b)
+{
+    const struct rank *x = a, *y = b;
+
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* Whole cards first, as those of newcomers are; then by how many hear of it, then by who. */
+static uint64_t rank_of(const struct netmap_way *w, const struct netmap_subject *s, unsigned mask)
+{
+    unsigned fame = netmap_fame(&w->feed->sights, w->after, s->now_cls);
+    uint64_t kind = !s->now ? 3 : !s->old ? 0 : (mask & ~(unsigned)NODE_PATCHABLE) ? 1 : 2;
+
+    return kind << 62 | (uint64_t)(UINT16_MAX - fame) << 32 |
+           policy_sight_class(w->after, s->now_cls);
+}
+
+static void find_places(struct netmap_way *w)
+{
+    struct rank *ranks = mem_alloc_array(w->span.n_nodes, sizeof *ranks);
+
+    for (size_t i = 0; i < w->span.n_nodes; i++)
+        ranks[i] = (struct rank){rank_of(w, &w->subjects[i], w->span.nodes[i].mask), i};
+    if (w->span.n_nodes)
+        qsort(ranks, w->span.n_nodes, sizeof *ranks, by_rank);
+    for (size_t i = 0; i < w->span.n_nodes; i++)
+        w->subjects[ranks[i].at].place = (uint32_t)i;
+    mem_free(ranks);
 }
 
 static int by_owner(const void *a, const void *b)
@@ -228,6 +267,8 @@ static struct netmap_way *way_new(struct netmap_feed *f, const struct netmap_mom
         add_routers(w, w->after);
     }
     find_subjects(w);
+    if (policy_class_count(w->after) > f->limits.loose_classes)
+        find_places(w);
     if (!policy_is_open(w->before) || !policy_is_open(w->after))
         find_owned(w);
     find_renamed(w);
