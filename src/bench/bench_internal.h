@@ -50,7 +50,8 @@ struct sim_tailnet {
     struct netmap_pool *pool;
     struct sim **sim_at; /* by slot */
     size_t n_at;
-    text_ix *usual; /* while all are looked at: by slot, the card that was right last */
+    text_ix *usual;    /* while all are looked at: by slot, the card that was right last */
+    uint32_t *columns; /* likewise, where there are rules: sight_column */
 };
 
 struct sim {

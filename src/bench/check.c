@@ -120,6 +120,7 @@ static void look_at_all(struct run *r, struct look *l)
     const struct sim_tailnet *t = l->viewer->tailnet;
     size_t slots = netmap_pool_slots(t->pool);
     const struct netmap_view *v = &l->viewer->stream->view;
+    const bool *row = r->sight ? sight_row(r->sight, l->viewer) : NULL;
 
     for (uint32_t slot = 1; slot < slots; slot++) {
         text_ix ix = netmap_view_at(v, slot);
@@ -129,11 +130,14 @@ static void look_at_all(struct run *r, struct look *l)
             l->beside += ix != 0;
             continue;
         }
-        if (ix && ix == t->usual[slot] && other != l->viewer && !r->sight)
+        bool sees = !row || row[t->columns[slot]];
+
+        if (other != l->viewer && (sees ? ix && ix == t->usual[slot] : !ix))
             continue;
         if (!look_at(r, l, other, ix))
             return;
-        t->usual[slot] = ix;
+        if (ix)
+            t->usual[slot] = ix;
     }
     l->other = NULL;
     if (r->o->has_beside && l->beside != r->o->beside + r->o->quiet)
@@ -155,15 +159,25 @@ static struct look look(struct run *r, const struct sim *viewer)
 
 static void look_begin(struct run *r)
 {
-    for (size_t i = 0; i < r->n_tailnets; i++)
-        r->tailnets[i].usual =
-            mem_alloc_array(netmap_pool_slots(r->tailnets[i].pool), sizeof(text_ix));
+    for (size_t i = 0; i < r->n_tailnets; i++) {
+        struct sim_tailnet *t = &r->tailnets[i];
+
+        t->usual = mem_alloc_array(netmap_pool_slots(t->pool), sizeof(*t->usual));
+        if (!r->sight)
+            continue;
+        t->columns = mem_alloc_array(t->n_at, sizeof(*t->columns));
+        for (size_t slot = 0; slot < t->n_at; slot++)
+            if (t->sim_at[slot])
+                t->columns[slot] = sight_column(r->sight, t->sim_at[slot]);
+    }
 }
 
 static void look_end(struct run *r)
 {
-    for (size_t i = 0; i < r->n_tailnets; i++)
+    for (size_t i = 0; i < r->n_tailnets; i++) {
         mem_free(TAKE(r->tailnets[i].usual));
+        mem_free(TAKE(r->tailnets[i].columns));
+    }
 }
 
 bool check_settled(struct run *r)

@@ -166,7 +166,17 @@ void sight_free(struct sight *s)
     mem_free(s);
 }
 
+const bool *sight_row(const struct sight *s, const struct sim *viewer)
+{
+    return s->sees + s->row_of[viewer->index] * s->n_rows;
+}
+
+uint32_t sight_column(const struct sight *s, const struct sim *other)
+{
+    return s->row_of[other->index];
+}
+
 bool sight_sees(const struct sight *s, const struct sim *viewer, const struct sim *other)
 {
-    return s->sees[s->row_of[viewer->index] * s->n_rows + s->row_of[other->index]];
+    return sight_row(s, viewer)[sight_column(s, other)];
 }
