@@ -198,6 +198,7 @@ struct netmap_way {
     bool dns_is_own;            /* and its own DNSConfig, which may differ */
     bool has_guests;            /* at either end */
     bool guests_differ;         /* in what they add to relay map and DNS of who sees them */
+    bool moves_twice;           /* a node has another home and other endpoints */
     struct buf tailnet;         /* members that are news to all */
     struct buf common;          /* and to all who have nothing to do with guests */
     struct netmap_owned *owned; /* nodes in the span, where owners matter; by user */

@@ -177,9 +177,18 @@ static enum netmap_pull send_own(struct netmap_stream *s, struct netmap_way *w,
  */
 #define CAPVER_DEAF 141
 
-static bool is_deaf(const struct netmap_stream *s)
+/*
+ * From 1.86 to 1.94 a client's sockets hear of only the first of several things that a delta patches of one
+ * peer: of a new home relay, and then not of the endpoints, so that it stays on the relay.
+ */
+#define CAPVER_HALF_DEAF 117
+#define CAPVER_HALF_DEAF_LAST 132
+
+/* Whether it must take the whole map anew to hear all that a delta says. */
+static bool is_deaf(const struct netmap_stream *s, const struct netmap_way *w)
 {
-    return s->capver == CAPVER_DEAF;
+    return s->capver == CAPVER_DEAF || (w->moves_twice && s->capver >= CAPVER_HALF_DEAF &&
+                                        s->capver <= CAPVER_HALF_DEAF_LAST);
 }
 
 static enum netmap_pull pull_way(struct netmap_stream *s, struct netmap_way *w,
@@ -199,8 +208,8 @@ static enum netmap_pull pull_way(struct netmap_stream *s, struct netmap_way *w,
     }
     if (cut)
         netmap_put_cut_body(&own, w, v);
-    /* Said again, it makes them take the whole map anew. */
-    if (is_deaf(s) && (own.comma || (!cut && b->json)))
+    /* Said again, it makes them do so. */
+    if (is_deaf(s, w) && (own.comma || (!cut && b->json)))
         json_field_str(&own, STR("Domain"), view_info(w->now)->domain);
     if (!own.comma)
         return cut ? NETMAP_PULL_NONE : send_body(s, w, b, out);
@@ -232,7 +241,7 @@ static enum netmap_pull pull_delta(struct netmap_stream *s, int64_t now_ms,
     v.slot = slot;
     if (slot->body->is_too_much)
         return pull_present(s, now_ms, out);
-    if (!is_deaf(s) && !v.touched && v.old.cls && v.now.cls &&
+    if (!is_deaf(s, w) && !v.touched && v.old.cls && v.now.cls &&
         (w->is_quiet || (w->is_calm && netmap_rules_stay(w, slot, &v))))
         did = send_body(s, w, slot->body, out);
     else

@@ -216,6 +216,15 @@ static void find_tailnet(struct netmap_way *w)
         json_field_str(&out, STR("Domain"), now->domain);
 }
 
+/* Whether the home relay and the endpoints of one node changed. */
+static bool moves_twice(const struct netmap_span *s)
+{
+    for (size_t i = 0; i < s->n_nodes; i++)
+        if ((s->nodes[i].mask & NODE_DERP) && (s->nodes[i].mask & NODE_ENDPOINTS))
+            return true;
+    return false;
+}
+
 /* What no list of relays and no name server has to do with. */
 #define GUEST_PATCHES \
     (NODE_KEY | NODE_DISCO | NODE_ENDPOINTS | NODE_ONLINE | NODE_EXPIRY | NODE_CAPVER | NODE_UNTOLD)
@@ -273,6 +282,7 @@ static struct netmap_way *way_new(struct netmap_feed *f, const struct netmap_mom
         find_owned(w);
     find_renamed(w);
     find_tailnet(w);
+    w->moves_twice = moves_twice(&w->span);
     w->guests_differ = w->has_guests && guests_differ(w);
     w->is_quiet = w->before == w->after && view_info(w->old) == view_info(w->now) &&
                   w->span.n_users == 0 && !w->guests_differ;

@@ -132,6 +132,24 @@ static void derp_of(struct net *n, size_t i, uint32_t derp)
     command_result_fini(&r);
 }
 
+/* Its home and its endpoints at once, as a machine says them that looked around. */
+static void settles(struct net *n, size_t i, uint32_t derp, uint16_t port)
+{
+    const struct ip_addrport at = {IP_ADDR_V4(10, 77, 0, 1), port};
+    struct command_result r;
+
+    apply(n,
+          (struct command){.type = COMMAND_NODE_UPDATE,
+                           .machine = machine_of(i),
+                           .key = key_of(i),
+                           .home_derp = derp,
+                           .endpoints = &at,
+                           .n_endpoints = 1,
+                           .has_endpoints = true},
+          &r);
+    command_result_fini(&r);
+}
+
 /* One change is the same bytes for all others, and nothing for the one it is about. */
 static void shares_a_change(void **state)
 {
@@ -417,6 +435,42 @@ static void says_the_domain_to_the_deaf(void **state)
     }
 }
 
+/* Others want it where a node has another home and other endpoints: they do not hear of the latter else. */
+static void says_the_domain_to_the_half_deaf(void **state)
+{
+    static const struct {
+        uint32_t capver;
+        bool is_said;
+    } cases[] = {{116, false}, {117, true}, {130, true}, {132, true}, {133, false}, {142, false}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf out = BUF(0);
+        struct net n;
+
+        net_begin(&n);
+        struct netmap_stream *s = netmap_stream_new(
+            n.feed, &(struct netmap_stream_options){.viewer = n.ids[1], .capver = cases[i].capver});
+        assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
+        buf_clear(&out);
+        settles(&n, 0, 901, 41641);
+        assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
+        assert_true(str_find(buf_str(&out), STR("10.77.0.1:41641")) > 0);
+        assert_int_equal(str_find(buf_str(&out), STR("\"Domain\":\"")) > 0, cases[i].is_said);
+        buf_clear(&out);
+        settles(&n, 0, 901, 41642);
+        assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
+        assert_false(str_find(buf_str(&out), STR("\"Domain\":\"")) > 0);
+        buf_clear(&out);
+        derp_of(&n, 0, 902);
+        assert_int_equal(pull(s, &out), NETMAP_PULL_SENT);
+        assert_false(str_find(buf_str(&out), STR("\"Domain\":\"")) > 0);
+        netmap_stream_free(s);
+        buf_fini(&out);
+        net_end(&n);
+    }
+}
+
 static void keeps_alive(void **state)
 {
     struct buf out = BUF(0), json = BUF(0);
@@ -457,6 +511,7 @@ int main(void)
         cmocka_unit_test(tells_of_a_hold_at_once),
         cmocka_unit_test(may_leave_the_peers_out),
         cmocka_unit_test(says_the_domain_to_the_deaf),
+        cmocka_unit_test(says_the_domain_to_the_half_deaf),
         cmocka_unit_test(keeps_alive),
     };
 
