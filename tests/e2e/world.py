@@ -579,6 +579,16 @@ class Client:
     def netmap(self):
         return json.loads(self.ts("debug", "netmap").stdout)
 
+    def held(self):
+        """What it holds of its peers, for a person to read: by the map, and where packets go."""
+        try:
+            paths = {p["PublicKey"]: (p.get("CurAddr"), p.get("Relay"), p.get("Addrs")) for p in self.peers().values()}
+            return "\n".join(f"{self.name} holds {p['Name']}: online {p.get('Online')}, home {p.get('HomeDERP')}, "
+                             f"{p.get('DiscoKey')}, endpoints {p.get('Endpoints')}, path {paths.get(p['Key'])}"
+                             for p in self.netmap().get("Peers") or [])
+        except (Failure, subprocess.TimeoutExpired, OSError, ValueError, KeyError) as err:
+            return f"{self.name}: {err}"
+
     def resolve(self, name, kind="A"):
         """What the client's own resolver says."""
         done = self.host.run("dig", "+short", "+time=2", "+tries=1", "@100.100.100.100", name, kind, check=False)
@@ -750,5 +760,5 @@ class World:
         for relay in self.relays:
             parts.append(f"--- {relay.name} log ---\n{relay.tail()}")
         for client in self.clients:
-            parts.append(f"--- {client.name} ({client.version}) log ---\n{client.tail()}")
+            parts.append(f"--- {client.name} ({client.version}) log ---\n{client.tail()}\n{client.held()}")
         return "\n".join(parts)
