@@ -87,19 +87,20 @@ static void add_rights(struct net *n, const struct doors_of *of, uint32_t src_en
 
 /* ---- Changes ---- */
 
+/* What devices of one user may do with each other: what comes, what goes, or ('=') what stays. */
 static void put_access(struct change_set *to, const struct access *a, char sign, const char *suffix,
                        struct crowd from)
 {
+    struct str verb = sign == '+'   ? STR("may reach their user's other machines")
+                      : sign == '-' ? STR("may no longer reach their user's other machines")
+                                    : STR("may reach their user's other machines as before,");
     struct buf text = BUF(0);
 
     if (a->len) {
         buf_put(&text, STR("on "));
         access_put(&text, a);
         buf_put(&text, str_from(suffix));
-        changes_add(to, sign,
-                    sign == '+' ? STR("may reach their user's other machines")
-                                : STR("may no longer reach their user's other machines"),
-                    buf_str(&text), from, (struct crowd){0});
+        changes_add(to, sign, verb, buf_str(&text), from, (struct crowd){0});
     }
     buf_fini(&text);
 }
@@ -296,21 +297,6 @@ static bool add_self(struct net *n, uint32_t kind)
     return any;
 }
 
-/* What was told of everyone is not so for devices of one user. */
-static void put_kept(struct net *n, const char *suffix, uint32_t kind)
-{
-    struct buf text = BUF(0);
-
-    if (n->rights[AFTER].access.len) {
-        buf_put(&text, STR("on "));
-        access_put(&text, &n->rights[AFTER].access);
-        buf_put(&text, str_from(suffix));
-        changes_add(n->own, '=', STR("may reach their user's other machines as before,"),
-                    buf_str(&text), crowd_of(n->d, kind), (struct crowd){0});
-    }
-    buf_fini(&text);
-}
-
 /*
  * Finds n->rights of devices of one user in one family, and what differs, without what they may as
  * devices of one user and with it. Whether the two are not the same.
@@ -368,10 +354,12 @@ static void compare_own(struct net *n, const uint32_t pair[2])
 
         /* The same for everyone has been told. */
         if (find_own_rights(n, pair, f, &plain, &own)) {
-            if (put_own_difference(n, suffix, crowd_of(d, pair[0])))
+            struct crowd who = crowd_of(d, pair[0]);
+
+            if (put_own_difference(n, suffix, who))
                 touch(d, pair[0] | 0x80000000u, pair[1]);
-            else
-                put_kept(n, suffix, pair[0]);
+            else /* what was told of everyone is not so for them */
+                put_access(n->own, &n->rights[AFTER].access, '=', suffix, who);
         }
         if (one)
             break;
