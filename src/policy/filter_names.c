@@ -112,18 +112,41 @@ static void named_fini(struct named *n)
     mem_free(n->items);
 }
 
-static void put_named(struct json_writer *w, struct named *n, size_t i)
+/* Two lists of names, walked together. */
+struct walk {
+    const struct named *old, *now;
+    size_t old_at, now_at;
+};
+
+/* The next name that only one of them has, or NULL; `is_gone`: the old one has it. */
+static const struct name *next_unlike(struct walk *w, bool *is_gone)
 {
-    json_key(w, str_from(n->items[i].text));
+    while (w->old_at < w->old->len || w->now_at < w->now->len) {
+        const struct name *old = w->old_at < w->old->len ? &w->old->items[w->old_at] : NULL;
+        const struct name *now = w->now_at < w->now->len ? &w->now->items[w->now_at] : NULL;
+        int c = !old ? 1 : !now ? -1 : by_name(old, now);
+
+        w->old_at += c <= 0;
+        w->now_at += c >= 0;
+        *is_gone = c < 0;
+        if (c != 0)
+            return c < 0 ? old : now;
+    }
+    return NULL;
+}
+
+static void put_named(struct json_writer *w, struct named *n, const struct name *x)
+{
+    json_key(w, str_from(x->text));
     json_value_follows(w);
     buf_put_char(w->out, '[');
-    if (n->has_filter && n->items[i].at >= n->f.n) {
+    if (n->has_filter && x->at >= n->f.n) {
         struct json_writer one = JSON_WRITER(w->out);
 
-        guest_rule_put(&n->guests.items[n->items[i].at - n->f.n], &one);
+        guest_rule_put(&n->guests.items[x->at - n->f.n], &one);
     } else if (n->has_filter) {
         n->f.w = JSON_WRITER(w->out);
-        (void)filter_put_rule(&n->f, n->items[i].at);
+        (void)filter_put_rule(&n->f, x->at);
     } else {
         buf_put(w->out, STR(FILTER_OPEN_RULE));
     }
@@ -135,7 +158,9 @@ void policy_put_named_filter(const struct policy *before, const struct policy *p
 {
     struct json_writer w = JSON_WRITER(out);
     struct named old = {0}, now;
-    size_t i = 0, k = 0;
+    struct walk walk = {.old = &old, .now = &now};
+    const struct name *x;
+    bool is_gone;
 
     named_init(&now, p, viewer, form);
     json_begin_object(&w);
@@ -143,15 +168,11 @@ void policy_put_named_filter(const struct policy *before, const struct policy *p
         named_init(&old, before, viewer, form);
     else
         json_field_null(&w, STR("*"));
-    while (i < old.len || k < now.len) {
-        int c = i == old.len ? 1 : k == now.len ? -1 : by_name(&old.items[i], &now.items[k]);
-
-        if (c < 0)
-            json_field_null(&w, str_from(old.items[i].text));
-        else if (c > 0)
-            put_named(&w, &now, k);
-        i += c <= 0;
-        k += c >= 0;
+    while ((x = next_unlike(&walk, &is_gone))) {
+        if (is_gone)
+            json_field_null(&w, str_from(x->text));
+        else
+            put_named(&w, &now, x);
     }
     json_end_object(&w);
     named_fini(&old);
@@ -183,19 +204,15 @@ static bool same_addresses(const struct member *a, const struct member *b)
 
 static void step_differ(struct policy_filter_step *s, const struct named *old)
 {
-    size_t i = 0, k = 0;
+    struct walk walk = {.old = old, .now = &s->now};
+    const struct name *x;
+    bool is_gone;
 
-    while (i < old->len || k < s->now.len) {
-        int c = i == old->len     ? 1
-                : k == s->now.len ? -1
-                                  : by_name(&old->items[i], &s->now.items[k]);
-
-        if (c < 0)
-            s->gone[s->n_gone++] = old->items[i];
-        else if (c > 0)
-            s->come[s->n_come++] = s->now.items[k];
-        i += c <= 0;
-        k += c >= 0;
+    while ((x = next_unlike(&walk, &is_gone))) {
+        if (is_gone)
+            s->gone[s->n_gone++] = *x;
+        else
+            s->come[s->n_come++] = *x;
     }
 }
 
