@@ -123,7 +123,7 @@ struct domain *domain_new(void)
     list_init(&d->touched);
     list_init(&d->shared);
     shares_init(d);
-    user_invites_init(d);
+    invitations_init(&d->user_invites);
     return d;
 }
 
@@ -148,7 +148,7 @@ void domain_free(struct domain *d)
     for (size_t at = 0; map_next(d->node_by_id, &at, &key, &value);)
         node_state_free(d, value);
     shares_fini(d);
-    user_invites_fini(d);
+    invitations_fini(&d->user_invites);
     for (struct list_node *n = list_pop_front(&d->tailnets); n; n = list_pop_front(&d->tailnets))
         tailnet_free(CONTAINER_OF(n, struct tailnet, tailnets_link));
     map_free(d->tailnet_by_id);

@@ -9,8 +9,8 @@
  *
  *   check --refused--> nothing happened
  *     |
- *     +--> act: node_edit() drafts, indexes and deadlines move --> routes_elect() -->
- * nodes_publish()
+ *     +--> act: node_edit() drafts, indexes and deadlines move --> routes_elect()
+ *               --> nodes_publish()
  *
  * A node that a command changes gets one draft, however many things change; when the command is
  * done the draft becomes the node and one CHANGE_NODE tells everything that changed.
@@ -66,7 +66,7 @@ struct tailnet {
     struct knowers knowers;          /* the others */
     struct derp_region *relays;      /* of its policy, as domain_tell_relays says */
     size_t n_relays;
-    bool omits_relays; /* that are not in them */
+    bool omits_relays;               /* that are not in them */
     struct list_node unsettled_link; /* in domain.unsettled */
     size_t n_lends;                  /* shares where it is the owner */
 
@@ -128,16 +128,27 @@ struct share_state {
     struct list_node guest_link; /* while in force: in lent_to of the user, or lent_to_all */
 };
 
-struct invite_state {
-    const struct share_invite *invite; /* as in the table, borrowed */
+/* The head of both kinds' states. */
+struct invitation {
+    uint64_t id;
+    uint8_t hash[32]; /* SHA-256 of the secret */
     struct tailnet *tailnet;
     struct deadline end;
 };
 
+struct invitations {
+    struct map *by_id; /* struct invitation */
+    struct map *by_hash;
+};
+
+struct invite_state {
+    struct invitation head;
+    const struct share_invite *invite; /* as in the table, borrowed */
+};
+
 struct user_invite_state {
+    struct invitation head;
     const struct user_invite *invite; /* as in the table, borrowed */
-    struct tailnet *tailnet;
-    struct deadline end;
 };
 
 /* What shares have to do with a node. */
@@ -229,14 +240,12 @@ struct domain {
     struct domain_counters next;
     uint64_t next_generation;
     struct domain_policy_hooks hooks;
-    struct map *share_by_id;    /* struct share_state */
-    struct map *share_by_what;  /* node, guest tailnet, user -> struct share_state */
-    struct map *invite_by_hash; /* struct invite_state */
-    struct map *invite_by_id;
-    struct map *user_invite_by_hash; /* struct user_invite_state */
-    struct map *user_invite_by_id;
-    struct map *stay_by_what; /* node, tailnet -> struct stay */
-    struct map *bonds;        /* how many shares in force hold a stay; guests.c */
+    struct map *share_by_id;          /* struct share_state */
+    struct map *share_by_what;        /* node, guest tailnet, user -> struct share_state */
+    struct invitations share_invites; /* struct invite_state */
+    struct invitations user_invites;  /* struct user_invite_state */
+    struct map *stay_by_what;         /* node, tailnet -> struct stay */
+    struct map *bonds;                /* how many shares in force hold a stay; guests.c */
 
     /* Of the command being applied. */
     int64_t now_ms;
@@ -382,6 +391,25 @@ void account_settle(struct domain *d, struct tailnet *t, struct user_state *s,
                     const struct command *c, enum user_role role, enum user_status status,
                     struct command_result *r);
 
+/* ---- invitations.c ---- */
+
+void invitations_init(struct invitations *all);
+/* And the states, of which each invitation is the head. */
+void invitations_fini(struct invitations *all);
+/* expiry_ms 0: it does not end by itself. */
+void invitation_add(struct domain *d, struct invitations *all, struct invitation *i,
+                    int64_t expiry_ms);
+/* Frees its state. */
+void invitation_remove(struct domain *d, struct invitations *all, struct invitation *i);
+bool invitation_is_there(const struct invitations *all, uint64_t id, const uint8_t hash[32]);
+/* The one that the command names, of its tailnet, which the command is then about. */
+MUST_USE int invitation_get(struct domain *d, const struct invitations *all,
+                            const struct command *c, struct invitation **out, struct err *err);
+/* By the text of its link; NULL. Whether it is good for anything now its kind says. */
+struct invitation *invitation_find(const struct invitations *all, struct str kind, struct str text);
+/* A new secret, to be shown once, and its hash. */
+MUST_USE struct str invitation_secret(struct str kind, uint8_t hash[32]);
+
 /* ---- user_invites.c ---- */
 
 int user_invite_make(struct domain *d, const struct command *c, struct command_result *r,
@@ -390,9 +418,7 @@ int user_invite_revoke(struct domain *d, const struct command *c, struct command
                        struct err *err);
 int user_invite_accept(struct domain *d, const struct command *c, struct command_result *r,
                        struct err *err);
-void user_invites_init(struct domain *d);
-void user_invites_fini(struct domain *d);
-struct user_invite_state *user_invite_add(struct domain *d, const struct user_invite *invite);
+void user_invite_add(struct domain *d, const struct user_invite *invite);
 void user_invite_remove(struct domain *d, struct user_invite_state *s);
 /* The inviter goes; 0: the tailnet, with all of them. */
 void user_invites_drop(struct domain *d, struct tailnet *t, user_id inviter);
@@ -548,9 +574,9 @@ void shares_drop_tailnet(struct domain *d, struct tailnet *t);
 /* The tailnet's info, or the user, changed. */
 void shares_resettle(struct domain *d, struct tailnet *t);
 void invite_remove(struct domain *d, struct invite_state *s);
-struct invite_state *invite_add(struct domain *d, const struct share_invite *invite);
-void invites_drop_node(struct domain *d, struct tailnet *t, node_id node);
-void invites_drop_user(struct domain *d, struct tailnet *t, user_id user);
+void invite_add(struct domain *d, const struct share_invite *invite);
+/* To the node and by the sharer; 0: to whichever, by whomever. */
+void invites_drop(struct domain *d, struct tailnet *t, node_id node, user_id sharer);
 
 /* ---- guests.c ---- */
 
@@ -662,8 +688,7 @@ int register_fabricate(struct domain *d, const struct command *c, struct command
 void pending_set_init(struct pending_set *set);
 void pending_set_fini(struct domain *d);
 struct pending *pending_find(const struct domain *d, struct str auth_id);
-/* The one of these keys, refreshed, or a new one. */
-/* auth_id: the id of a new one; NULL: a random one. */
+/* The one of these keys, refreshed, or a new one with this id; NULL: a random one. */
 struct pending *pending_ask(struct domain *d, const struct register_request *reg,
                             const char *auth_id);
 void pending_decided(struct domain *d, struct tailnet *t, const struct pending *p);
@@ -709,7 +734,6 @@ MUST_USE int addresses_find(const struct domain *d, const struct tailnet *t, str
 /* A free one of the family; false: there is none, or the tailnet does not give that family. */
 MUST_USE bool address_find(const struct domain *d, const struct tailnet *t, uint8_t family,
                            struct ip_addr *out);
-/* In place of what the node had of that family; unset: none from now on. */
 /* Whether it may be given: no other's, not reserved, neither end of the prefix. */
 bool address_is_free(const struct domain *d, const struct tailnet *t, struct ip_prefix p,
                      struct ip_addr addr);
@@ -721,6 +745,7 @@ struct node_state *address_holder(const struct domain *d, const struct tailnet *
  * is free; false: there is none. */
 MUST_USE bool address_find_alias(const struct domain *d, const struct tailnet *t, uint8_t family,
                                  node_id guest, struct ip_addr *out);
+/* In place of what the node had of that family; unset: none from now on. */
 void address_set(struct domain *d, struct node_state *s, uint8_t family, struct ip_addr addr);
 void addresses_take(struct domain *d, struct node_state *s);
 void addresses_free(struct domain *d, const struct node_state *s);

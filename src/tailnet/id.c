@@ -65,13 +65,14 @@ static bool is_used(const struct domain *d, enum id_kind kind, uint64_t id)
     case ID_SHARE:
         return map_find_u64(d->share_by_id, id);
     case ID_SHARE_INVITE:
-        return map_find_u64(d->invite_by_id, id);
-    case ID_WEBHOOK:
+        return map_find_u64(d->share_invites.by_id, id);
     case ID_USER_INVITE:
+        return map_find_u64(d->user_invites.by_id, id);
+    case ID_WEBHOOK:
         break;
     }
     LIST_FOR_EACH(t, &d->tailnets, struct tailnet, tailnets_link) {
-        if (table_find(kind == ID_WEBHOOK ? &t->webhooks : &t->user_invites, id))
+        if (table_find(&t->webhooks, id))
             return true;
     }
     return false;

@@ -173,12 +173,11 @@ int domain_load_share_invite(struct domain *d, struct share_invite *invite, stru
         (invite->sharer != 0 && (!by || by->tailnet != t)))
         return err_set(err, ERR_INVALID, "invitation %" PRIu64 " is of no tailnet, machine or user",
                        invite->id);
-    if (invite->id == 0 || map_find_u64(d->invite_by_id, invite->id) ||
-        map_find(d->invite_by_hash, str_bytes(invite->hash, sizeof(invite->hash))))
+    if (invite->id == 0 || invitation_is_there(&d->share_invites, invite->id, invite->hash))
         return err_set(err, ERR_CONFLICT, "invitation %" PRIu64 " is there twice", invite->id);
     if (share_terms_check(&invite->terms, err) < 0)
         return err_wrap(err, "invitation %" PRIu64, invite->id);
-    (void)invite_add(d, TAKE(owned));
+    invite_add(d, TAKE(owned));
     forget_view(t);
     return 0;
 }
@@ -196,11 +195,10 @@ int domain_load_user_invite(struct domain *d, struct user_invite *invite, struct
                        "invitation of people %" PRIu64
                        " is of no tailnet, user or role, or endless",
                        invite->id);
-    if (invite->id == 0 || map_find_u64(d->user_invite_by_id, invite->id) ||
-        map_find(d->user_invite_by_hash, str_bytes(invite->hash, sizeof(invite->hash))))
+    if (invite->id == 0 || invitation_is_there(&d->user_invites, invite->id, invite->hash))
         return err_set(err, ERR_CONFLICT, "invitation of people %" PRIu64 " is there twice",
                        invite->id);
-    (void)user_invite_add(d, TAKE(owned));
+    user_invite_add(d, TAKE(owned));
     forget_view(t);
     return 0;
 }

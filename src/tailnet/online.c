@@ -151,10 +151,10 @@ int domain_tick(struct domain *d, const struct command *c, struct command_result
             share_remove(d, CONTAINER_OF(dl, struct share_state, end));
             break;
         case DEADLINE_SHARE_INVITE:
-            invite_remove(d, CONTAINER_OF(dl, struct invite_state, end));
+            invite_remove(d, CONTAINER_OF(dl, struct invite_state, head.end));
             break;
         case DEADLINE_USER_INVITE:
-            user_invite_remove(d, CONTAINER_OF(dl, struct user_invite_state, end));
+            user_invite_remove(d, CONTAINER_OF(dl, struct user_invite_state, head.end));
             break;
         }
     }

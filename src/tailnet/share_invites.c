@@ -1,64 +1,47 @@
 /* Invitations: links that make shares. Known by the hash of their secret only. */
 
-#include "crypto/secret.h"
 #include "tailnet/domain_internal.h"
-
-static struct str hash_key(const struct share_invite *i)
-{
-    return str_bytes(i->hash, sizeof(i->hash));
-}
 
 /* ---- Tables ---- */
 
-struct invite_state *invite_add(struct domain *d, const struct share_invite *invite)
+static struct invite_state *state_of(struct invitation *i)
+{
+    return i ? CONTAINER_OF(i, struct invite_state, head) : NULL;
+}
+
+void invite_add(struct domain *d, const struct share_invite *invite)
 {
     struct invite_state *s = NEW(struct invite_state);
 
     s->invite = invite;
-    s->tailnet = domain_tailnet(d, invite->tailnet);
-    s->end.kind = DEADLINE_SHARE_INVITE;
-    (void)map_put_u64(d->invite_by_id, invite->id, s);
-    (void)map_put(d->invite_by_hash, hash_key(invite), s);
-    table_put(&s->tailnet->share_invites, invite->id, invite);
-    if (invite->expiry_ms != 0)
-        schedule_set(&d->schedule, &s->end, invite->expiry_ms);
+    s->head.id = invite->id;
+    s->head.tailnet = domain_tailnet(d, invite->tailnet);
+    s->head.end.kind = DEADLINE_SHARE_INVITE;
+    memcpy(s->head.hash, invite->hash, sizeof(s->head.hash));
+    invitation_add(d, &d->share_invites, &s->head, invite->expiry_ms);
+    table_put(&s->head.tailnet->share_invites, invite->id, invite);
     id_used(d, ID_SHARE_INVITE, invite->id);
-    return s;
 }
 
 void invite_remove(struct domain *d, struct invite_state *s)
 {
-    struct tailnet *t = s->tailnet;
-    share_invite_id id = s->invite->id;
+    struct tailnet *t = s->head.tailnet;
+    share_invite_id id = s->head.id;
 
-    schedule_clear(&d->schedule, &s->end);
-    (void)map_remove(d->invite_by_hash, hash_key(s->invite));
-    (void)map_remove_u64(d->invite_by_id, id);
+    invitation_remove(d, &d->share_invites, &s->head);
     table_remove(&t->share_invites, id);
-    mem_free(s);
     domain_emit(d, t, (struct change){.kind = CHANGE_SHARE_INVITE_REMOVED, .id = id});
 }
 
-void invites_drop_node(struct domain *d, struct tailnet *t, node_id node)
+void invites_drop(struct domain *d, struct tailnet *t, node_id node, user_id sharer)
 {
     const struct share_invite *i;
 
+    /* Removing may merge chunks: begin anew after each. */
     for (size_t at = 0; (i = table_next(&t->share_invites, &at));) {
-        if (i->node != node)
+        if ((node != 0 && i->node != node) || (sharer != 0 && i->sharer != sharer))
             continue;
-        invite_remove(d, map_find_u64(d->invite_by_id, i->id));
-        at = 0;
-    }
-}
-
-void invites_drop_user(struct domain *d, struct tailnet *t, user_id user)
-{
-    const struct share_invite *i;
-
-    for (size_t at = 0; (i = table_next(&t->share_invites, &at));) {
-        if (i->sharer != user)
-            continue;
-        invite_remove(d, map_find_u64(d->invite_by_id, i->id));
+        invite_remove(d, state_of(map_find_u64(d->share_invites.by_id, i->id)));
         at = 0;
     }
 }
@@ -88,7 +71,6 @@ int share_invite_make(struct domain *d, const struct command *c, struct command_
                       struct err *err)
 {
     AUTO(share_invite_unref) const struct share_invite *owned = NULL;
-    struct secret_token token = {0};
     struct tailnet *t = NULL;
 
     if (domain_tailnet_get(d, c->tailnet, &t, err) < 0)
@@ -99,16 +81,13 @@ int share_invite_make(struct domain *d, const struct command *c, struct command_
         share_check_room(t, err) < 0)
         return -(int)err->code;
 
-    secret_token_make(&token, SHARE_INVITE_KIND);
+    r->secret = invitation_secret(SHARE_INVITE_KIND, i->hash);
     i->id = id_next(d, t, ID_SHARE_INVITE);
     i->tailnet = t->id;
-    memcpy(i->hash, token.hash, sizeof(i->hash));
     i->uses = 0;
     i->created_ms = d->now_ms;
     i->expiry_ms = i->expiry_ms != 0 ? i->expiry_ms : d->now_ms + SHARE_INVITE_MS;
-    (void)invite_add(d, TAKE(owned));
-    r->secret = str_copy(buf_str(&token.text));
-    secret_token_fini(&token);
+    invite_add(d, TAKE(owned));
     r->id = i->id;
     r->invite = share_invite_ref(i);
     d->of = t;
@@ -119,15 +98,12 @@ int share_invite_make(struct domain *d, const struct command *c, struct command_
 int share_invite_revoke(struct domain *d, const struct command *c, struct command_result *r,
                         struct err *err)
 {
-    struct invite_state *s = map_find_u64(d->invite_by_id, c->id);
-    struct tailnet *t = NULL;
+    struct invitation *i = NULL;
 
-    if (domain_tailnet_get(d, c->tailnet, &t, err) < 0)
+    if (invitation_get(d, &d->share_invites, c, &i, err) < 0)
         return -(int)err->code;
-    if (!s || s->tailnet != t)
-        return err_set(err, ERR_NOT_FOUND, "invitation not found");
-    d->of = t;
-    r->id = s->invite->id;
+    struct invite_state *s = state_of(i);
+    r->id = i->id;
     r->invite = share_invite_ref(s->invite);
     invite_remove(d, s);
     return 0;
@@ -136,17 +112,11 @@ int share_invite_revoke(struct domain *d, const struct command *c, struct comman
 /* Who shows a secret that is none learns nothing more. */
 static struct invite_state *find_by_secret(const struct domain *d, struct str text)
 {
-    uint8_t hash[SECRET_HASH_BYTES];
-    struct str id, secret;
+    struct invite_state *s = state_of(invitation_find(&d->share_invites, SHARE_INVITE_KIND, text));
 
-    if (!secret_token_split(text, SHARE_INVITE_KIND, &id, &secret))
-        return NULL;
-    secret_hash(secret, hash);
-    struct invite_state *s = map_find(d->invite_by_hash, str_bytes(hash, sizeof(hash)));
-    return s && secret_hash_matches(secret, s->invite->hash) &&
-                   (s->invite->expiry_ms == 0 || s->invite->expiry_ms > d->now_ms) &&
+    return s && (s->invite->expiry_ms == 0 || s->invite->expiry_ms > d->now_ms) &&
                    (s->invite->share_expiry_ms == 0 || s->invite->share_expiry_ms > d->now_ms) &&
-                   !s->tailnet->info->suspended &&
+                   !s->head.tailnet->info->suspended &&
                    (s->invite->sharer == 0 || user_is_active(d, s->invite->sharer))
                ? s
                : NULL;
@@ -164,8 +134,8 @@ static void spend(struct domain *d, struct invite_state *s)
     with->uses_left--;
     with->uses++;
     s->invite = with;
-    table_put(&s->tailnet->share_invites, with->id, with);
-    domain_emit(d, s->tailnet, (struct change){.kind = CHANGE_SHARE_INVITE, .id = with->id});
+    table_put(&s->head.tailnet->share_invites, with->id, with);
+    domain_emit(d, s->head.tailnet, (struct change){.kind = CHANGE_SHARE_INVITE, .id = with->id});
 }
 
 static const struct share *share_of(struct domain *d, const struct share_invite *i,
@@ -200,14 +170,14 @@ int share_invite_accept(struct domain *d, const struct command *c, struct comman
                        "there is no such invitation, or it was used, revoked or has expired");
     if (c->user != 0 && (!u || u->tailnet != t))
         return err_set(err, ERR_NOT_FOUND, "user not found");
-    if (i->tailnet == t)
+    if (i->head.tailnet == t)
         return err_set(err, ERR_INVALID, "a node is not shared with its own tailnet");
     if (c->user == 0 && !i->invite->whole_tailnet)
         return err_set(err, ERR_DENIED, "this invitation is for one person, not for a tailnet");
     if (share_find(d, i->invite->node, t->id, c->user))
         return err_set(err, ERR_CONFLICT, "the node is shared with them already");
     /* The invitation counts until it is used up. */
-    if (i->invite->uses_left > 1 && share_check_room(i->tailnet, err) < 0)
+    if (i->invite->uses_left > 1 && share_check_room(i->head.tailnet, err) < 0)
         return -(int)err->code;
 
     struct share_state *s = share_add(d, share_of(d, i->invite, t, c->user));

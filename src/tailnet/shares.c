@@ -43,8 +43,7 @@ void shares_init(struct domain *d)
 {
     d->share_by_id = map_new();
     d->share_by_what = map_new();
-    d->invite_by_hash = map_new();
-    d->invite_by_id = map_new();
+    invitations_init(&d->share_invites);
     d->stay_by_what = map_new();
     d->bonds = map_new();
     list_init(&d->new_stays);
@@ -58,12 +57,9 @@ void shares_fini(struct domain *d)
 
     for (size_t at = 0; map_next(d->share_by_id, &at, &key, &value);)
         mem_free(value);
-    for (size_t at = 0; map_next(d->invite_by_id, &at, &key, &value);)
-        mem_free(value);
     map_free(d->share_by_id);
     map_free(d->share_by_what);
-    map_free(d->invite_by_hash);
-    map_free(d->invite_by_id);
+    invitations_fini(&d->share_invites);
     map_free(d->stay_by_what);
     map_free(d->bonds);
 }
@@ -186,7 +182,7 @@ void share_remove(struct domain *d, struct share_state *s)
 
 void shares_drop_node(struct domain *d, struct node_state *s)
 {
-    invites_drop_node(d, s->tailnet, node_now(s)->id);
+    invites_drop(d, s->tailnet, node_now(s)->id, 0);
     if (!s->outside)
         return;
     s->outside->is_leaving = true;
@@ -201,7 +197,7 @@ void shares_drop_user(struct domain *d, struct user_state *u)
     struct tailnet *t = u->tailnet;
     const struct share *share;
 
-    invites_drop_user(d, t, u->user->id);
+    invites_drop(d, t, 0, u->user->id);
     /* Removing merges chunks, so the table is gone through again after each. */
     for (size_t at = 0; (share = table_next(&t->shares, &at));) {
         if (share->user != u->user->id)
@@ -226,13 +222,11 @@ void shares_drop_user(struct domain *d, struct user_state *u)
 void shares_drop_tailnet(struct domain *d, struct tailnet *t)
 {
     const struct share *share;
-    const struct share_invite *invite;
     size_t at;
 
     while (at = 0, (share = table_next(&t->shares, &at)))
         share_remove(d, map_find_u64(d->share_by_id, share->id));
-    while (at = 0, (invite = table_next(&t->share_invites, &at)))
-        invite_remove(d, map_find_u64(d->invite_by_id, invite->id));
+    invites_drop(d, t, 0, 0);
 }
 
 void shares_resettle(struct domain *d, struct tailnet *t)

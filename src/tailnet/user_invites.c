@@ -1,57 +1,35 @@
 /* Invitations of people: links that make members. Known by the hash of their secret only. */
 
-#include "crypto/secret.h"
 #include "tailnet/domain_internal.h"
-
-static struct str hash_key(const struct user_invite *i)
-{
-    return str_bytes(i->hash, sizeof(i->hash));
-}
-
-void user_invites_init(struct domain *d)
-{
-    d->user_invite_by_hash = map_new();
-    d->user_invite_by_id = map_new();
-}
-
-void user_invites_fini(struct domain *d)
-{
-    struct str key;
-    void *value;
-
-    for (size_t at = 0; map_next(d->user_invite_by_id, &at, &key, &value);)
-        mem_free(value);
-    map_free(d->user_invite_by_id);
-    map_free(d->user_invite_by_hash);
-}
 
 /* ---- Tables ---- */
 
-struct user_invite_state *user_invite_add(struct domain *d, const struct user_invite *invite)
+static struct user_invite_state *state_of(struct invitation *i)
+{
+    return i ? CONTAINER_OF(i, struct user_invite_state, head) : NULL;
+}
+
+void user_invite_add(struct domain *d, const struct user_invite *invite)
 {
     struct user_invite_state *s = NEW(struct user_invite_state);
 
     s->invite = invite;
-    s->tailnet = domain_tailnet(d, invite->tailnet);
-    s->end.kind = DEADLINE_USER_INVITE;
-    (void)map_put_u64(d->user_invite_by_id, invite->id, s);
-    (void)map_put(d->user_invite_by_hash, hash_key(invite), s);
-    table_put(&s->tailnet->user_invites, invite->id, invite);
-    schedule_set(&d->schedule, &s->end, invite->expiry_ms);
+    s->head.id = invite->id;
+    s->head.tailnet = domain_tailnet(d, invite->tailnet);
+    s->head.end.kind = DEADLINE_USER_INVITE;
+    memcpy(s->head.hash, invite->hash, sizeof(s->head.hash));
+    invitation_add(d, &d->user_invites, &s->head, invite->expiry_ms);
+    table_put(&s->head.tailnet->user_invites, invite->id, invite);
     id_used(d, ID_USER_INVITE, invite->id);
-    return s;
 }
 
 void user_invite_remove(struct domain *d, struct user_invite_state *s)
 {
-    struct tailnet *t = s->tailnet;
-    user_invite_id id = s->invite->id;
+    struct tailnet *t = s->head.tailnet;
+    user_invite_id id = s->head.id;
 
-    schedule_clear(&d->schedule, &s->end);
-    (void)map_remove(d->user_invite_by_hash, hash_key(s->invite));
-    (void)map_remove_u64(d->user_invite_by_id, id);
+    invitation_remove(d, &d->user_invites, &s->head);
     table_remove(&t->user_invites, id);
-    mem_free(s);
     domain_emit(d, t, (struct change){.kind = CHANGE_USER_INVITE_REMOVED, .id = id});
 }
 
@@ -63,7 +41,7 @@ void user_invites_drop(struct domain *d, struct tailnet *t, user_id inviter)
     for (size_t at = 0; (i = table_next(&t->user_invites, &at));) {
         if (inviter != 0 && i->inviter != inviter)
             continue;
-        user_invite_remove(d, map_find_u64(d->user_invite_by_id, i->id));
+        user_invite_remove(d, state_of(map_find_u64(d->user_invites.by_id, i->id)));
         at = 0;
     }
 }
@@ -111,25 +89,21 @@ static int check_make(struct domain *d, const struct tailnet *t, const struct co
 int user_invite_make(struct domain *d, const struct command *c, struct command_result *r,
                      struct err *err)
 {
-    struct secret_token token = {0};
     struct tailnet *t = NULL;
 
     if (domain_tailnet_get(d, c->tailnet, &t, err) < 0 || check_make(d, t, c, err) < 0)
         return -(int)err->code;
 
     struct user_invite *i = user_invite_new();
-    secret_token_make(&token, USER_INVITE_KIND);
+    r->secret = invitation_secret(USER_INVITE_KIND, i->hash);
     i->id = id_next(d, t, ID_USER_INVITE);
     i->tailnet = t->id;
     i->inviter = c->user;
     i->role = c->role;
     i->email = str_copy(c->email);
-    memcpy(i->hash, token.hash, sizeof(i->hash));
     i->created_ms = d->now_ms;
     i->expiry_ms = c->expiry_ms != 0 ? c->expiry_ms : d->now_ms + USER_INVITE_MS;
-    (void)user_invite_add(d, i);
-    r->secret = str_copy(buf_str(&token.text));
-    secret_token_fini(&token);
+    user_invite_add(d, i);
     r->id = i->id;
     r->user_invite = user_invite_ref(i);
     d->of = t;
@@ -140,15 +114,12 @@ int user_invite_make(struct domain *d, const struct command *c, struct command_r
 int user_invite_revoke(struct domain *d, const struct command *c, struct command_result *r,
                        struct err *err)
 {
-    struct user_invite_state *s = map_find_u64(d->user_invite_by_id, c->id);
-    struct tailnet *t = NULL;
+    struct invitation *i = NULL;
 
-    if (domain_tailnet_get(d, c->tailnet, &t, err) < 0)
+    if (invitation_get(d, &d->user_invites, c, &i, err) < 0)
         return -(int)err->code;
-    if (!s || s->tailnet != t)
-        return err_set(err, ERR_NOT_FOUND, "invitation not found");
-    d->of = t;
-    r->id = s->invite->id;
+    struct user_invite_state *s = state_of(i);
+    r->id = i->id;
     r->user_invite = user_invite_ref(s->invite);
     user_invite_remove(d, s);
     return 0;
@@ -158,15 +129,11 @@ int user_invite_revoke(struct domain *d, const struct command *c, struct command
 static struct user_invite_state *find_by_secret(const struct domain *d, struct str text,
                                                 int64_t now_ms)
 {
-    uint8_t hash[SECRET_HASH_BYTES];
-    struct str id, secret;
+    struct user_invite_state *s =
+        state_of(invitation_find(&d->user_invites, USER_INVITE_KIND, text));
 
-    if (!secret_token_split(text, USER_INVITE_KIND, &id, &secret))
-        return NULL;
-    secret_hash(secret, hash);
-    struct user_invite_state *s = map_find(d->user_invite_by_hash, str_bytes(hash, sizeof(hash)));
-    return s && secret_hash_matches(secret, s->invite->hash) && s->invite->expiry_ms > now_ms &&
-                   !s->tailnet->info->suspended && may_give(d, s->invite->inviter, s->invite->role)
+    return s && s->invite->expiry_ms > now_ms && !s->head.tailnet->info->suspended &&
+                   may_give(d, s->invite->inviter, s->invite->role)
                ? s
                : NULL;
 }
@@ -186,10 +153,10 @@ int user_invite_accept(struct domain *d, const struct command *c, struct command
 
     if (account_check_identity(c, err) < 0)
         return -(int)err->code;
-    if (!i || (c->tailnet != 0 && i->tailnet->id != c->tailnet))
+    if (!i || (c->tailnet != 0 && i->head.tailnet->id != c->tailnet))
         return err_set(err, ERR_NOT_FOUND,
                        "there is no such invitation, or it was used, revoked or has expired");
-    struct tailnet *t = i->tailnet;
+    struct tailnet *t = i->head.tailnet;
     struct user_state *s = account_find(d, t, c->provider_id);
     if (i->invite->email.len > 0 &&
         (!c->email_verified || !str_eq_nocase(i->invite->email, c->email)))
