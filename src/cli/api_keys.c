@@ -1,29 +1,25 @@
 /* apikeys … */
 
 #include "cli/cli_internal.h"
-#include "core/clock.h"
+
+#define API_KEY_MS ((int64_t)90 * 86400 * 1000)
 
 int cmd_api_keys_create(struct cli *cli)
 {
-    struct str text = args_get(&cli->args, "expiration");
     struct str_list scopes = args_list(&cli->args, "scope", cli->arena);
-    struct buf body = BUF(65536);
+    AUTO_FINI(buf_fini) struct buf body = BUF(65536);
     struct json_writer w = JSON_WRITER(&body);
     const struct json_value *answer = NULL;
-    int64_t ms = (int64_t)90 * 86400 * 1000;
 
-    if (text.len > 0 && !clock_parse_duration(text, &ms))
-        return cli_fail(cli, "--expiration wants a duration such as 24h or 90d, not \"%.*s\"",
-                        STR_ARG(text));
     json_begin_object(&w);
-    json_field_time(&w, STR("expiration"), clock_unix_ms() + ms);
+    if (!cli_put_time(cli, &w, "expiration", STR("expiration"), API_KEY_MS))
+        return 1;
     json_opt_str(&w, STR("description"), args_get(&cli->args, "description"));
     json_opt_str_list(&w, STR("scopes"), &scopes);
     json_end_object(&w);
-    bool ok = cli_call(cli, "creating API key", "POST", STR("/api/v1/apikey"), &body, &answer);
-
-    buf_fini(&body);
-    return ok ? cli_show_str(cli, json_get_str(answer, "apiKey")) : 1;
+    if (!cli_call(cli, "creating API key", "POST", STR("/api/v1/apikey"), &body, &answer))
+        return 1;
+    return cli_show_str(cli, json_get_str(answer, "apiKey"));
 }
 
 /* NULL after printing. */

@@ -331,3 +331,19 @@ bool cli_id(struct cli *cli, const char *flag, uint64_t *id)
                    STR_ARG(text));
     return false;
 }
+
+bool cli_put_time(struct cli *cli, struct json_writer *w, const char *flag, struct str member,
+                  int64_t otherwise_ms)
+{
+    struct str text = args_get(&cli->args, flag);
+    int64_t ms = otherwise_ms;
+
+    if (text.len > 0 && !clock_parse_duration(text, &ms)) {
+        (void)cli_fail(cli, "--%s wants a duration such as 30m, 24h or 90d, not \"%.*s\"", flag,
+                       STR_ARG(text));
+        return false;
+    }
+    if (text.len > 0 || otherwise_ms != 0)
+        json_field_time(w, member, clock_unix_ms() + ms);
+    return true;
+}

@@ -95,6 +95,10 @@ MUST_USE enum cli_answer cli_ask_person(struct cli *cli, const char *question);
 bool cli_confirm(struct cli *cli, const char *question);
 /* The --identifier (or --id) flag as a positive number. False: printed. */
 MUST_USE bool cli_id(struct cli *cli, const char *flag, uint64_t *id);
+/* The time that is as far from now as the flag says; otherwise_ms 0: no member when it says
+ * nothing. False: printed. */
+MUST_USE bool cli_put_time(struct cli *cli, struct json_writer *w, const char *flag,
+                           struct str member, int64_t otherwise_ms);
 
 /* ---- Tables ---- */
 

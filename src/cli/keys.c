@@ -1,7 +1,8 @@
 /* preauthkeys … and auth … */
 
 #include "cli/cli_internal.h"
-#include "core/clock.h"
+
+#define AUTH_KEY_MS ((int64_t)3600 * 1000)
 
 /* Where a key's owner is named: a user's number, or, kinder than headscale, a name. */
 static bool put_owner(struct cli *cli, struct json_writer *w, struct str user)
@@ -28,21 +29,6 @@ static void put_tags(struct cli *cli, struct json_writer *w)
     json_field_str_list(w, STR("aclTags"), &tags);
 }
 
-/* "1h" from now, an hour when not said. */
-static bool put_expiration(struct cli *cli, struct json_writer *w)
-{
-    struct str text = args_get(&cli->args, "expiration");
-    int64_t ms = 3600 * 1000;
-
-    if (text.len > 0 && !clock_parse_duration(text, &ms)) {
-        (void)cli_fail(cli, "--expiration wants a duration such as 30m, 24h or 90d, not \"%.*s\"",
-                       STR_ARG(text));
-        return false;
-    }
-    json_field_time(w, STR("expiration"), clock_unix_ms() + ms);
-    return true;
-}
-
 /* Makes a key; the answer's preAuthKey object, or NULL after printing. */
 static const struct json_value *create_key(struct cli *cli, struct str user)
 {
@@ -51,7 +37,8 @@ static const struct json_value *create_key(struct cli *cli, struct str user)
     const struct json_value *answer = NULL;
 
     json_begin_object(&w);
-    bool ok = put_owner(cli, &w, user) && put_expiration(cli, &w);
+    bool ok = put_owner(cli, &w, user) &&
+              cli_put_time(cli, &w, "expiration", STR("expiration"), AUTH_KEY_MS);
 
     if (ok) {
         json_field_bool(&w, STR("reusable"), args_has(&cli->args, "reusable"));

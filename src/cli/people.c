@@ -1,7 +1,6 @@
 /* users approve, suspend, restore, role; and invitations of people. */
 
 #include "cli/cli_internal.h"
-#include "core/clock.h"
 
 #define INVITES STR("/api/v1/user-invite")
 
@@ -72,23 +71,6 @@ int cmd_users_role(struct cli *cli)
 
 /* ---- Invitations ---- */
 
-/* False: printed. */
-static bool put_expiration(struct cli *cli, struct json_writer *w)
-{
-    struct str text = args_get(&cli->args, "expiration");
-    int64_t ms = 0;
-
-    if (text.len == 0)
-        return true;
-    if (!clock_parse_duration(text, &ms)) {
-        (void)cli_fail(cli, "--expiration wants a duration such as 24h or 7d, not \"%.*s\"",
-                       STR_ARG(text));
-        return false;
-    }
-    json_field_time(w, STR("expiration"), clock_unix_ms() + ms);
-    return true;
-}
-
 int cmd_users_invite(struct cli *cli)
 {
     struct str role = args_get(&cli->args, "role"), email = args_get(&cli->args, "email");
@@ -101,7 +83,7 @@ int cmd_users_invite(struct cli *cli)
         json_field_str(&w, STR("role"), role);
     if (email.len > 0)
         json_field_str(&w, STR("email"), email);
-    if (!put_expiration(cli, &w))
+    if (!cli_put_time(cli, &w, "expiration", STR("expiration"), 0))
         return 1;
     json_end_object(&w);
     if (!cli_call(cli, "inviting", "POST", INVITES, &body, &answer))

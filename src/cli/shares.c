@@ -1,27 +1,9 @@
 /* shares …: machines lent to other tailnets. */
 
 #include "cli/cli_internal.h"
-#include "core/clock.h"
 
 #define SHARES STR("/api/v1/share")
 #define INVITES STR("/api/v1/share-invite")
-
-/* A duration from now, in the member. False: printed. */
-static bool put_time(struct cli *cli, struct json_writer *w, const char *flag, struct str member)
-{
-    struct str text = args_get(&cli->args, flag);
-    int64_t ms = 0;
-
-    if (text.len == 0)
-        return true;
-    if (!clock_parse_duration(text, &ms)) {
-        (void)cli_fail(cli, "--%s wants a duration such as 24h or 90d, not \"%.*s\"", flag,
-                       STR_ARG(text));
-        return false;
-    }
-    json_field_time(w, member, clock_unix_ms() + ms);
-    return true;
-}
 
 static void put_list(struct cli *cli, struct json_writer *w, const char *flag)
 {
@@ -81,7 +63,7 @@ int cmd_shares_create(struct cli *cli)
     json_field_str(&w, STR("node"), cli->args.operands[0]);
     put_guest(cli, &w);
     put_terms(cli, &w);
-    if (!put_time(cli, &w, "expiration", STR("expiration")))
+    if (!cli_put_time(cli, &w, "expiration", STR("expiration"), 0))
         return 1;
     json_end_object(&w);
     if (!cli_call(cli, "sharing", "POST", SHARES, &body, &answer))
@@ -167,7 +149,7 @@ int cmd_shares_set(struct cli *cli)
         return 1;
     json_begin_object(&w);
     put_terms(cli, &w);
-    if (!put_time(cli, &w, "expiration", STR("expiration")))
+    if (!cli_put_time(cli, &w, "expiration", STR("expiration"), 0))
         return 1;
     json_end_object(&w);
     if (!cli_call(cli, "changing the share", "PATCH", path, &body, &answer))
@@ -214,8 +196,8 @@ int cmd_shares_invite(struct cli *cli)
     json_field_str(&w, STR("node"), cli->args.operands[0]);
     json_field_bool(&w, STR("wholeTailnet"), args_has(&cli->args, "whole-tailnet"));
     put_terms(cli, &w);
-    if (!put_uses(cli, &w) || !put_time(cli, &w, "expiration", STR("expiration")) ||
-        !put_time(cli, &w, "share-expiration", STR("shareExpiration")))
+    if (!put_uses(cli, &w) || !cli_put_time(cli, &w, "expiration", STR("expiration"), 0) ||
+        !cli_put_time(cli, &w, "share-expiration", STR("shareExpiration"), 0))
         return 1;
     json_end_object(&w);
     if (!cli_call(cli, "inviting", "POST", INVITES, &body, &answer))
