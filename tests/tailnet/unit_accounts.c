@@ -1,22 +1,6 @@
 /* Who may log in where, as what: joining rules, choices, approval, suspension, owners. */
 
-#include "fixture.h"
-
-static struct fixture f;
-
-static int setup(void **state)
-{
-    (void)state;
-    fixture_init(&f);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
-    return 0;
-}
+#include "each_fixture.h"
 
 #define ISSUER STR("https://idp.example")
 #define NOT_ADMITTED                                                                            \
@@ -358,16 +342,15 @@ static void somebody_owns_the_tailnet(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(only_the_first_tailnet_admits_without_rules),
-        TEST(rules_admit_whom_they_name),
-        TEST(approval_is_asked_by_rule_or_setting),
-        TEST(rules_are_checked),
-        TEST(a_person_is_a_user_in_each_tailnet),
-        TEST(an_identity_is_taken_once_a_tailnet),
-        TEST(quotas_hold_for_log_ins),
-        TEST(suspending_is_for_those_who_are_not),
-        TEST(somebody_owns_the_tailnet),
+        FIXTURE_TEST(only_the_first_tailnet_admits_without_rules),
+        FIXTURE_TEST(rules_admit_whom_they_name),
+        FIXTURE_TEST(approval_is_asked_by_rule_or_setting),
+        FIXTURE_TEST(rules_are_checked),
+        FIXTURE_TEST(a_person_is_a_user_in_each_tailnet),
+        FIXTURE_TEST(an_identity_is_taken_once_a_tailnet),
+        FIXTURE_TEST(quotas_hold_for_log_ins),
+        FIXTURE_TEST(suspending_is_for_those_who_are_not),
+        FIXTURE_TEST(somebody_owns_the_tailnet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

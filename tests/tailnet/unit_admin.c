@@ -1,22 +1,6 @@
 /* What administrators do: users, names, tags, expiry, tailnets; and addresses. */
 
-#include "fixture.h"
-
-static struct fixture f;
-
-static int setup(void **state)
-{
-    (void)state;
-    fixture_init(&f);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
-    return 0;
-}
+#include "each_fixture.h"
 
 #define BAD_USER_NAME \
     "a user's name has 1 to 255 bytes, no control characters and no space at its ends"
@@ -388,19 +372,18 @@ static void reserved_ranges_are_left_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(users_have_rules),
-        TEST(a_user_can_go_with_machines),
-        TEST(auth_keys_have_owners),
-        TEST(names_stay_unique),
-        TEST(long_names_leave_room_for_the_suffix),
-        TEST(a_thousand_of_one_name),
-        TEST(tags_replace_the_owner),
-        TEST(expiry_can_be_set_and_lifted),
-        TEST(tailnets_are_kept_apart),
-        TEST(a_new_base_domain_renames_every_machine),
-        TEST(addresses_are_given_once),
-        TEST(reserved_ranges_are_left_out),
+        FIXTURE_TEST(users_have_rules),
+        FIXTURE_TEST(a_user_can_go_with_machines),
+        FIXTURE_TEST(auth_keys_have_owners),
+        FIXTURE_TEST(names_stay_unique),
+        FIXTURE_TEST(long_names_leave_room_for_the_suffix),
+        FIXTURE_TEST(a_thousand_of_one_name),
+        FIXTURE_TEST(tags_replace_the_owner),
+        FIXTURE_TEST(expiry_can_be_set_and_lifted),
+        FIXTURE_TEST(tailnets_are_kept_apart),
+        FIXTURE_TEST(a_new_base_domain_renames_every_machine),
+        FIXTURE_TEST(addresses_are_given_once),
+        FIXTURE_TEST(reserved_ranges_are_left_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

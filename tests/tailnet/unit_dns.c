@@ -1,8 +1,6 @@
 /* DNS settings of one's own over configured ones: set, added to, taken from, reset, refused. */
 
-#include "fixture.h"
-
-static struct fixture f;
+#include "each_fixture.h"
 
 static void configure(void)
 {
@@ -21,18 +19,10 @@ static void configure(void)
     tailnet_info_unref(info);
 }
 
-static int setup(void **state)
+static int set_up(void **state)
 {
-    (void)state;
-    fixture_init(&f);
+    (void)set_up_fixture(state);
     configure();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
     return 0;
 }
 
@@ -318,19 +308,19 @@ static void a_further_tailnet_begins_with_what_is_configured(void **state)
     tailnet_info_unref(info);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down_fixture)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(stands_in_place_until_reset, setup, teardown),
-        cmocka_unit_test_setup_teardown(survives_the_configuration, setup, teardown),
-        cmocka_unit_test_setup_teardown(adds_and_takes_away, setup, teardown),
-        cmocka_unit_test_setup_teardown(records_of_a_name_and_type_are_replaced, setup, teardown),
-        cmocka_unit_test_setup_teardown(overrides_when_there_is_something_to_override_with, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(refuses_what_cannot_be, setup, teardown),
-        cmocka_unit_test_setup_teardown(refuses_too_much_and_what_is_not_there, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_further_tailnet_begins_with_what_is_configured, setup,
-                                        teardown),
+        TEST(stands_in_place_until_reset),
+        TEST(survives_the_configuration),
+        TEST(adds_and_takes_away),
+        TEST(records_of_a_name_and_type_are_replaced),
+        TEST(overrides_when_there_is_something_to_override_with),
+        TEST(refuses_what_cannot_be),
+        TEST(refuses_too_much_and_what_is_not_there),
+        TEST(a_further_tailnet_begins_with_what_is_configured),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,23 +1,14 @@
 /* Machines that are held: by their user, or because nobody approved them. */
 
-#include "fixture.h"
+#include "each_fixture.h"
 
-static struct fixture f;
 static user_id alice, bob;
 
-static int setup(void **state)
+static int set_up(void **state)
 {
-    (void)state;
-    fixture_init(&f);
+    (void)set_up_fixture(state);
     alice = fixture_user(&f, "alice");
     bob = fixture_user(&f, "bob");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
     return 0;
 }
 
@@ -344,10 +335,11 @@ static void starts_with_what_holds(void **state)
     }
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down_fixture)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(machines_follow_their_user_at_once),
         TEST(routes_go_to_somebody_else),
         TEST(keys_of_who_is_not_active_open_nothing),

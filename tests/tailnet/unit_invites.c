@@ -1,25 +1,16 @@
 /* Invitations of people: a link, once, for a while. */
 
-#include "fixture.h"
+#include "each_fixture.h"
 
-static struct fixture f;
 static tailnet_id team;
 
 #define NONE "there is no such invitation, or it was used, revoked or has expired"
 
-static int setup(void **state)
+static int set_up(void **state)
 {
-    (void)state;
-    fixture_init(&f);
+    (void)set_up_fixture(state);
     fixture_done(&f, (struct command){.type = COMMAND_TAILNET_CREATE, .name = STR("team")});
     team = f.result.id;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
     return 0;
 }
 
@@ -230,10 +221,11 @@ static void quotas_hold_for_invitations(void **state)
     assert_non_null(invite_find(id));
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down_fixture)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(a_link_makes_one_member_once), TEST(it_ends_by_itself_by_hand_and_with_who_made_it),
         TEST(it_may_be_for_one_address),    TEST(a_member_stays_what_he_is),
         TEST(an_inviter_gives_what_he_may), TEST(quotas_hold_for_invitations),

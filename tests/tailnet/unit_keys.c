@@ -1,27 +1,11 @@
 /* API keys, and what becomes of auth keys: revoked, kept for a while, proven by somebody else. */
 
-#include "fixture.h"
+#include "each_fixture.h"
 
 #include "core/buf.h"
 #include "crypto/secret.h"
 
 #define DAY_MS (24 * HOUR_MS)
-
-static struct fixture f;
-
-static int setup(void **state)
-{
-    (void)state;
-    fixture_init(&f);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
-    return 0;
-}
 
 /* ---- API keys ---- */
 
@@ -301,11 +285,14 @@ static void imported_keys_want_to_be_proven(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(api_keys_live_and_die),           TEST(api_keys_have_rules),
-        TEST(a_tailnets_keys_go_with_it),      TEST(last_use_is_written_behind_and_seldom),
-        TEST(prefixes_are_read_in_every_form), TEST(revoked_keys_are_kept_for_a_while),
-        TEST(the_retention_may_be_another),    TEST(imported_keys_want_to_be_proven),
+        FIXTURE_TEST(api_keys_live_and_die),
+        FIXTURE_TEST(api_keys_have_rules),
+        FIXTURE_TEST(a_tailnets_keys_go_with_it),
+        FIXTURE_TEST(last_use_is_written_behind_and_seldom),
+        FIXTURE_TEST(prefixes_are_read_in_every_form),
+        FIXTURE_TEST(revoked_keys_are_kept_for_a_while),
+        FIXTURE_TEST(the_retention_may_be_another),
+        FIXTURE_TEST(imported_keys_want_to_be_proven),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

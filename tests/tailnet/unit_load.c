@@ -1,22 +1,6 @@
 /* Start-up: a domain put back from a view is the same one; what cannot be true is refused. */
 
-#include "fixture.h"
-
-static struct fixture f;
-
-static int setup(void **state)
-{
-    (void)state;
-    fixture_init(&f);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
-    return 0;
-}
+#include "each_fixture.h"
 
 /* What a store does: the objects of the view into an empty domain. */
 static struct domain *reload(struct fixture *from)
@@ -156,10 +140,9 @@ static void what_cannot_be_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(a_restart_keeps_what_matters),
-        TEST(what_passed_meanwhile_has_happened),
-        TEST(what_cannot_be_is_refused),
+        FIXTURE_TEST(a_restart_keeps_what_matters),
+        FIXTURE_TEST(what_passed_meanwhile_has_happened),
+        FIXTURE_TEST(what_cannot_be_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

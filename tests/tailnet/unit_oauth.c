@@ -1,27 +1,12 @@
 /* OAuth clients, their access tokens, and web sessions: who has them, how they end. */
 
-#include "fixture.h"
+#include "each_fixture.h"
 
 #include "core/buf.h"
 #include "crypto/secret.h"
 
-static struct fixture f;
 static struct str scopes[] = {STR_INIT("devices:core"), STR_INIT("auth_keys")};
 static struct str tags[] = {STR_INIT("tag:k8s"), STR_INIT("tag:ci")};
-
-static int setup(void **state)
-{
-    (void)state;
-    fixture_init(&f);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
-    return 0;
-}
 
 /* As it is now; borrowed until the next command. */
 static const struct api_key *key_now(api_key_id id)
@@ -229,13 +214,13 @@ static void what_is_loaded_belongs_to_somebody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_client_is_made_and_goes_with_its_tokens, setup, teardown),
-        cmocka_unit_test_setup_teardown(clients_have_rules, setup, teardown),
-        cmocka_unit_test_setup_teardown(tokens_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_client_has_so_many_tokens, setup, teardown),
-        cmocka_unit_test_setup_teardown(less_for_a_client_ends_its_tokens, setup, teardown),
-        cmocka_unit_test_setup_teardown(sessions_are_a_users, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_loaded_belongs_to_somebody, setup, teardown),
+        FIXTURE_TEST(a_client_is_made_and_goes_with_its_tokens),
+        FIXTURE_TEST(clients_have_rules),
+        FIXTURE_TEST(tokens_end),
+        FIXTURE_TEST(a_client_has_so_many_tokens),
+        FIXTURE_TEST(less_for_a_client_ends_its_tokens),
+        FIXTURE_TEST(sessions_are_a_users),
+        FIXTURE_TEST(what_is_loaded_belongs_to_somebody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,22 +1,13 @@
 /* Streams, the grace, ephemeral nodes, and who serves which route. */
 
-#include "fixture.h"
+#include "each_fixture.h"
 
-static struct fixture f;
 static user_id alice;
 
-static int setup(void **state)
+static int set_up(void **state)
 {
-    (void)state;
-    fixture_init(&f);
+    (void)set_up_fixture(state);
     alice = fixture_user(&f, "alice");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
     return 0;
 }
 
@@ -387,10 +378,11 @@ static void a_silent_router_is_better_than_an_absent_one(void **state)
     assert_asked("");
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down_fixture)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(a_newer_stream_replaces_the_older),
         TEST(coming_back_in_the_grace_changes_nothing),
         TEST(ephemeral_nodes_go_when_they_stay_away),

@@ -1,24 +1,8 @@
 /* Registrations that wait: asked, asked again, approved, rejected, timed out, pushed out. */
 
-#include "fixture.h"
+#include "each_fixture.h"
 
 #include "tailnet/name.h"
-
-static struct fixture f;
-
-static int setup(void **state)
-{
-    (void)state;
-    fixture_init(&f);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
-    return 0;
-}
 
 /* Asks without an auth key; the auth id in `id`. */
 static void ask(struct ask a, char id[64])
@@ -261,17 +245,16 @@ static void a_join_by_auth_key_wakes_who_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(asking_again_gives_the_same_id),
-        TEST(approval_completes_it_once),
-        TEST(rejection_is_told_once),
-        TEST(it_times_out),
-        TEST(limits_can_be_others),
-        TEST(the_oldest_is_pushed_out),
-        TEST(requested_tags_are_the_policys_to_allow),
-        TEST(a_token_says_when_the_key_expires),
-        TEST(a_key_taken_meanwhile_is_refused),
-        TEST(a_join_by_auth_key_wakes_who_waits),
+        FIXTURE_TEST(asking_again_gives_the_same_id),
+        FIXTURE_TEST(approval_completes_it_once),
+        FIXTURE_TEST(rejection_is_told_once),
+        FIXTURE_TEST(it_times_out),
+        FIXTURE_TEST(limits_can_be_others),
+        FIXTURE_TEST(the_oldest_is_pushed_out),
+        FIXTURE_TEST(requested_tags_are_the_policys_to_allow),
+        FIXTURE_TEST(a_token_says_when_the_key_expires),
+        FIXTURE_TEST(a_key_taken_meanwhile_is_refused),
+        FIXTURE_TEST(a_join_by_auth_key_wakes_who_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

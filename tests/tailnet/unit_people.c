@@ -3,25 +3,9 @@
  * registrations made up for debugging.
  */
 
-#include "fixture.h"
+#include "each_fixture.h"
 
 #include "tailnet/name.h"
-
-static struct fixture f;
-
-static int setup(void **state)
-{
-    (void)state;
-    fixture_init(&f);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
-    return 0;
-}
 
 /* ---- Users ---- */
 
@@ -274,11 +258,13 @@ static void registrations_are_made_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(log_ins_are_found_by_identity), TEST(groups_are_those_of_the_last_log_in),
-        TEST(names_of_providers_follow_the_rule),
-        TEST(administrators_update_users),   TEST(nodes_move_between_users),
-        TEST(addresses_are_filled_in),       TEST(registrations_are_made_up),
+        FIXTURE_TEST(log_ins_are_found_by_identity),
+        FIXTURE_TEST(groups_are_those_of_the_last_log_in),
+        FIXTURE_TEST(names_of_providers_follow_the_rule),
+        FIXTURE_TEST(administrators_update_users),
+        FIXTURE_TEST(nodes_move_between_users),
+        FIXTURE_TEST(addresses_are_filled_in),
+        FIXTURE_TEST(registrations_are_made_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,6 @@
 /* The policy as a part of the tailnet, and what it says of tags and routes at each turn. */
 
-#include "fixture.h"
-
-static struct fixture f;
+#include "each_fixture.h"
 
 /* What the policy under test approves by itself, and what it was asked. */
 static const char *approves;
@@ -21,23 +19,15 @@ static bool route_is_approved(void *user, tailnet_id tailnet, const struct node 
            ip_prefix_covers(prefix_of(approves), route) && !ip_prefix_is_exit(route);
 }
 
-static int setup(void **state)
+static int set_up(void **state)
 {
     const struct domain_policy_hooks hooks = {.route_is_approved = route_is_approved, .user = &f};
 
-    (void)state;
-    fixture_init(&f);
+    (void)set_up_fixture(state);
     domain_set_policy_hooks(f.d, &hooks);
     approves = NULL;
     approves_owner = 0;
     n_asked = 0;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
     return 0;
 }
 
@@ -183,9 +173,10 @@ static void another_owner_is_another_question(void **state)
     assert_approved(second, "10.2.0.0/16");
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down_fixture)
+
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_policy_belongs_to_the_tailnet),
         TEST(routes_are_approved_as_they_are_announced),

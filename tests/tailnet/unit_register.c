@@ -1,22 +1,6 @@
 /* Registration: the order of decisions, auth keys, what a returning machine becomes. */
 
-#include "fixture.h"
-
-static struct fixture f;
-
-static int setup(void **state)
-{
-    (void)state;
-    fixture_init(&f);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
-    return 0;
-}
+#include "each_fixture.h"
 
 static void assert_failed_with(struct ask a, const char *text)
 {
@@ -414,21 +398,20 @@ static void a_key_leads_to_its_own_tailnet(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(first_node_gets_the_first_addresses),
-        TEST(of_a_thousand_joins_with_a_one_off_key_one_wins),
-        TEST(auth_key_faults_are_told),
-        TEST(a_restart_with_a_spent_key_succeeds),
-        TEST(whom_a_one_off_key_let_in_may_show_it_again),
-        TEST(another_machine_cannot_use_a_node_key),
-        TEST(a_rotated_key_keeps_the_node),
-        TEST(another_users_key_makes_a_second_node),
-        TEST(the_key_of_an_expired_node_can_move_to_another_user),
-        TEST(tags_convert_as_in_headscale),
-        TEST(expiry_is_the_tailnets_or_sooner),
-        TEST(logout_expires_and_removes_the_ephemeral),
-        TEST(legacy_keys_match_whole),
-        TEST(a_key_leads_to_its_own_tailnet),
+        FIXTURE_TEST(first_node_gets_the_first_addresses),
+        FIXTURE_TEST(of_a_thousand_joins_with_a_one_off_key_one_wins),
+        FIXTURE_TEST(auth_key_faults_are_told),
+        FIXTURE_TEST(a_restart_with_a_spent_key_succeeds),
+        FIXTURE_TEST(whom_a_one_off_key_let_in_may_show_it_again),
+        FIXTURE_TEST(another_machine_cannot_use_a_node_key),
+        FIXTURE_TEST(a_rotated_key_keeps_the_node),
+        FIXTURE_TEST(another_users_key_makes_a_second_node),
+        FIXTURE_TEST(the_key_of_an_expired_node_can_move_to_another_user),
+        FIXTURE_TEST(tags_convert_as_in_headscale),
+        FIXTURE_TEST(expiry_is_the_tailnets_or_sooner),
+        FIXTURE_TEST(logout_expires_and_removes_the_ephemeral),
+        FIXTURE_TEST(legacy_keys_match_whole),
+        FIXTURE_TEST(a_key_leads_to_its_own_tailnet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

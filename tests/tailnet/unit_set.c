@@ -3,25 +3,16 @@
  * attributes that end, addresses.
  */
 
-#include "fixture.h"
+#include "each_fixture.h"
 
-static struct fixture f;
 static user_id alice;
 static node_id dev;
 
-static int setup(void **state)
+static int set_up(void **state)
 {
-    (void)state;
-    fixture_init(&f);
+    (void)set_up_fixture(state);
     alice = fixture_user(&f, "alice");
     dev = fixture_join(&f, 1, alice, "dev", "");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&f);
     return 0;
 }
 
@@ -254,17 +245,15 @@ static void a_node_gets_a_free_address(void **state)
     fixture_refused(&f, c, ERR_CONFLICT, "the address is not free");
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down_fixture)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(settings_stand_over_what_is_configured, setup, teardown),
-        cmocka_unit_test_setup_teardown(contacts_and_links_are_kept_one_by_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(settings_that_mean_nothing_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(settings_are_one_tailnet_s, setup, teardown),
-        cmocka_unit_test_setup_teardown(attributes_are_set_replaced_and_taken, setup, teardown),
-        cmocka_unit_test_setup_teardown(attributes_end_when_they_were_told_to, setup, teardown),
-        cmocka_unit_test_setup_teardown(attributes_have_names_and_bounds, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_node_gets_a_free_address, setup, teardown),
+        TEST(settings_stand_over_what_is_configured), TEST(contacts_and_links_are_kept_one_by_one),
+        TEST(settings_that_mean_nothing_are_refused), TEST(settings_are_one_tailnet_s),
+        TEST(attributes_are_set_replaced_and_taken),  TEST(attributes_end_when_they_were_told_to),
+        TEST(attributes_have_names_and_bounds),       TEST(a_node_gets_a_free_address),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
