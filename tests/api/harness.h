@@ -443,6 +443,52 @@ static inline bool got_header(const struct harness *h, const char *line)
     return str_find(str_sub(buf_str(&h->raw), 0, h->raw.len - h->body.len), str_from(line)) >= 0;
 }
 
+/* A harness for all tests of a program, as their state, with the user alice. */
+static inline int set_up_alice(void **state)
+{
+    struct harness *h = NEW(struct harness);
+
+    harness_start(h, &(struct harness_options){0});
+    want(h, 200, "POST", "/api/v1/user", "{\"name\":\"alice\"}");
+    *state = h;
+    return 0;
+}
+
+static inline int tear_down_harness(void **state)
+{
+    harness_stop(*state);
+    mem_free(*state);
+    return 0;
+}
+
+/* ---- Keys ---- */
+
+/* "Bearer …", as a question shows it; mem_free it. */
+static inline char *bearer_of(struct str key)
+{
+    struct str text = str_printf("Bearer %.*s", STR_ARG(key));
+    char *out = str_dup(text);
+
+    str_free(&text);
+    return out;
+}
+
+/* A user's own key, for an hour, as a question shows it; mem_free it. */
+static inline char *key_of(struct harness *h, tailnet_id tailnet, user_id user)
+{
+    struct order key = {0};
+
+    order(h, &key,
+          (struct command){.type = COMMAND_API_KEY_CREATE,
+                           .tailnet = tailnet,
+                           .user = user,
+                           .expiry_ms = clock_unix_ms() + 3600000});
+    char *out = bearer_of(key.call.result.secret);
+
+    command_result_fini(&key.call.result);
+    return out;
+}
+
 /* ---- Machines ---- */
 
 /* A machine that waits for approval: its auth id, good until the next call. */

@@ -153,8 +153,8 @@ static void asks_for_its_scope(void **state)
     (void)state;
     want(&h, 200, "POST", "/api/v1/apikey",
          "{\"expiration\":\"2099-01-01T00:00:00Z\",\"scopes\":[\"dns:read\"]}");
-    struct str key = str_printf("Bearer %.*s", STR_ARG(got(&h, "apiKey")));
-    struct question q = {.method = "GET", .path = DNS "split-dns", .key = key.ptr};
+    char *key = bearer_of(got(&h, "apiKey"));
+    struct question q = {.method = "GET", .path = DNS "split-dns", .key = key};
 
     assert_int_equal(harness_ask(&h, &q), 200);
     q.path = "/api/v1/dns";
@@ -165,7 +165,7 @@ static void asks_for_its_scope(void **state)
     q.path = DNS "split-dns";
     q.body = STR("{}");
     assert_int_equal(harness_ask(&h, &q), 403);
-    str_free(&key);
+    mem_free(key);
 }
 
 int main(void)

@@ -96,13 +96,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    harness_stop(*state);
-    mem_free(*state);
-    return 0;
-}
-
 static void tells_and_goes_on(void **state)
 {
     struct harness *h = *state;
@@ -325,5 +318,5 @@ int main(void)
         cmocka_unit_test(cuts_off_who_does_not_read),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, tear_down_harness);
 }

@@ -34,16 +34,6 @@ static int ask_with(const char *key, const char *method, const char *path, const
         &h, &(struct question){.method = method, .path = path, .body = str_from(body), .key = key});
 }
 
-/* "Bearer …", in memory of its own. */
-static char *bearer(struct str key)
-{
-    struct str s = str_printf("Bearer %.*s", STR_ARG(key));
-    char *out = str_dup(s);
-
-    str_free(&s);
-    return out;
-}
-
 /* ---- Keys: headscale.md 11 #106 ---- */
 
 static void keys_that_open_nothing(void **state)
@@ -93,7 +83,7 @@ static void keys_that_open_nothing(void **state)
 
 static void a_key_s_last_character_counts(void **state)
 {
-    char *key = bearer(h.key);
+    char *key = bearer_of(h.key);
     size_t last = strlen(key) - 1;
 
     (void)state;
@@ -108,9 +98,9 @@ static void expired_and_deleted_keys_open_nothing(void **state)
 {
     (void)state;
     want(&h, 200, "POST", "/api/v1/apikey", "{\"expiration\":\"2001-01-01T00:00:00Z\"}");
-    char *expired = bearer(got(&h, "apiKey"));
+    char *expired = bearer_of(got(&h, "apiKey"));
     want(&h, 200, "POST", "/api/v1/apikey", NULL);
-    char *deleted = bearer(got(&h, "apiKey"));
+    char *deleted = bearer_of(got(&h, "apiKey"));
 
     assert_int_equal(ask_with(expired, "GET", "/api/v1/user", NULL), 401);
     assert_int_equal(ask_with(deleted, "GET", "/api/v1/user", NULL), 200);
@@ -132,7 +122,7 @@ static void a_tailnet_s_key_sees_its_tailnet_only(void **state)
     uint64_t node = harness_node(&h, "n1", "alice");
     want(&h, 200, "POST", "/api/v1/tailnet", "{\"name\":\"other\"}");
     want(&h, 200, "POST", "/api/v1/apikey?tailnet=other", NULL);
-    char *key = bearer(got(&h, "apiKey"));
+    char *key = bearer_of(got(&h, "apiKey"));
     char path[64];
 
     assert_int_equal(ask_with(key, "GET", "/api/v1/user", NULL), 200);
@@ -161,7 +151,7 @@ static void a_tailnet_s_key_sees_its_tailnet_only(void **state)
     assert_int_equal(ask_with(key, "POST", "/api/v1/tailnet", "{\"name\":\"third\"}"), 403);
     /* The key it makes is no more than itself. */
     assert_int_equal(ask_with(key, "POST", "/api/v1/apikey", NULL), 200);
-    char *child = bearer(got(&h, "apiKey"));
+    char *child = bearer_of(got(&h, "apiKey"));
     assert_int_equal(ask_with(child, "GET", "/api/v1/node?tailnet=default", NULL), 404);
     assert_int_equal(ask_with(child, "POST", "/api/v1/tailnet", "{\"name\":\"third\"}"), 403);
     want(&h, 200, "GET", path, NULL);
@@ -173,7 +163,7 @@ static void a_scope_is_all_a_key_may(void **state)
 {
     (void)state;
     want(&h, 200, "POST", "/api/v1/apikey", "{\"scopes\":[\"devices:core:read\"]}");
-    char *key = bearer(got(&h, "apiKey"));
+    char *key = bearer_of(got(&h, "apiKey"));
 
     assert_int_equal(ask_with(key, "GET", "/api/v1/node", NULL), 200);
     assert_int_equal(ask_with(key, "DELETE", "/api/v1/node/1", NULL), 403);
@@ -183,7 +173,7 @@ static void a_scope_is_all_a_key_may(void **state)
     assert_int_equal(ask_with(key, "POST", "/api/v1/apikey", NULL), 403);
     mem_free(key);
     want(&h, 200, "POST", "/api/v1/apikey", "{\"scopes\":[\"policy_file:read\"]}");
-    key = bearer(got(&h, "apiKey"));
+    key = bearer_of(got(&h, "apiKey"));
     assert_int_equal(ask_with(key, "POST", "/api/v1/policy/check", "{\"policy\":\"{}\"}"), 200);
     assert_int_equal(ask_with(key, "PUT", "/api/v1/policy", "{\"policy\":\"{}\"}"), 403);
     mem_free(key);

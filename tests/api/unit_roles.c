@@ -1,47 +1,20 @@
 /*
  * Who may do what, by role: every call of both versions is asked by a key of somebody with each
- * role, and the answers are held against the tables below, which were written apart from the code,
- * and against the one in docs/people.md.
+ * role, and the answers are held against the tables here and in roles.h, which were written apart
+ * from the code, and against the one in docs/people.md.
  *
  * A call that may be made is told from one that may not by a tailnet that is not there: who may is
  * told so (404), and nothing happens. What handlers refuse beyond their areas (roles that one may
  * not give, what only the operator sets) follows below.
  */
 
-#include "harness.h"
+#include "roles.h"
 
 #include "api/docs_path.h"
 #include "auth/roles.h"
 #include "core/file.h"
 
 /* ---- The tables ---- */
-
-/* In the order of `roles` below: w reads and writes, r reads, - neither. */
-static const struct {
-    const char *area;
-    const char *may;
-} table[] = {
-    /*                              owner admin network it billing auditor member */
-    {"devices:core", "wwrw-r-"},
-    {"devices:routes", "wwwr-r-"},
-    {"auth_keys", "wwrw-r-"},
-    {"oauth_keys", "wwrw-r-"},
-    {"policy_file", "wwwr-r-"},
-    {"feature_settings", "wwrwrr-"},
-    {"users", "wwrwrr-"},
-    {"dns", "wwwr-r-"},
-    {"api_access_tokens", "wwrw-r-"},
-    {"logs:configuration", "wwrr-r-"},
-    {"webhooks", "wwrr-r-"},
-    {"devices:posture_attributes", "wwrw-r-"},
-    {"account_settings", "wwrrwr-"},
-    {"server", "-------"},
-};
-
-static const enum user_role roles[ROLES] = {
-    ROLE_OWNER,         ROLE_ADMIN,   ROLE_NETWORK_ADMIN, ROLE_IT_ADMIN,
-    ROLE_BILLING_ADMIN, ROLE_AUDITOR, ROLE_MEMBER,
-};
 
 /*
  * Which area a call is of: the first line that the method ("": any) and the pattern begin with.
@@ -100,15 +73,6 @@ static const struct {
     {"", "/api/v2/tailnet/{tailnet}/logging/", "logs:configuration"},
 };
 
-static char may_of(struct str area, size_t role)
-{
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (str_eq(str_from(table[i].area), area))
-            return table[i].may[role];
-    fail_msg("there is no area %.*s", STR_ARG(area));
-    return '-';
-}
-
 /* Whether somebody with the role may make the call, as the tables have it. */
 static bool expected(const struct api_operation *op, size_t role)
 {
@@ -142,34 +106,15 @@ static struct harness h;
 static uint64_t users[ROLES];
 static char *keys[ROLES];
 
-static char *key_of(tailnet_id tailnet, user_id user)
-{
-    struct order key = {0};
-
-    order(&h, &key,
-          (struct command){.type = COMMAND_API_KEY_CREATE,
-                           .tailnet = tailnet,
-                           .user = user,
-                           .expiry_ms = clock_unix_ms() + 3600000});
-    struct str text = str_printf("Bearer %.*s", STR_ARG(key.call.result.secret));
-    char *out = str_dup(text);
-
-    str_free(&text);
-    command_result_fini(&key.call.result);
-    return out;
-}
-
 static uint64_t make_user(const char *name, enum user_role role)
 {
-    char body[256], path[64];
+    char body[256];
     uint64_t id = 0;
 
     (void)snprintf(body, sizeof(body), "{\"name\":\"%s\"}", name);
     want(&h, 200, "POST", "/api/v1/user", body);
     assert_true(str_parse_u64(got(&h, "user.id"), &id));
-    (void)snprintf(path, sizeof(path), "/api/v1/user/%llu/role", (unsigned long long)id);
-    (void)snprintf(body, sizeof(body), "{\"role\":\"%.*s\"}", STR_ARG(user_role_name(role)));
-    want(&h, 200, "POST", path, body);
+    give_role(&h, id, role);
     want_got(&h, "user.role", user_role_name(role).ptr);
     want_got(&h, "user.status", "active");
     return id;
@@ -184,7 +129,7 @@ static int setup(void **state)
 
         (void)snprintf(name, sizeof(name), "user%zu", i);
         users[i] = make_user(name, roles[i]);
-        keys[i] = key_of(1, users[i]);
+        keys[i] = key_of(&h, 1, users[i]);
     }
     return 0;
 }
@@ -464,8 +409,7 @@ static void a_key_of_one_s_own_is_for_what_one_may(void **state)
         assert_true(makes ? status == 200 : status == 403 || status == 401);
         if (!makes)
             continue;
-        struct str bearer = str_printf("Bearer %.*s", STR_ARG(got(&h, "apiKey")));
-        char *key = str_dup(bearer);
+        char *key = bearer_of(got(&h, "apiKey"));
 
         for (size_t i = 0; i < ARRAY_LEN(tries); i++)
             for (size_t write = 0; write < 2; write++) {
@@ -485,15 +429,13 @@ static void a_key_of_one_s_own_is_for_what_one_may(void **state)
                                                             .body = STR("{\"scopes\":[\"all\"]}"),
                                                             .key = key}),
                          200);
-        str_free(&bearer);
         mem_free(key);
     }
     /* One that is for less makes none for more. */
     assert_int_equal(ask_as(0, "POST", "/api/v1/apikey",
                             "{\"scopes\":[\"api_access_tokens\",\"devices:core\"]}"),
                      200);
-    struct str bearer = str_printf("Bearer %.*s", STR_ARG(got(&h, "apiKey")));
-    char *key = str_dup(bearer);
+    char *key = bearer_of(got(&h, "apiKey"));
     struct question q = {.method = "POST", .path = "/api/v1/apikey", .key = key};
 
     assert_int_equal(harness_ask(&h, &q), 403);
@@ -501,7 +443,6 @@ static void a_key_of_one_s_own_is_for_what_one_may(void **state)
     assert_int_equal(harness_ask(&h, &q), 403);
     q.body = STR("{\"scopes\":[\"devices:core\"]}");
     assert_int_equal(harness_ask(&h, &q), 200);
-    str_free(&bearer);
     mem_free(key);
 }
 
@@ -511,7 +452,7 @@ static void another_role_counts_at_once(void **state)
 
     (void)state;
     uint64_t id = make_user("eve", ROLE_AUDITOR);
-    char *key = key_of(1, id);
+    char *key = key_of(&h, 1, id);
     struct question q = {.method = "GET", .path = "/api/v1/node", .key = key};
 
     (void)snprintf(path, sizeof(path), "/api/v1/user/%llu/role", (unsigned long long)id);

@@ -64,15 +64,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    struct harness *h = *state;
-
-    harness_stop(h);
-    mem_free(h);
-    return 0;
-}
-
 /* `name`: the cookie's; `more`: a further header line or "". */
 static int browse(struct harness *h, const char *method, const char *path, const char *body,
                   const char *name, const char *more)
@@ -322,5 +313,5 @@ int main(void)
         cmocka_unit_test(administrators_see_and_end_them),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, tear_down_harness);
 }

@@ -120,10 +120,7 @@ static int setup(void **state)
     is_both("contactType", STR("support"), "support");
     is_both("logType", STR("network"), "network");
     want(&h, 200, "POST", "/api/v1/apikey?tailnet=blue", "");
-    struct str text = str_printf("Bearer %.*s", STR_ARG(got(&h, "apiKey")));
-
-    key = str_dup(text);
-    str_free(&text);
+    key = bearer_of(got(&h, "apiKey"));
     open_session();
     return 0;
 }

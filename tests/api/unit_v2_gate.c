@@ -5,25 +5,6 @@
 
 #include "harness.h"
 
-static int setup(void **state)
-{
-    struct harness *h = NEW(struct harness);
-
-    harness_start(h, &(struct harness_options){0});
-    want(h, 200, "POST", "/api/v1/user", "{\"name\":\"alice\"}");
-    *state = h;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct harness *h = *state;
-
-    harness_stop(h);
-    mem_free(h);
-    return 0;
-}
-
 #define DEVICES "/api/v2/tailnet/-/devices"
 
 static int ask_as(struct harness *h, const char *path, const char *key)
@@ -75,12 +56,12 @@ static void a_path_names_a_tailnet_or_means_the_caller_s(void **state)
 
     /* One of a tailnet sees that one only, under either name. */
     want(h, 200, "POST", "/api/v1/apikey?tailnet=other", "{}");
-    struct buf key = BUF(256);
-    buf_printf(&key, "Bearer %.*s%c", STR_ARG(got(h, "apiKey")), 0);
-    assert_int_equal(ask_as(h, "/api/v2/tailnet/-/devices", key.ptr), 200);
-    assert_int_equal(ask_as(h, "/api/v2/tailnet/other/devices", key.ptr), 200);
-    assert_int_equal(ask_as(h, "/api/v2/tailnet/default/devices", key.ptr), 404);
-    buf_fini(&key);
+    char *key = bearer_of(got(h, "apiKey"));
+
+    assert_int_equal(ask_as(h, "/api/v2/tailnet/-/devices", key), 200);
+    assert_int_equal(ask_as(h, "/api/v2/tailnet/other/devices", key), 200);
+    assert_int_equal(ask_as(h, "/api/v2/tailnet/default/devices", key), 404);
+    mem_free(key);
 }
 
 static void a_scope_is_asked_for_by_its_name(void **state)
@@ -88,14 +69,14 @@ static void a_scope_is_asked_for_by_its_name(void **state)
     struct harness *h = *state;
 
     want(h, 200, "POST", "/api/v1/apikey", "{\"scopes\":[\"dns\"]}");
-    struct buf key = BUF(256);
-    buf_printf(&key, "Bearer %.*s%c", STR_ARG(got(h, "apiKey")), 0);
-    assert_int_equal(ask_as(h, DEVICES, key.ptr), 403);
+    char *key = bearer_of(got(h, "apiKey"));
+
+    assert_int_equal(ask_as(h, DEVICES, key), 403);
     want_got(h, "message", "token is missing the required scope devices:core:read");
-    assert_int_equal(
-        harness_ask(h, &(struct question){"DELETE", "/api/v2/device/1", .key = key.ptr}), 403);
+    assert_int_equal(harness_ask(h, &(struct question){"DELETE", "/api/v2/device/1", .key = key}),
+                     403);
     want_got(h, "message", "token is missing the required scope devices:core");
-    buf_fini(&key);
+    mem_free(key);
 }
 
 static void what_nobody_serves_is_a_problem_of_v2(void **state)
@@ -140,5 +121,5 @@ int main(void)
         cmocka_unit_test(devices_are_found_by_either_id_in_any_tailnet),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, set_up_alice, tear_down_harness);
 }

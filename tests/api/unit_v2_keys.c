@@ -8,25 +8,6 @@
 #define KEYS "/api/v2/tailnet/-/keys"
 #define TOKEN "/api/v2/oauth/token"
 
-static int setup(void **state)
-{
-    struct harness *h = NEW(struct harness);
-
-    harness_start(h, &(struct harness_options){0});
-    want(h, 200, "POST", "/api/v1/user", "{\"name\":\"alice\"}");
-    *state = h;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct harness *h = *state;
-
-    harness_stop(h);
-    mem_free(h);
-    return 0;
-}
-
 struct text {
     char t[256];
 };
@@ -367,5 +348,5 @@ int main(void)
         cmocka_unit_test(guessing_is_slowed_down),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, set_up_alice, tear_down_harness);
 }

@@ -5,25 +5,6 @@
 
 #include "harness.h"
 
-static int setup(void **state)
-{
-    struct harness *h = NEW(struct harness);
-
-    harness_start(h, &(struct harness_options){0});
-    want(h, 200, "POST", "/api/v1/user", "{\"name\":\"alice\"}");
-    *state = h;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct harness *h = *state;
-
-    harness_stop(h);
-    mem_free(h);
-    return 0;
-}
-
 #define ACL "/api/v2/tailnet/-/acl"
 #define POLICY                                                              \
     "// who may\n"                                                          \
@@ -347,7 +328,7 @@ static void changes_are_logged_the_oldest_first(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up_alice, tear_down_harness)
     const struct CMUnitTest tests[] = {
         T(a_policy_is_text_of_two_kinds),
         T(who_writes_may_say_what_he_saw),

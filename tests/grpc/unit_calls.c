@@ -152,13 +152,13 @@ static void serves_api_keys(void **state)
     create.expiration = &at;
     want_call(rig, 0, "CreateApiKey", &create.base);
     struct str key = str_copy(str_from(GOT(Headscale__V1__CreateApiKeyResponse)->api_key));
-    struct str bearer = str_printf("Bearer %.*s", STR_ARG(key));
+    char *bearer = bearer_of(key);
 
     want_call(rig, 0, "ListApiKeys", &list.base);
     assert_int_equal(GOT(Headscale__V1__ListApiKeysResponse)->n_api_keys, 2);
     assert_int_equal(GOT(Headscale__V1__ListApiKeysResponse)->api_keys[1]->expiration->seconds,
                      4102444800);
-    as_new.key = bearer.ptr;
+    as_new.key = bearer;
     assert_int_equal(call_with(rig, "ListApiKeys", &list.base, &as_new), 0);
     expire.id = 2;
     want_call(rig, 0, "ExpireApiKey", &expire.base);
@@ -179,7 +179,7 @@ static void serves_api_keys(void **state)
     want_call(rig, 0, "DeleteApiKey", &delete.base);
     want_call(rig, 5, "DeleteApiKey", &delete.base);
     str_free(&key);
-    str_free(&bearer);
+    mem_free(bearer);
 
     want_call(rig, 0, "CreateApiKey", &create.base);
     delete.id = 0;

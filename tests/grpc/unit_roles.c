@@ -1,31 +1,16 @@
 /*
  * Who may do what over gRPC: every call of the service is made by a key of somebody with each role,
- * and by nobody, and what is refused is held against the table below, which was written apart from
- * the code. The messages are empty, so what may be called does little and says what is missing.
+ * and by nobody, and what is refused is held against the table below and the one of roles, which
+ * were written apart from the code. The messages are empty, so what may be called does little and
+ * says what is missing.
  */
 
 #include "harness.h"
 
+#include "../api/roles.h"
 #include "grpc/status.h"
-#include "tailnet/info.h"
 
-enum may { NOT = '-', READS = 'r', WRITES = 'w' };
-
-/* In the order of `roles` below. */
-static const struct {
-    const char *area;
-    const char *may;
-} table[] = {
-    /*               owner admin network it billing auditor member */
-    {"devices", "wwrw-r-"},  {"routes", "wwwr-r-"}, {"auth keys", "wwrw-r-"},
-    {"API keys", "wwrw-r-"}, {"users", "wwrwrr-"},  {"policy", "wwwr-r-"},
-    {"health", "wwrwrr-"},
-};
-
-static const enum user_role roles[] = {
-    ROLE_OWNER,         ROLE_ADMIN,   ROLE_NETWORK_ADMIN, ROLE_IT_ADMIN,
-    ROLE_BILLING_ADMIN, ROLE_AUDITOR, ROLE_MEMBER,
-};
+enum may { READS = 'r', WRITES = 'w' };
 
 static const struct {
     const char *call;
@@ -37,47 +22,46 @@ static const struct {
     {"DeleteUser", WRITES, "users"},
     {"ListUsers", READS, "users"},
     {"GetUser", READS, "users"},
-    {"CreatePreAuthKey", WRITES, "auth keys"},
-    {"ExpirePreAuthKey", WRITES, "auth keys"},
-    {"DeletePreAuthKey", WRITES, "auth keys"},
-    {"ListPreAuthKeys", READS, "auth keys"},
-    {"DebugCreateNode", WRITES, "devices"},
-    {"GetNode", READS, "devices"},
-    {"SetTags", WRITES, "devices"},
-    {"SetApprovedRoutes", WRITES, "routes"},
-    {"RegisterNode", WRITES, "devices"},
-    {"DeleteNode", WRITES, "devices"},
-    {"ExpireNode", WRITES, "devices"},
-    {"RenameNode", WRITES, "devices"},
-    {"ListNodes", READS, "devices"},
-    {"BackfillNodeIPs", WRITES, "devices"},
-    {"MoveNode", WRITES, "devices"},
-    {"AuthRegister", WRITES, "devices"},
-    {"AuthApprove", WRITES, "devices"},
-    {"AuthReject", WRITES, "devices"},
-    {"CreateApiKey", WRITES, "API keys"},
-    {"ExpireApiKey", WRITES, "API keys"},
-    {"ListApiKeys", READS, "API keys"},
-    {"DeleteApiKey", WRITES, "API keys"},
-    {"GetPolicy", READS, "policy"},
-    {"SetPolicy", WRITES, "policy"},
-    {"CheckPolicy", READS, "policy"},
-    {"Health", READS, "health"},
-    {"GetRoutes", READS, "routes"},
-    {"EnableRoute", WRITES, "routes"},
-    {"DisableRoute", WRITES, "routes"},
-    {"GetNodeRoutes", READS, "routes"},
-    {"DeleteRoute", WRITES, "routes"},
+    {"CreatePreAuthKey", WRITES, "auth_keys"},
+    {"ExpirePreAuthKey", WRITES, "auth_keys"},
+    {"DeletePreAuthKey", WRITES, "auth_keys"},
+    {"ListPreAuthKeys", READS, "auth_keys"},
+    {"DebugCreateNode", WRITES, "devices:core"},
+    {"GetNode", READS, "devices:core"},
+    {"SetTags", WRITES, "devices:core"},
+    {"SetApprovedRoutes", WRITES, "devices:routes"},
+    {"RegisterNode", WRITES, "devices:core"},
+    {"DeleteNode", WRITES, "devices:core"},
+    {"ExpireNode", WRITES, "devices:core"},
+    {"RenameNode", WRITES, "devices:core"},
+    {"ListNodes", READS, "devices:core"},
+    {"BackfillNodeIPs", WRITES, "devices:core"},
+    {"MoveNode", WRITES, "devices:core"},
+    {"AuthRegister", WRITES, "devices:core"},
+    {"AuthApprove", WRITES, "devices:core"},
+    {"AuthReject", WRITES, "devices:core"},
+    {"CreateApiKey", WRITES, "api_access_tokens"},
+    {"ExpireApiKey", WRITES, "api_access_tokens"},
+    {"ListApiKeys", READS, "api_access_tokens"},
+    {"DeleteApiKey", WRITES, "api_access_tokens"},
+    {"GetPolicy", READS, "policy_file"},
+    {"SetPolicy", WRITES, "policy_file"},
+    {"CheckPolicy", READS, "policy_file"},
+    {"Health", READS, "feature_settings"},
+    {"GetRoutes", READS, "devices:routes"},
+    {"EnableRoute", WRITES, "devices:routes"},
+    {"DisableRoute", WRITES, "devices:routes"},
+    {"GetNodeRoutes", READS, "devices:routes"},
+    {"DeleteRoute", WRITES, "devices:routes"},
 };
 
 static bool expected(const char *call, size_t role)
 {
     for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
-        if (strcmp(calls[i].call, call) != 0)
-            continue;
-        for (size_t k = 0; k < ARRAY_LEN(table); k++)
-            if (strcmp(table[k].area, calls[i].area) == 0)
-                return table[k].may[role] == WRITES || table[k].may[role] == (char)calls[i].needs;
+        char may = may_of(str_from(calls[i].area), role);
+
+        if (strcmp(calls[i].call, call) == 0)
+            return may == WRITES || may == (char)calls[i].needs;
     }
     fail_msg("%s: nobody said who may", call);
     return false;
@@ -86,27 +70,14 @@ static bool expected(const char *call, size_t role)
 /* Somebody of the first tailnet with the role; "Bearer …" of a key that he made. */
 static char *somebody(struct rig *rig, size_t role)
 {
-    struct order key = {0};
-    char name[32], path[64], body[64];
+    char name[32];
     uint64_t id = 0;
 
     (void)snprintf(name, sizeof(name), "user%zu", role);
     make_user(rig, name);
     id = GOT(Headscale__V1__CreateUserResponse)->user->id;
-    (void)snprintf(path, sizeof(path), "/api/v1/user/%llu/role", (unsigned long long)id);
-    (void)snprintf(body, sizeof(body), "{\"role\":\"%.*s\"}", STR_ARG(user_role_name(roles[role])));
-    want(&rig->h, 200, "POST", path, body);
-    order(&rig->h, &key,
-          (struct command){.type = COMMAND_API_KEY_CREATE,
-                           .tailnet = 1,
-                           .user = id,
-                           .expiry_ms = clock_unix_ms() + 3600000});
-    struct str text = str_printf("Bearer %.*s", STR_ARG(key.call.result.secret));
-    char *out = str_dup(text);
-
-    str_free(&text);
-    command_result_fini(&key.call.result);
-    return out;
+    give_role(&rig->h, id, roles[role]);
+    return key_of(&rig->h, 1, id);
 }
 
 /* The status of a call with an empty message. */

@@ -102,10 +102,7 @@ static int prepare(void **state)
          "\"phone\"}");
     want(&rig->h, 200, "POST", "/api/v1/tailnet", "{\"name\":\"blue\"}");
     want(&rig->h, 200, "POST", "/api/v1/apikey?tailnet=blue", "");
-    struct str bearer = str_printf("Bearer %.*s", STR_ARG(got(&rig->h, "apiKey")));
-
-    key = str_dup(bearer);
-    str_free(&bearer);
+    key = bearer_of(got(&rig->h, "apiKey"));
     return 0;
 }
 
