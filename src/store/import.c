@@ -296,16 +296,10 @@ static int sequence_row(void *user, const struct db_value *columns, size_t n, st
     return 0;
 }
 
-struct reserving {
-    struct import *im;
-    struct str table;
-};
-
 static int reserve_row(void *user, const struct db_value *columns, size_t n, struct err *err)
 {
-    struct reserving *reserving = user;
     struct values r = {.names = id_columns, .v = columns, .n = n};
-    uint64_t *next = next_of(reserving->im, reserving->table);
+    uint64_t *next = user;
 
     (void)err;
     *next = MAX(*next, values_id(&r, "id") + 1);
@@ -326,13 +320,10 @@ static int reserve_ids(struct import *im, struct err *err)
     if (schema_has_column(&im->schema, "sqlite_sequence", "seq"))
         status =
             schema_select(&im->schema, "sqlite_sequence", sequence_columns, sequence_row, im, err);
-    for (size_t i = 0; i < ARRAY_LEN(tables) && status == 0; i++) {
-        struct reserving reserving = {.im = im, .table = str_from(tables[i])};
-
+    for (size_t i = 0; i < ARRAY_LEN(tables) && status == 0; i++)
         if (schema_has_column(&im->schema, tables[i], "id"))
-            status =
-                schema_select(&im->schema, tables[i], id_columns, reserve_row, &reserving, err);
-    }
+            status = schema_select(&im->schema, tables[i], id_columns, reserve_row,
+                                   next_of(im, str_from(tables[i])), err);
     if (status == 0)
         domain_load_counters(im->domain, &im->next);
     return status;

@@ -195,7 +195,7 @@ int pg_script_raw(struct db_postgres *db, const char *sql, struct err *err)
 int pg_ask_raw(struct db_postgres *db, const char *sql, const struct db_value *args, size_t n,
                db_row_fn *on_row, void *user, struct err *err)
 {
-    struct pg_args bound;
+    struct pg_args bound = {0};
 
     pg_bind(db, args, n, &bound);
     return pg_rows(
