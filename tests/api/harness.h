@@ -9,6 +9,7 @@
  * member, and a refusal a problem (or the bare word of a 401).
  */
 
+#include "../first_tailnet.h"
 #include "../unit.h"
 
 #include <stdatomic.h>
@@ -57,20 +58,6 @@ static inline bool got_header(const struct harness *h, const char *line);
 #define WAITS 6000
 
 /* ---- The server ---- */
-
-static inline struct tailnet_info *first_tailnet(void)
-{
-    struct tailnet_info *info = tailnet_info_new();
-
-    info->name = str_copy(STR("default"));
-    info->base_domain = str_copy(STR("example.internal"));
-    info->domain = str_copy(STR("example"));
-    assert_true(ip_prefix_parse(STR("100.64.0.0/10"), &info->prefix_v4));
-    assert_true(ip_prefix_parse(STR("fd7a:115c:a1e0::/48"), &info->prefix_v6));
-    info->magic_dns = true;
-    info->ephemeral_timeout_ms = 120000;
-    return info;
-}
 
 struct order {
     struct registrar_call call;

@@ -6,6 +6,7 @@
  */
 
 #include "../auth/tokens.h"
+#include "../first_tailnet.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -182,13 +183,9 @@ static void apply(struct fixture *f, struct test_call *t, struct command command
 
 static void make_tailnet(struct fixture *f)
 {
-    struct tailnet_info *info = tailnet_info_new();
+    struct tailnet_info *info = first_tailnet();
     struct test_call t = {0};
 
-    info->name = str_copy(STR("default"));
-    info->base_domain = str_copy(STR("example.internal"));
-    info->domain = str_copy(STR("example"));
-    assert_true(ip_prefix_parse(STR("100.64.0.0/10"), &info->prefix_v4));
     apply(f, &t,
           (struct command){.type = COMMAND_TAILNET_CREATE, .name = STR("default"), .info = info});
     command_result_fini(&t.call.result);

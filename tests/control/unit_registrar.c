@@ -3,6 +3,7 @@
  * follow-ups, cancelling, and one-off keys under a thousand parallel joins.
  */
 
+#include "../first_tailnet.h"
 #include "../unit.h"
 
 #include <semaphore.h>
@@ -128,15 +129,9 @@ static void wait_done(struct fixture *f, size_t n)
 
 static void make_tailnet(struct fixture *f)
 {
-    struct tailnet_info *info = tailnet_info_new();
+    struct tailnet_info *info = first_tailnet();
     struct test_call t = {0};
 
-    info->name = str_copy(STR("default"));
-    info->base_domain = str_copy(STR("example.internal"));
-    info->domain = str_copy(STR("example"));
-    assert_true(ip_prefix_parse(STR("100.64.0.0/10"), &info->prefix_v4));
-    info->magic_dns = true;
-    info->ephemeral_timeout_ms = 120000;
     submit(f, &t,
            (struct command){.type = COMMAND_TAILNET_CREATE, .name = STR("default"), .info = info});
     wait_done(f, f->done + 1);

@@ -3,6 +3,7 @@
  * decide there; with a registrar and a policy behind them. Meant for the thread sanitizer as well.
  */
 
+#include "../first_tailnet.h"
 #include "../unit.h"
 
 #include <stdatomic.h>
@@ -51,8 +52,6 @@ static void apply(struct fixture *f, struct test_call *t, struct command command
     t->call.command.origin = ORIGIN_SOCKET;
     t->call.loop = f->loops[0];
     t->call.done = on_call_done;
-    if (t->call.command.origin == ORIGIN_NONE)
-        t->call.command.origin = ORIGIN_SERVER;
     registrar_submit(control_registrar(f->control), &t->call);
     for (int i = 0; i < 2000 && !t->is_done; i++)
         loop_run_once(f->loops[0], 10);
@@ -64,13 +63,9 @@ static void apply(struct fixture *f, struct test_call *t, struct command command
 
 static void make_tailnet(struct fixture *f)
 {
-    struct tailnet_info *info = tailnet_info_new();
+    struct tailnet_info *info = first_tailnet();
     struct test_call t = {0};
 
-    info->name = str_copy(STR("default"));
-    info->base_domain = str_copy(STR("example.internal"));
-    info->domain = str_copy(STR("example"));
-    assert_true(ip_prefix_parse(STR("100.64.0.0/10"), &info->prefix_v4));
     apply(f, &t,
           (struct command){.type = COMMAND_TAILNET_CREATE, .name = STR("default"), .info = info});
     command_result_fini(&t.call.result);
