@@ -2,7 +2,7 @@
 import json
 import re
 
-from world import Host, wait_for
+from world import Host, certificate, wait_for
 
 LIFE_S = 36  # of a certificate: renewed after two thirds
 
@@ -18,9 +18,7 @@ class Authority:
         self.log = self.dir / "log"
         self.url = f"https://{self.host.ip}:14000/dir"
         self.cert, self.root = self.dir / "ca.crt", self.dir / "root.pem"
-        self.host.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                      "-keyout", self.dir / "ca.key", "-out", self.cert, "-days", "2", "-subj", "/CN=pebble",
-                      "-addext", f"subjectAltName=IP:{self.host.ip}")
+        certificate(self.host, self.cert, self.dir / "ca.key", "pebble")
         profile = {"description": "short, so that renewal is seen", "validityPeriod": LIFE_S}
         (self.dir / "config.json").write_text(json.dumps({"pebble": {
             "listenAddress": f"{self.host.ip}:14000", "managementListenAddress": f"{self.host.ip}:15000",

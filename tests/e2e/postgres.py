@@ -63,6 +63,12 @@ class Postgres:
     def number(self, text):
         return int(self.sql(text).strip())
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *why):
+        self.remove()
+
     def remove(self):
         self.stop(crash=True)
         shutil.rmtree(self.dir, ignore_errors=True)

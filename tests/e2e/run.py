@@ -16,7 +16,7 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from world import Broken, Skipped, World  # noqa: E402
+from world import Broken, Skipped, World, cache  # noqa: E402
 
 
 def reason_to_skip(args):
@@ -32,24 +32,9 @@ def reason_to_skip(args):
     return None
 
 
-def find_pebble():
-    """Where scripts/clients puts it."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    found = sorted(pathlib.Path(os.environ.get("HATSIZE_CACHE") or f"{cache}/hatsize").glob("pebble/*/pebble"))
-    return str(found[-1]) if found else ""
-
-
-def find_oidc():
-    """Where scripts/clients puts the identity provider."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    found = sorted(pathlib.Path(os.environ.get("HATSIZE_CACHE") or f"{cache}/hatsize").glob("oidc/*/ready"))
-    return str(found[-1].parent) if found else ""
-
-
-def find_headscale():
-    """Where scripts/clients puts it."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    found = sorted(pathlib.Path(os.environ.get("HATSIZE_CACHE") or f"{cache}/hatsize").glob("headscale/*/headscale"))
+def find(pattern):
+    """What scripts/clients gave, the newest version of it; empty without."""
+    found = sorted(cache().glob(pattern))
     return str(found[-1]) if found else ""
 
 
@@ -104,9 +89,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hatsize", required=True)
     parser.add_argument("--clients", nargs="*", default=[])
-    parser.add_argument("--pebble", default=find_pebble(), help="an ACME server (scripts/clients pebble)")
-    parser.add_argument("--oidc", default=find_oidc(), help="an identity provider (scripts/clients oidc)")
-    parser.add_argument("--headscale", default=find_headscale(), help="a headscale (scripts/clients headscale)")
+    parser.add_argument("--pebble", default=find("pebble/*/pebble"), help="an ACME server (scripts/clients pebble)")
+    parser.add_argument("--oidc", default=os.path.dirname(find("oidc/*/ready")), help="an identity provider (scripts/clients oidc)")
+    parser.add_argument("--headscale", default=find("headscale/*/headscale"), help="a headscale (scripts/clients headscale)")
     parser.add_argument("--share", help="a folder: of those who run beside each other with the same one, each scenario is run "
                         "by the one who comes to it first")
     parser.add_argument("--again", help="a file for the names of scenarios that failed by nothing that our programs did for "

@@ -8,6 +8,7 @@ ids), folders. Nothing leaves the machine: the namespaces are joined by one brid
     alice, bob = world.client("alice"), world.client("bob")
 """
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -46,6 +48,11 @@ def sh(*argv, check=True, timeout=60, input=None):
     return done
 
 
+def expect(what, holds, *shown):
+    if not holds:
+        raise Failure(f"{what}: " + " ".join(str(s)[:3000] for s in shown))
+
+
 def wait_for(what, probe, timeout=30.0, every=0.1):
     """Waits until probe() is truthy and returns it; Failure naming `what` otherwise."""
     end = time.monotonic() + timeout
@@ -75,13 +82,43 @@ def nevers(*cases):
             never(what, lambda: happened)
 
 
+def cache():
+    """Where what took long to get is kept from run to run."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(os.environ.get("HATSIZE_CACHE") or f"{base}/hatsize")
+
+
 def built(kind, program):
     """The program that scripts/clients gave last (`scripts/clients KIND`); the scenario is skipped without it."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    found = list(pathlib.Path(os.environ.get("HATSIZE_CACHE") or f"{cache}/hatsize").glob(f"{kind}/*/{program}"))
+    found = list(cache().glob(f"{kind}/*/{program}"))
     if not found:
         raise Skipped(f"no {program} was built (scripts/clients {kind})")
     return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def from_packages(name, wanted, program):
+    """A program out of Python packages, pinned in the file `wanted` beside this one, in a virtual environment of its own
+    that is made when it is not there yet; the scenario is skipped when it cannot be."""
+    wanted = pathlib.Path(__file__).parent / wanted
+    room = cache() / name / hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]
+    if not (room / "ready").exists():
+        shutil.rmtree(room, ignore_errors=True)
+        for argv in ([sys.executable, "-m", "venv", str(room)],
+                     [str(room / "bin/pip"), "install", "-q", "--only-binary", ":all:", "-r", str(wanted)]):
+            try:
+                done = subprocess.run(argv, capture_output=True, text=True, timeout=240)
+            except (OSError, subprocess.TimeoutExpired) as err:
+                raise Skipped(f"{name} cannot be had: {err}") from None
+            if done.returncode != 0:
+                raise Skipped(f"{name} cannot be had: {done.stderr.strip()[-200:]}")
+        (room / "ready").touch()
+    return room / "bin" / program
+
+
+def certificate(host, cert, key, name, san=None):
+    """A self-signed one of these two files, for two days; by default for the host's address."""
+    host.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+             "-out", cert, "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName={san or f'IP:{host.ip}'}")
 
 
 POLICY_IN_DATABASE = "policy:\n  mode: database\n"
@@ -184,6 +221,10 @@ class Host:
                 proc.wait(wait)
         if proc in self.procs:
             self.procs.remove(proc)
+
+    def echo(self, *ports):
+        """Answers what comes to "tcp:7001", "udp:7002"… in upper case, in both families."""
+        return self.spawn("python3", "-c", ECHO, *ports, log=self.world.dir / f"{self.name}-echo.log")
 
     def knows(self, **names):
         """What is started here from now on knows these names: name=address, "_" for "."."""
@@ -296,6 +337,11 @@ class Server:
         for c, had in zip(seen_by, before):
             wait_for(f"{c.name} has its new SSH rules", lambda: c.netmap().get("SSHPolicy") != had)
         return done
+
+    def tables(self, *without):
+        """What it keeps, as its export has it."""
+        every = json.loads(self.cli("export").stdout)["tables"]
+        return {name: rows for name, rows in every.items() if name not in without}
 
     def nodes(self):
         return self.json("nodes", "list")
@@ -560,8 +606,7 @@ class Client:
                  lambda: self.ask_tcp(ip, port, "hello", 5) == "HELLO", timeout)
 
     def echo(self, *ports):
-        """Answers what comes to "tcp:7001", "udp:7002"… in upper case, in both families."""
-        return self.host.spawn("python3", "-c", ECHO, *ports, log=self.dir / "echo.log")
+        return self.host.echo(*ports)
 
     def ask(self, proto, ip, port, timeout=2):
         """Whether an echo answers there."""
@@ -688,6 +733,14 @@ class World:
         if up:
             client.up(self.the_server.auth_key(user, *key_flags), *flags)
         return client
+
+    def router(self, name, *legs, version=None):
+        """A client that forwards between the internet and further networks, (bridge, net) each; it joins by up()."""
+        host = Host(self, name)
+        for leg in legs:
+            host.add_leg(*leg)
+        host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        return self.client(name, version, up=False, host=host)
 
     def relayed_pair(self):
         """Two clients that reach each other through a relay, and answer on TCP."""

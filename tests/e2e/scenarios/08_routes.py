@@ -1,27 +1,16 @@
 """A subnet route and an exit node carry traffic; two routers of one subnet fail over."""
-from world import Client, Failure, Host, wait_for
+from world import Failure, Host, wait_for
 
 LAN = "10.88.0"
-
-
-def router(world, name, lan):
-    host = Host(world, name)
-    host.add_leg(lan, LAN)
-    host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-    client = Client(world, name, host=host)
-    world.clients.append(client)
-    return client
 
 
 def run(world):
     server = world.server()
     lan = world.network("lan")
     inside = Host(world, "printer", net=LAN, bridge=lan)
-    code = ("import socket\ns=socket.create_server(('0.0.0.0',7777))\n"
-            "while True:\n  c,a=s.accept()\n  d=c.recv(100)\n  c.sendall(d.upper());c.close()\n")
-    inside.spawn("python3", "-c", code, log=world.dir / "printer.log")
+    inside.echo("tcp:7777")
     alice = world.client("alice", flags=("--accept-routes",))
-    one, two = router(world, "one", lan), router(world, "two", lan)
+    one, two = (world.router(name, (lan, LAN)) for name in ("one", "two"))
     for r in (one, two):
         r.up(server.auth_key(), f"--advertise-routes={LAN}.0/24")
     ids = {r.name: server.node(r.name)["id"] for r in (one, two)}

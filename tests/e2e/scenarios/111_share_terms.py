@@ -4,30 +4,12 @@ import importlib
 import pathlib
 import sys
 
-from world import Client, Failure, Host, never, wait_for
+from world import Failure, Host, never, wait_for
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 share = importlib.import_module("110_share")
 
 LAN, OUTSIDE, PAGE = "10.88.0", "11.22.33", "44.55.66.77"
-
-ANSWER = """import socket
-s = socket.create_server(("0.0.0.0", 7777))
-while True:
-    c, _ = s.accept()
-    c.sendall(c.recv(100).upper())
-    c.close()
-"""
-
-
-def router(world, name, *legs):
-    host = Host(world, name)
-    for leg in legs:
-        host.add_leg(*leg)
-    host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-    client = Client(world, name, host=host)
-    world.clients.append(client)
-    return client
 
 
 def run(world):
@@ -36,8 +18,8 @@ def run(world):
     lan, outside = world.network("lan"), world.network("outside")
     printer, page = Host(world, "printer", net=LAN, bridge=lan), Host(world, "page", net=OUTSIDE, bridge=outside)
     for host in (printer, page):
-        host.spawn("python3", "-c", ANSWER, log=world.dir / f"{host.name}.log")
-    box = router(world, "box", (lan, LAN), (outside, OUTSIDE))
+        host.echo("tcp:7777")
+    box = world.router("box", (lan, LAN), (outside, OUTSIDE))
     # Beyond the networks that the box itself is on: clients keep these out of an exit node's world.
     page.run("ip", "addr", "add", f"{PAGE}/32", "dev", "lo")
     box.host.run("ip", "route", "add", PAGE, "via", page.ip)

@@ -5,17 +5,13 @@ The library is that of the scenario of gRPC's; without it skipped.
 """
 import concurrent.futures
 import http.client
-import importlib
 import json
 import pathlib
 import socket
-import sys
 
-from world import POLICY_IN_DATABASE, Failure, Host
+from world import POLICY_IN_DATABASE, Failure, Host, from_packages
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-library = importlib.import_module("71_grpc_library")
-
+HERE = pathlib.Path(__file__).resolve().parent.parent
 KEYS, TAGS = 1200, 96
 ASK = """
 import sys
@@ -63,7 +59,7 @@ def fill(path, n):
 
 
 def run(world):
-    program = library.python()
+    program = from_packages("grpc", "grpc.txt", "python")
     server = world.server(start=False)
     path = server.dir / "hs.sock"
     server.configure(POLICY_IN_DATABASE + f"unix_socket: {path}\ngrpc_allow_insecure: true\n")
@@ -90,8 +86,8 @@ def run(world):
             raise Failure("a slow reader got less")
 
     laptop = Host(world, "laptop")
-    done = laptop.run("env", "-u", "http_proxy", "-u", "https_proxy", program, "-c", ASK, library.HERE,
-                      library.HERE.parent.parent / "src/grpc", f"{server.host.ip}:50443", key, timeout=120)
+    done = laptop.run("env", "-u", "http_proxy", "-u", "https_proxy", program, "-c", ASK, HERE,
+                      HERE.parent.parent / "src/grpc", f"{server.host.ip}:50443", key, timeout=120)
     whole, name, limited, again = done.stdout.split("\n")[:4]
     n, ids, size = (int(word) for word in whole.split())
     if (n, ids, name, again) != (KEYS, KEYS, "alice", "alice") or size <= 4 << 20:

@@ -6,24 +6,17 @@ import json
 import threading
 
 from postgres import Postgres
-from world import Failure, wait_for
+from world import POLICY_IN_DATABASE as POLICY, expect, wait_for
 
 NEEDS_POSTGRES = True
-POLICY = "policy:\n  mode: database\n"
+# Moves by itself while machines are there.
+MOVING = ("nodes", "api_keys", "tailnets", "audit", "counters")
 
 
 def run(world):
-    pg = Postgres()
-    try:
+    with Postgres() as pg:
         scenario(world, pg)
         world.the_server.stop()
-    finally:
-        pg.remove()
-
-
-def expect(what, holds, *shown):
-    if not holds:
-        raise Failure(f"{what}: " + " ".join(str(s)[:2000] for s in shown))
 
 
 def fill(server):
@@ -37,12 +30,6 @@ def fill(server):
     client = server.json("oauth-clients", "create", "-s", "devices:core:read", "-d", "monitoring")
     return {"key": server.json("apikeys", "create"), "client": client, "auth": server.auth_key("alice", "--reusable"),
             "tagged": server.tags_key("tag:db")}
-
-
-def tables(server):
-    """What is kept, without what moves by itself while machines are there."""
-    every = json.loads(server.cli("export").stdout)["tables"]
-    return {name: rows for name, rows in every.items() if name not in ("nodes", "api_keys", "tailnets", "audit", "counters")}, every
 
 
 def go_on(world, server, has, nodes):
@@ -91,7 +78,7 @@ def scenario(world, pg):
     (world.dir / "other.json").write_text(text.replace('"hatsize_export"', '"something_else"', 1))
     running = server.cli("import", "--force", file, check=False)
     expect("an import under a running server", running.returncode == 1 and "another hatsize process" in running.stderr, running.stderr)
-    before, _ = tables(server)
+    before = server.tables(*MOVING)
     server.stop()
     for bad in ("cut.json", "other.json", "nothing.json"):
         done = server.cli("import", "--force", world.dir / bad, check=False)
@@ -102,7 +89,7 @@ def scenario(world, pg):
     server.cli("import", "--force", file)
     server.start()
     go_on(world, server, has, nodes)
-    now, _ = tables(server)
+    now = server.tables(*MOVING)
     expect("the same tables", now == before, *(f"{name}: {before.get(name)} {now.get(name)}" for name in {*before, *now}
                                                if before.get(name) != now.get(name)))
     three = world.client("three", up=False)

@@ -1,5 +1,5 @@
 """An exit node approved by the policy, for those who may use the internet and nobody else; headscale.md 11 #97."""
-from world import POLICY_IN_DATABASE, Client, Host, never, wait_for
+from world import POLICY_IN_DATABASE, Host, never, wait_for
 
 STREET = "192.0.2"
 WEB = "203.0.113"  # stands for the internet: autogroup:internet has no private ranges
@@ -24,14 +24,9 @@ def run(world):
     gate.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
     site = Host(world, "site", net=WEB, bridge=web)
     site.run("ip", "route", "add", "default", "via", gate.add_leg(web, WEB))
-    site.spawn("python3", "-c", "from world import ECHO;import sys;sys.argv[1:]=['tcp:7001'];exec(ECHO)",
-               log=world.dir / "site.log", env={"PYTHONPATH": __file__.rsplit("/", 2)[0]})
-    host = Host(world, "exit")
-    host.add_leg(street, STREET)
-    host.run("ip", "route", "add", f"{WEB}.0/24", "via", gate.ip)
-    host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-    out = Client(world, "exit", "1.102", host=host)
-    world.clients.append(out)
+    site.echo("tcp:7001")
+    out = world.router("exit", (street, STREET), version="1.102")
+    out.host.run("ip", "route", "add", f"{WEB}.0/24", "via", gate.ip)
     out.up(server.tags_key("tag:exit"), "--advertise-exit-node")
     out.echo("tcp:7001")
     wait_for("the policy approves the exit", lambda: "0.0.0.0/0" in server.node("exit")["approvedRoutes"])

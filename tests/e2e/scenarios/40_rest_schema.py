@@ -3,41 +3,15 @@
 It is a Python package, pinned with all it needs in schemathesis.txt, in a virtual environment of its own; without it the
 scenario is skipped. Seed and number of requests are fixed, so that two runs ask the same.
 """
-import hashlib
 import json
-import os
-import pathlib
-import shutil
-import subprocess
-import sys
 
-from world import POLICY_IN_DATABASE, Failure, Host, Skipped
+from world import POLICY_IN_DATABASE, Failure, Host, from_packages
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
-def schemathesis():
-    """The program; installed when it is not there yet."""
-    wanted = pathlib.Path(__file__).parent.parent / "schemathesis.txt"
-    cache = os.environ.get("HATSIZE_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "hatsize")
-    room = pathlib.Path(cache) / "schemathesis" / hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]
-    if not (room / "ready").exists():
-        shutil.rmtree(room, ignore_errors=True)
-        for argv in ([sys.executable, "-m", "venv", str(room)],
-                     [str(room / "bin/pip"), "install", "-q", "--only-binary", ":all:", "-r", str(wanted)]):
-            try:
-                done = subprocess.run(argv, capture_output=True, text=True, timeout=240)
-            except (OSError, subprocess.TimeoutExpired) as err:
-                raise Skipped(f"schemathesis cannot be had: {err}") from None
-            if done.returncode != 0:
-                raise Skipped(f"schemathesis cannot be had: {done.stderr.strip()[-200:]}")
-        (room / "ready").touch()
-    return room / "bin" / "schemathesis"
-
-
 def run(world):
-    program = schemathesis()
+    program = from_packages("schemathesis", "schemathesis.txt", "schemathesis")
     server = world.server(POLICY_IN_DATABASE)
     world.client("alice")
     server.auth_key("bob", "--reusable")

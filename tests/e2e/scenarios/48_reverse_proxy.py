@@ -2,7 +2,7 @@
 import json
 import shutil
 
-from world import Failure, Host, wait_for
+from world import Failure, Host, certificate, wait_for
 
 NEEDS_PROGRAMS = ("nginx", "haproxy")
 
@@ -66,9 +66,7 @@ class Proxy:
         self.dir.mkdir(mode=0o755)
         self.proc = None
         self.cert = self.dir / "cert.pem"
-        self.host.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                      "-keyout", self.dir / "key.pem", "-out", self.cert, "-days", "2", "-subj", "/CN=proxy",
-                      "-addext", f"subjectAltName=IP:{self.host.ip}")
+        certificate(self.host, self.cert, self.dir / "key.pem", "proxy")
         (self.dir / "both.pem").write_text(self.cert.read_text() + (self.dir / "key.pem").read_text())
 
     def restart(self, *argv):

@@ -5,7 +5,7 @@ import signal
 import types
 
 from authority import Held
-from world import Failure, Host, never, wait_for
+from world import Failure, Host, certificate, never, wait_for
 
 RECORDS = "dns:\n  base_domain: example.test\n  extra_records_path: {records}\n"
 
@@ -104,9 +104,7 @@ def certificate_files(world, server):
     folder.mkdir()
 
     def make(name):
-        server.host.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt", "-days", "2", "-subj",
-                        f"/CN={name}", "-addext", "subjectAltName=DNS:vpn.test")
+        certificate(server.host, folder / f"{name}.crt", folder / f"{name}.key", name, "DNS:vpn.test")
 
     def use(name):
         for kind in ("crt", "key"):

@@ -4,8 +4,6 @@ Machines keep their maps and each other, reads are answered, changes are refused
 when PostgreSQL is back, changes are taken again, nothing that was confirmed is lost, and a restarted server knows all.
 A second server on the same database is refused.
 """
-import json
-
 from postgres import Postgres
 from world import Failure, wait_for
 
@@ -22,12 +20,9 @@ def names(server):
 
 
 def run(world):
-    pg = Postgres()
-    try:
+    with Postgres() as pg:
         scenario(world, pg)
         world.the_server.stop()
-    finally:
-        pg.remove()
 
 
 def scenario(world, pg):
@@ -79,14 +74,14 @@ def scenario(world, pg):
              or "dave" in names(server), 30)
 
     # Everything is there for the next server, and goes out and in as one file.
-    before = json.loads(server.cli("export").stdout)
+    before = server.tables()
     server.stop()
     server.start()
     wait_for("all are back", lambda: len([n for n in server.nodes() if n["online"]]) == 3, 60)
     if names(server) != ["alice", "carol", "dave"]:
         raise Failure(f"lost over the restart: {names(server)}")
     alice.wait_ping(bob.ip4())
-    after = json.loads(server.cli("export").stdout)
+    after = server.tables()
     for table in ("users", "auth_keys", "policies"):
-        if before["tables"][table] != after["tables"][table]:
+        if before[table] != after[table]:
             raise Failure(f"{table} changed over the restart")

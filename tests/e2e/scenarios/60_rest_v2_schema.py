@@ -1,21 +1,15 @@
 """REST v2 against its own document: schemathesis asks every call, and no answer is a 5xx (but the 501 of what is not
 here) or another than described. As 40 does for v1; skipped without schemathesis.
 """
-import importlib.util
 import json
-import pathlib
 
-from world import POLICY_IN_DATABASE, Failure, Host
-
-spec = importlib.util.spec_from_file_location("v1", pathlib.Path(__file__).with_name("40_rest_schema.py"))
-v1 = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(v1)
+from world import POLICY_IN_DATABASE, Failure, Host, from_packages
 
 CHECKS = "status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
 def run(world):
-    program = v1.schemathesis()
+    program = from_packages("schemathesis", "schemathesis.txt", "schemathesis")
     server = world.server(POLICY_IN_DATABASE)
     world.client("alice")
     server.policy({"tagOwners": {"tag:a": ["alice@"]}, "acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]})

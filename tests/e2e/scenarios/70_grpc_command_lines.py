@@ -5,7 +5,7 @@ import json
 import os
 import re
 
-from world import POLICY_IN_DATABASE, Failure, Host
+from world import POLICY_IN_DATABASE, Failure, Host, certificate
 
 NEEDS_HEADSCALE = True
 AUTH_IDS = [f"hskey-authreq-{'abcdefghijklmnopqrstuvw'}{end}" for end in "wxyz"]
@@ -177,8 +177,7 @@ def old(cli, auth_id):
 def run(world):
     server = world.server(start=False)
     cert, key = server.dir / "cert.pem", server.dir / "key.pem"
-    server.host.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-                    "2", "-keyout", key, "-out", cert, "-subj", "/CN=server", "-addext", f"subjectAltName=IP:{server.host.ip}")
+    certificate(server.host, cert, key, "server")
     socket = server.dir / "hs.sock"
     server.configure(POLICY_IN_DATABASE + f"tls_cert_path: {cert}\ntls_key_path: {key}\nunix_socket: {socket}\n"
                      f"grpc_listen_addr: 0.0.0.0:50443\n")

@@ -4,40 +4,15 @@ clear (allowed by the configuration), compressed, too long, many at once.
 It is a Python package, pinned with what it needs in grpc.txt, in a virtual environment of its own; without it the scenario
 is skipped. Shows headscale.md 11 #107 by another client than headscale's.
 """
-import hashlib
-import os
 import pathlib
-import shutil
-import subprocess
-import sys
 
-from world import POLICY_IN_DATABASE, Failure, Host, Skipped
+from world import POLICY_IN_DATABASE, Failure, Host, from_packages
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 
 
-def python():
-    """One that has the library; installed when it is not there yet."""
-    wanted = HERE / "grpc.txt"
-    cache = os.environ.get("HATSIZE_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "hatsize")
-    room = pathlib.Path(cache) / "grpc" / hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]
-    if not (room / "ready").exists():
-        shutil.rmtree(room, ignore_errors=True)
-        for argv in ([sys.executable, "-m", "venv", str(room)],
-                     [str(room / "bin/pip"), "install", "-q", "--only-binary", ":all:", "-r", str(wanted)]):
-            try:
-                done = subprocess.run(argv, capture_output=True, text=True, timeout=240)
-            except (OSError, subprocess.TimeoutExpired) as err:
-                raise Skipped(f"the gRPC library cannot be had: {err}") from None
-            if done.returncode != 0:
-                raise Skipped(f"the gRPC library cannot be had: {done.stderr.strip()[-200:]}")
-        (room / "ready").touch()
-    return room / "bin" / "python"
-
-
 def run(world):
-    program = python()
+    program = from_packages("grpc", "grpc.txt", "python")
     server = world.server(start=False)
     socket = server.dir / "hs.sock"
     server.configure(POLICY_IN_DATABASE + f"unix_socket: {socket}\ngrpc_allow_insecure: true\n")

@@ -1,29 +1,18 @@
 """Three routers of one subnet: available, approved, serving, taken over, not taken back; headscale.md 11 #92, #93."""
-from world import Client, Failure, Host, never, wait_for
+from world import Failure, Host, never, wait_for
 
 LAN = "10.88.0"
 ROUTE = f"{LAN}.0/24"
-PRINTER = ("import socket\ns=socket.create_server(('0.0.0.0',7777))\n"
-           "while True:\n  c,a=s.accept()\n  d=c.recv(100)\n  c.sendall(d.upper());c.close()\n")
-
-
-def router(world, name, lan):
-    host = Host(world, name)
-    host.add_leg(lan, LAN)
-    host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-    client = Client(world, name, host=host)
-    world.clients.append(client)
-    return client.up(world.the_server.auth_key(), f"--advertise-routes={ROUTE}")
-
 
 def run(world):
     # What is shown here is not to depend on how soon somebody answers.
     server = world.server("node:\n  routes:\n    ha:\n      probe_interval: 0\n")
     lan = world.network("lan")
     inside = Host(world, "printer", net=LAN, bridge=lan)
-    inside.spawn("python3", "-c", PRINTER, log=world.dir / "printer.log")
+    inside.echo("tcp:7777")
     alice = world.client("alice", flags=("--accept-routes",))
-    routers = [router(world, name, lan) for name in ("one", "two", "three")]
+    routers = [world.router(name, (lan, LAN)).up(server.auth_key(), f"--advertise-routes={ROUTE}")
+               for name in ("one", "two", "three")]
     one, two, three = routers
 
     def state():

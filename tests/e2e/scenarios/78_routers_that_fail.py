@@ -1,31 +1,18 @@
 """Routers that do not answer, are cut off, or all gone: headscale.md 11 #94, #95."""
 import signal
 
-from world import Client, Failure, Host, wait_for
+from world import Failure, Host, wait_for
 
 LAN = "10.88.0"
 ROUTE = f"{LAN}.0/24"
-PRINTER = ("import socket\ns=socket.create_server(('0.0.0.0',7777))\n"
-           "while True:\n  c,a=s.accept()\n  d=c.recv(100)\n  c.sendall(d.upper());c.close()\n")
-
-
-def router(world, name, lan):
-    host = Host(world, name)
-    host.add_leg(lan, LAN)
-    host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-    client = Client(world, name, host=host)
-    world.clients.append(client)
-    client.up(world.the_server.auth_key(), f"--advertise-routes={ROUTE}")
-    return client
-
 
 def run(world):
     server = world.server("node:\n  routes:\n    ha:\n      probe_interval: 4s\n      probe_timeout: 3s\n")
     lan = world.network("lan")
     inside = Host(world, "printer", net=LAN, bridge=lan)
-    inside.spawn("python3", "-c", PRINTER, log=world.dir / "printer.log")
+    inside.echo("tcp:7777")
     alice = world.client("alice", flags=("--accept-routes",))
-    routers = [router(world, name, lan) for name in ("one", "two")]
+    routers = [world.router(name, (lan, LAN)).up(server.auth_key(), f"--advertise-routes={ROUTE}") for name in ("one", "two")]
     one, two = routers
     for r in routers:
         wait_for("the route is available", lambda: ROUTE in server.node(r.name)["availableRoutes"])

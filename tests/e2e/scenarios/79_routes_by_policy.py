@@ -1,5 +1,5 @@
 """Routes that the policy approves, and what it lets through to them: headscale.md 11 #99, #100."""
-from world import POLICY_IN_DATABASE, Client, Host, never, wait_for
+from world import POLICY_IN_DATABASE, Host, never, wait_for
 
 LAN = "10.88.0"
 WHOLE, PART, OTHER = "10.88.0.0/16", f"{LAN}.0/24", "10.99.0.0/24"
@@ -18,20 +18,14 @@ def run(world):
     server.user("carol")
     lan = world.network("lan")
     inside = Host(world, "printer", net=LAN, bridge=lan)
-    code = "from world import ECHO;import sys;sys.argv[1:]=['tcp:7001','tcp:7002'];exec(ECHO)"
-    inside.spawn("python3", "-c", code, log=world.dir / "printer.log",
-                 env={"PYTHONPATH": __file__.rsplit("/", 2)[0]})
-    host = Host(world, "router")
-    host.add_leg(lan, LAN)
-    host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    inside.echo("tcp:7001", "tcp:7002")
     server.policy(policy({WHOLE: ["tag:router", "group:ops", "carol@"]}, [f"{inside.ip}:7001"]))
 
     def approved(name, *routes):
         wait_for(f"{name} has {routes}", lambda: sorted(server.node(name)["approvedRoutes"]) == sorted(routes))
 
     # Approved as they register, policy first: by tag, by group, by user; a part of what is approved, and nothing else.
-    router = Client(world, "router", host=host)
-    world.clients.append(router)
+    router = world.router("router", (lan, LAN))
     router.up(server.tags_key("tag:router"), f"--advertise-routes={PART},{OTHER}")
     approved("router", PART)
     bobs = world.client("bobs", user="bob", flags=(f"--advertise-routes={PART}",))

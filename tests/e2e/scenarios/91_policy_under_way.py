@@ -3,7 +3,7 @@ import json
 import re
 
 from reach import Crowd
-from world import POLICY_IN_DATABASE, Client, Failure, Host, Server, never, wait_for
+from world import POLICY_IN_DATABASE, Failure, Host, Server, never, wait_for
 
 LAN = "10.88.0"
 
@@ -111,13 +111,8 @@ def subnet(world, server, a, b):
     """headscale.md 11 #78"""
     lan = world.network("lan")
     inside = Host(world, "printer", net=LAN, bridge=lan)
-    inside.spawn("python3", "-c", "from world import ECHO;import sys;sys.argv[1:]=['tcp:80','tcp:81'];exec(ECHO)",
-                 log=world.dir / "printer.log", env={"PYTHONPATH": __file__.rsplit("/", 2)[0]})
-    host = Host(world, "r")
-    host.add_leg(lan, LAN)
-    host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-    router = Client(world, "r", "1.90", host=host)
-    world.clients.append(router)
+    inside.echo("tcp:80", "tcp:81")
+    router = world.router("r", (lan, LAN), version="1.90")
     router.up(server.auth_key("carol"), f"--advertise-routes={LAN}.0/24")
     server.policy(rules(f"alice@ > {LAN}.0/24:80", "bob@ > carol@:80"))
     server.cli("nodes", "approve-routes", "-i", server.node("r")["id"], "-r", f"{LAN}.0/24")

@@ -1,5 +1,5 @@
 """A client that reaches the server's relay by WebSocket only, as those in browsers do, and an ordinary one."""
-from world import Failure, Skipped
+from world import Failure, Skipped, certificate
 
 KNOB = "TS_DEBUG_DERP_WS_CLIENT"
 
@@ -9,8 +9,7 @@ def run(world):
         raise Skipped("the newest client was built without WebSocket (scripts/clients)")
     cert, key = world.dir / "cert.pem", world.dir / "key.pem"
     ip = world.next_ip()
-    world.bridge.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                     "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={ip}", "-addext", f"subjectAltName=IP:{ip}")
+    certificate(world.bridge, cert, key, ip, f"IP:{ip}")
     server = world.server(f"tls_cert_path: {cert}\ntls_key_path: {key}\n", url=f"https://{ip}:8080")
     world.client_env = {"SSL_CERT_FILE": str(cert)}
     anna = world.client("anna", "1.90", up=False)

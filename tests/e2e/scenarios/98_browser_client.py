@@ -3,7 +3,7 @@ import json
 import pathlib
 import shutil
 
-from world import Failure, Host, Skipped, built, sh, wait_for
+from world import Failure, Host, Skipped, built, certificate, sh, wait_for
 
 
 def run(world):
@@ -12,8 +12,7 @@ def run(world):
         raise Skipped("no Node with WebSocket on this machine")
     cert, key = world.dir / "cert.pem", world.dir / "key.pem"
     ip = world.next_ip()
-    world.bridge.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                     "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={ip}", "-addext", f"subjectAltName=IP:{ip}")
+    certificate(world.bridge, cert, key, ip, f"IP:{ip}")
     # A browser's client calls https:// at 443 only, and the relay likewise.
     server = world.server(f"listen_addr: 0.0.0.0:443\ntls_cert_path: {cert}\ntls_key_path: {key}\n", url=f"https://{ip}")
     world.client_env = {"SSL_CERT_FILE": str(cert)}

@@ -4,14 +4,9 @@ import json
 import re
 import secrets
 
-from world import POLICY_IN_DATABASE, Failure, Host, sh, wait_for
+from world import POLICY_IN_DATABASE, Failure, Host, expect, sh, wait_for
 
 MIB = 1 << 20
-
-
-def expect(what, holds, *shown):
-    if not holds:
-        raise Failure(f"{what}: " + " ".join(str(s)[:3000] for s in shown))
 
 
 def configurations(world):
