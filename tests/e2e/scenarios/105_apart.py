@@ -5,37 +5,11 @@ What the owner of one may name of another is answered as what there is not: the 
 import json
 import re
 
+from stranger import Stranger
 from world import POLICY_IN_DATABASE, Failure, Host, wait_for
 
-ASK = """
-import http.client, json, sys
-host, port, calls = json.load(sys.stdin)
-answers = []
-for method, path, headers, body in calls:
-    c = http.client.HTTPConnection(host, int(port), timeout=20)
-    c.request(method, path, body=body, headers=headers)
-    r = c.getresponse()
-    # A stream never ends: what it is says enough.
-    stream = "event-stream" in (r.getheader("content-type") or "")
-    answers.append([r.status, "" if stream else r.read().decode("utf-8", "replace")])
-    c.close()
-print(json.dumps(answers))
-"""
 RANGE = "100.99.0.0/24"
 UNKNOWN = "999999"
-
-
-class Stranger:
-    """A machine with a key, and any calls it likes."""
-
-    def __init__(self, world, server):
-        self.host = Host(world, "stranger")
-        self.address = server.url.removeprefix("http://").split(":")
-
-    def ask(self, key, calls):
-        calls = [[method, path, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"} if key else {}, body]
-                 for method, path, body in calls]
-        return json.loads(self.host.run("python3", "-c", ASK, input=json.dumps([*self.address, calls])).stdout)
 
 
 def tailnet(world, server, name):
@@ -141,7 +115,7 @@ def run(world):
     greens, green_key = tailnet(world, server, "green")
     for name in ("blue", "green"):
         server.cli("webhooks", "create", f"https://{name}-secret.example/hook", "--tailnet", name)
-    stranger = Stranger(world, server)
+    stranger = Stranger(Host(world, "stranger"), server)
     ids, before = by_id(server, "green"), state(server, "green")
 
     # The same addresses and names, and each machine has its own peer only.

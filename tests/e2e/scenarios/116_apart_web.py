@@ -10,22 +10,21 @@ import secrets
 import sys
 
 import login
-from world import POLICY_IN_DATABASE, Failure
+from stranger import Stranger
+from world import POLICY_IN_DATABASE, Failure, Host
 
 NEEDS_OIDC = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 apart, raw = importlib.import_module("105_apart"), importlib.import_module("106_apart_raw")
 
 
-class Web(apart.Stranger):
-    """Asks with a cookie where others show a key."""
+class Web(Stranger):
+    """Shows a cookie where others show a key."""
 
     more = {"X-Hatsize-Request": "1"}
 
-    def ask(self, cookie, calls):
-        head = {"Cookie": f"hatsize_session={cookie}", "Content-Type": "application/json", **self.more}
-        return json.loads(self.host.run("python3", "-c", apart.ASK, input=json.dumps(
-            [*self.address, [[method, path, head, body] for method, path, body in calls]])).stdout)
+    def head(self, cookie):
+        return {"Cookie": f"hatsize_session={cookie}", "Content-Type": "application/json", **self.more}
 
 
 def cookie_of(browser):
@@ -75,7 +74,7 @@ def run(world):
     server.cli("tailnets", "set", "default", "--join", "none")
     for name in ("blue", "green"):
         fill(server, name)
-    web = Web(world, server)
+    web = Web(Host(world, "stranger"), server)
     raw.Machine(web.host, bench, server.url).join(
         server.json("preauthkeys", "create", "--tailnet", "green", "--user",
                     next(u["id"] for u in server.json("users", "list", "--tailnet", "green")))["key"], "desk")
