@@ -238,8 +238,10 @@ static void open_stream(struct sim *s)
 
 static void on_lite(void *user, int status, struct str body, const struct err *err)
 {
-    struct sim *s = user;
-    bool is_here = s->conn && !s->conn->is_leaving && !s->run->is_ending && !s->run->is_down &&
+    const struct sim_conn *conn = user;
+    struct sim *s = conn->sim;
+    /* It may have left meanwhile, and be back on another one. */
+    bool is_here = s->conn == conn && !conn->is_leaving && !s->run->is_ending && !s->run->is_down &&
                    (status != 0 || !s->run->o->patient);
 
     if (status != 200 && is_here)
@@ -262,7 +264,7 @@ static void send_lite(struct sim *s)
                                         .endpoints = &s->endpoint,
                                         .n_endpoints = 1};
 
-    control_client_lite(s->conn->client, &req, on_lite, s);
+    control_client_lite(s->conn->client, &req, on_lite, s->conn);
     str_free(&hostname);
 }
 
