@@ -101,6 +101,12 @@ enum policy_sight {
 };
 enum policy_sight policy_class_sight(const struct policy *p, uint32_t a, uint32_t b);
 /*
+ * The same for a class of own nodes and all others of them at once, for a tenth of the time: adds
+ * two bits a class to `row`, at `row[cls / 4] >> cls % 4 * 2`, which are the sight and one. Class 0
+ * is there, classes from `below` on are left out. What is in the row already must be the same.
+ */
+void policy_class_sights(const struct policy *p, uint32_t a, uint8_t *row, size_t below);
+/*
  * Policies with the same number, which is never used again, answer this the same for the classes
  * they share. 0: open. It outlasts lineages where only what is said of classes changes.
  */

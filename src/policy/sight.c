@@ -76,6 +76,60 @@ enum policy_sight policy_class_sight(const struct policy *p, uint32_t a, uint32_
     return ca->self_source || cb->self_source ? POLICY_SIGHT_SAME_USER : POLICY_SIGHT_NONE;
 }
 
+/* Of POLICY_SIGHT_ALL both bits are set: it may be added to what is there. */
+static void row_add(uint8_t *row, uint32_t cls, enum policy_sight sight)
+{
+    row[cls / 4] |= (uint8_t)(((unsigned)sight + 1) << cls % 4 * 2);
+}
+
+struct row {
+    uint8_t *bits;
+    size_t below;
+};
+
+static bool row_add_seen(uint32_t cls, void *row)
+{
+    struct row *r = row;
+
+    if (cls >= r->below)
+        return false;
+    row_add(r->bits, cls, POLICY_SIGHT_ALL);
+    return true;
+}
+
+/* Where its links lead, and whence those come that lead to it. */
+static void row_add_reached(const struct policy *p, const struct policy_class *c, struct row *r)
+{
+    const struct shape *s = p->shape;
+    roaring_uint32_iterator_t it;
+
+    for (roaring_init_iterator(c->as_source, &it); it.has_value;
+         roaring_advance_uint32_iterator(&it))
+        (void)roaring_iterate(s->links[it.current_value].classes, row_add_seen, r);
+    for (size_t i = 0; i < c->n_links; i++) {
+        const struct policy_link *l = &s->links[c->links[i]];
+
+        if (!l->self)
+            (void)roaring_iterate(s->sources[l->source].hits, row_add_seen, r);
+    }
+}
+
+void policy_class_sights(const struct policy *p, uint32_t a, uint8_t *row, size_t below)
+{
+    const struct policy_class *c = class_at(p, a);
+    size_t n = MIN(policy_class_count(p) + 1, below);
+
+    ASSERT(!p->is_open && a < GUEST_CLASS && n > 0);
+    row_add(row, 0, POLICY_SIGHT_NONE);
+    for (uint32_t b = 1; b < n; b++) {
+        bool own = c && (c->self_source || p->shape->classes[b - 1].self_source);
+
+        row_add(row, b, own ? POLICY_SIGHT_SAME_USER : POLICY_SIGHT_NONE);
+    }
+    if (c)
+        row_add_reached(p, c, &(struct row){.bits = row, .below = n});
+}
+
 uint32_t policy_sight_class(const struct policy *p, uint32_t cls)
 {
     const struct policy_class *c = class_at(p, cls);

@@ -386,6 +386,36 @@ static bool check_pair(const struct decisions *in, const struct node *a, const s
     return check_routes(in, a, b, why) && check_routes(in, b, a, why);
 }
 
+/* All that a class sees at once is what is said of it and each other class. */
+static bool check_row(const struct decisions *in, uint32_t cls, char why[DECISIONS_WHY])
+{
+    size_t n = policy_class_count(in->policy) + 1;
+    size_t below = 1 + random_below(in->rand, n + 4);
+    uint8_t *row = mem_alloc(n / 4 + 2);
+    bool fine = true;
+
+    policy_class_sights(in->policy, cls, row, below);
+    for (uint32_t b = 0; b < n + 4 && fine; b++) {
+        unsigned got = (unsigned)row[b / 4] >> b % 4 * 2 & 3;
+        unsigned want = b < MIN(n, below) ? policy_class_sight(in->policy, cls, b) + 1u : 0;
+
+        if (got != want)
+            fine = differs(why, "classes %u and %u: %u at once, else %u", cls, b, got, want);
+    }
+    mem_free(row);
+    return fine;
+}
+
+static bool check_rows(const struct decisions *in, char why[DECISIONS_WHY])
+{
+    if (policy_is_open(in->policy))
+        return true;
+    for (uint32_t cls = 0; cls <= policy_class_count(in->policy); cls++)
+        if (!check_row(in, cls, why))
+            return false;
+    return true;
+}
+
 /* ---- SSH ---- */
 
 static bool check_ssh_pair(const struct decisions *in, const struct node *src,
@@ -484,7 +514,7 @@ static bool agree(const struct decisions *in, char why[DECISIONS_WHY])
         for (size_t k = at; same && (b = view_node_next(in->view, &k));)
             same = check_pair(in, a, b, why);
     }
-    same = same && (!in->document || check_allows(in, &pool, why));
+    same = same && check_rows(in, why) && (!in->document || check_allows(in, &pool, why));
     mem_free(pool.items);
     return same;
 }
