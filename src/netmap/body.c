@@ -84,13 +84,6 @@ static bool needs_card(const struct node *now, unsigned mask)
            ((mask & NODE_CAPVER) && now->capver == 0);
 }
 
-static struct str caps_patch(struct str was, struct str is)
-{
-    if (str_eq(was, is))
-        return STR_NONE;
-    return is.len ? is : STR("{}");
-}
-
 /* Whether what the policy says of the peer to this viewer, its CapMap aside, is another thing now.
  */
 static bool variant_differs(const struct judging *j, const struct netmap_subject *s,
@@ -106,7 +99,7 @@ static bool variant_differs(const struct judging *j, const struct netmap_subject
     netmap_variant_of(w->before, &j->old, s->old, &a);
     netmap_variant_of(w->after, &j->now, s->now, &b);
     differs = !netmap_variant_eq(&a, &b);
-    *caps = caps_patch(a.caps, b.caps);
+    *caps = netmap_caps_patch(a.caps, b.caps);
     netmap_variant_fini(&a);
     netmap_variant_fini(&b);
     return differs;
@@ -249,10 +242,15 @@ static bool is_device(const struct judging *j, node_id id)
     return netmap_ids_have(j->devices, j->n_devices, id);
 }
 
-static void judge_shift(struct judging *j, const struct netmap_shift *s)
+/* Whether the viewer's class makes its peers' IPv4 addresses go, before and now. */
+struct hiding {
+    bool hid, hides;
+};
+
+static void judge_shift(struct judging *j, const struct netmap_shift *s, struct hiding viewer)
 {
     const struct netmap_way *w = j->way;
-    struct netmap_sights *known = &w->feed->sights;
+    struct netmap_seen *known = &w->feed->sights;
     bool was = netmap_sight(known, w->before, j->old.cls, s->old) == POLICY_SIGHT_ALL;
     bool is = netmap_sight(known, w->after, j->now.cls, s->now) == POLICY_SIGHT_ALL;
     struct verdict v = {.act = was ? DO_REMOVE : DO_CARD};
@@ -262,14 +260,10 @@ static void judge_shift(struct judging *j, const struct netmap_shift *s)
     if (!was && !is)
         return;
     if (was && is) {
-        bool hid = policy_class_hides_ipv4(w->before, s->old) ||
-                   policy_class_hides_ipv4(w->before, j->old.cls);
-        bool hides = policy_class_hides_ipv4(w->after, s->now) ||
-                     policy_class_hides_ipv4(w->after, j->now.cls);
-
-        v.caps =
-            caps_patch(policy_class_caps(w->before, s->old), policy_class_caps(w->after, s->now));
-        v.act = hid != hides ? DO_CARD : v.caps.len ? DO_PATCH : 0;
+        v.caps = s->caps;
+        v.act = (s->hid || viewer.hid) != (s->hides || viewer.hides) ? DO_CARD
+                : v.caps.len                                         ? DO_PATCH
+                                                                     : 0;
         if (v.act == 0)
             return;
     }
@@ -321,13 +315,15 @@ static int by_id(const void *a, const void *b)
 static void judge_by_class(struct judging *j)
 {
     struct netmap_way *w = j->way;
+    const struct hiding viewer = {policy_class_hides_ipv4(w->before, j->old.cls),
+                                  policy_class_hides_ipv4(w->after, j->now.cls)};
 
     netmap_way_shifts(w);
     for (size_t i = 0; i < w->n_varying; i++)
         if (!is_device(j, w->varying[i]))
             judge_one(j, w->varying[i]);
     for (size_t i = 0; i < w->n_shifts; i++)
-        judge_shift(j, &w->shifts[i]);
+        judge_shift(j, &w->shifts[i], viewer);
 }
 
 /* Guests that nothing happened to are news where something happened to the viewer. */

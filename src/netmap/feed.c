@@ -61,7 +61,7 @@ void netmap_feed_free(struct netmap_feed *f)
     netmap_feed_drop_aim(f);
     ASSERT(list_is_empty(&f->moments));
     netmap_book_fini(&f->book);
-    netmap_sights_fini(&f->sights);
+    netmap_seen_fini(&f->sights);
     view_unref(f->view);
     policy_unref(f->policy);
     mem_free(f->ring);
@@ -166,6 +166,7 @@ void netmap_feed_take_aim(struct netmap_feed *f)
     netmap_feed_drop_aim(f);
     forget_ways(f);
     f->aim = aim;
+    netmap_seen_aim(&f->sights);
 }
 
 void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy)
@@ -176,7 +177,7 @@ void netmap_feed_set_policy(struct netmap_feed *f, const struct policy *policy)
     policy_ref(policy);
     policy_unref(f->policy);
     f->policy = policy;
-    netmap_sights_follow(&f->sights, policy);
+    netmap_seen_follow(&f->sights, policy);
 }
 
 /* ---- Journal ---- */

@@ -41,21 +41,28 @@ struct netmap_eye netmap_eye_of(const struct policy *p, node_id viewer);
 struct netmap_sights {
     uint64_t of;    /* policy_sights */
     size_t side;    /* classes below it are remembered */
-    uint8_t *known; /* two bits a pair: 0 unknown, else enum policy_sight and one */
+    uint8_t *known; /* rows of two bits a class: 0 unknown, else enum policy_sight and one */
     uint16_t *fame; /* `side` of netmap_fame and one; 0: unknown */
     size_t famed;   /* how many classes there were then */
 };
-void netmap_sights_fini(struct netmap_sights *s);
-/* Forgets what that policy would answer otherwise, makes room for its classes. */
-void netmap_sights_follow(struct netmap_sights *s, const struct policy *p);
-/* policy_class_sight; any policy may be asked about, the one followed is answered quickly. */
-enum policy_sight netmap_sight(struct netmap_sights *s, const struct policy *p, uint32_t a,
+/* Under the policy that is followed, and under the one before while some are told what differs. */
+struct netmap_seen {
+    struct netmap_sights now, before;
+    bool is_told; /* a flush began since: the next one forgets */
+};
+void netmap_seen_fini(struct netmap_seen *s);
+/* Makes room for that policy's classes; if it answers otherwise, what was `now` is `before`. */
+void netmap_seen_follow(struct netmap_seen *s, const struct policy *p);
+/* A flush begins; who is told of that policy in the one after it has been slow. */
+void netmap_seen_aim(struct netmap_seen *s);
+/* policy_class_sight; any policy may be asked about, those two are answered quickly. */
+enum policy_sight netmap_sight(struct netmap_seen *s, const struct policy *p, uint32_t a,
                                uint32_t b);
 /*
  * By how many of some classes nodes of that one are seen, about: a measure to bring together what
  * many see, and nothing more. 0 for a policy that is not followed.
  */
-unsigned netmap_fame(struct netmap_sights *s, const struct policy *p, uint32_t cls);
+unsigned netmap_fame(struct netmap_seen *s, const struct policy *p, uint32_t cls);
 
 /* ---- Texts ---- */
 
@@ -118,6 +125,8 @@ const struct netmap_touched *netmap_span_find(const struct netmap_span *s, node_
 struct netmap_shift {
     uint32_t old, now;
     size_t from, len; /* in `shifted` */
+    struct str caps;  /* to be patched where it is held; empty: not */
+    bool hid, hides;  /* IPv4 addresses from everybody */
 };
 
 /* What bodies have lists of, in the order they are written. */
@@ -225,6 +234,8 @@ void netmap_way_free(struct netmap_way *w); /* NULL is fine */
  */
 bool netmap_way_owns(const struct netmap_way *w, user_id user);
 void netmap_way_shifts(struct netmap_way *w);
+/* A CapMap that is another now, as a patch says it; empty: the same. */
+struct str netmap_caps_patch(struct str was, struct str is);
 
 /* A viewer on its way. */
 struct netmap_walker {
@@ -374,7 +385,7 @@ struct netmap_feed {
     struct netmap_moment *aim;    /* where deltas lead; NULL: to the present */
     uint64_t moments_made;
     struct netmap_book book;
-    struct netmap_sights sights; /* under the policy */
+    struct netmap_seen sights;
     uint64_t counts[NETMAP_COUNTS];
     struct buf *json; /* scratch of one pull; own_json, or lent */
     struct buf own_json;

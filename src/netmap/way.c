@@ -356,6 +356,25 @@ static size_t gather_shifted(struct netmap_way *w, struct shifted *all)
     return len;
 }
 
+struct str netmap_caps_patch(struct str was, struct str is)
+{
+    if (str_eq(was, is))
+        return STR_NONE;
+    return is.len ? is : STR("{}");
+}
+
+static struct netmap_shift shift_of(const struct netmap_way *w, uint32_t old, uint32_t now)
+{
+    return (struct netmap_shift){
+        .old = old,
+        .now = now,
+        .caps = netmap_caps_patch(policy_class_caps(w->before, old),
+                                  policy_class_caps(w->after, now)),
+        .hid = policy_class_hides_ipv4(w->before, old),
+        .hides = policy_class_hides_ipv4(w->after, now),
+    };
+}
+
 static void cut_shifts(struct netmap_way *w, const struct shifted *all, size_t len)
 {
     struct netmap_shift *last = NULL;
@@ -365,7 +384,8 @@ static void cut_shifts(struct netmap_way *w, const struct shifted *all, size_t l
     for (size_t i = 0; i < len; i++) {
         if (!last || last->old != all[i].old || last->now != all[i].now) {
             last = &w->shifts[w->n_shifts++];
-            *last = (struct netmap_shift){.old = all[i].old, .now = all[i].now, .from = i};
+            *last = shift_of(w, all[i].old, all[i].now);
+            last->from = i;
         }
         last->len++;
         w->shifted[i] = all[i].node;
