@@ -282,11 +282,12 @@ void guest_infos_settle(struct domain *d)
     for (struct list_node *l = list_pop_front(&d->unsettled); l;
          l = list_pop_front(&d->unsettled)) {
         struct tailnet *in = CONTAINER_OF(l, struct tailnet, unsettled_link);
+        bool changed = settle_infos(d, in);
 
-        if (!settle_infos(d, in))
-            continue;
+        /* Whether a number is nobody's hangs on its own map as well. */
         move_guests(d, in);
         /* What others know of it is as it was. */
-        domain_tell(d, in, (struct change){.kind = CHANGE_INFO, .id = in->id});
+        if (changed)
+            domain_tell(d, in, (struct change){.kind = CHANGE_INFO, .id = in->id});
     }
 }

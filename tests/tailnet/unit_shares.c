@@ -681,6 +681,39 @@ static void knows_relays_of_one_number_apart(void **state)
     fixture_fini(&w.f);
 }
 
+/* At home where nobody knows, until the tailnet it is in gives that number to a region. */
+static void is_not_at_home_where_a_number_is_given(void **state)
+{
+    struct derp_node relay = {.name = STR("x"), .host_name = STR("x.test")};
+    struct derp_region region = {.id = 904, .nodes = &relay, .n_nodes = 1};
+    struct policy_relays says = {.regions = &region, .n = 1}, nothing = {0};
+    struct change_list changes = {0};
+    struct two w;
+
+    (void)state;
+    two_init(&w);
+    is_at_home(&w, 1, 904);
+    (void)lend_to(&w, w.bob, (struct share_terms){0});
+    assert_int_equal(number_of(&w, w.b, w.web), 904);
+    has_relay(&w, w.b, 904, "b.test");
+    assert_int_equal(number_of(&w, w.b, w.web), 0);
+    assert_int_equal(told(&w, w.b, CHANGE_GUEST, w.web, NODE_DERP), 1);
+    assert_int_equal(told(&w, w.b, CHANGE_INFO, 0, 0), 1);
+    has_relay(&w, w.b, 0, "");
+    assert_int_equal(number_of(&w, w.b, w.web), 904);
+    assert_int_equal(told(&w, w.b, CHANGE_GUEST, w.web, NODE_DERP), 1);
+    domain_tell_relays(w.f.d, w.b, &says, &changes);
+    assert_int_equal(number_of(&w, w.b, w.web), 0);
+    domain_tell_relays(w.f.d, w.b, &nothing, &changes);
+    assert_int_equal(number_of(&w, w.b, w.web), 904);
+    size_t moved = 0;
+    for (size_t i = 0; i < changes.len; i++)
+        moved += changes.items[i].kind == CHANGE_GUEST && changes.items[i].mask == NODE_DERP;
+    assert_int_equal(moved, 2);
+    change_list_fini(&changes);
+    fixture_fini(&w.f);
+}
+
 /* The same where two lend to one, in either order, and one has its relays of a policy. */
 static void tells_relays_of_several_tailnets_apart(void **state)
 {
@@ -731,6 +764,7 @@ int main(void)
         cmocka_unit_test(refuses_what_cannot_be),
         cmocka_unit_test(tells_the_relays_of_a_policy),
         cmocka_unit_test(knows_relays_of_one_number_apart),
+        cmocka_unit_test(is_not_at_home_where_a_number_is_given),
         cmocka_unit_test(tells_relays_of_several_tailnets_apart),
         cmocka_unit_test(invites_by_link),
         cmocka_unit_test(gives_aliases_where_addresses_are_taken),
