@@ -33,6 +33,7 @@ struct verdict {
     unsigned patch;
     struct str caps; /* to be patched; empty: not */
     bool is_new;     /* it is its owner's first: his profile goes with it */
+    bool is_unsaid;  /* no delta says it */
 };
 
 struct judging {
@@ -46,6 +47,7 @@ struct judging {
     size_t n_devices;
     size_t n_seen; /* now; a guess where only the span was looked at */
     size_t n_cards;
+    bool needs_whole_map;
     struct netmap_body *body; /* where the span's are loose; NULL: they are written out */
     bool loose[NETMAP_LOOSE_KINDS];
 };
@@ -70,18 +72,23 @@ static void add_verdict(struct judging *j, const struct verdict *v)
     j->all = mem_room(j->all, j->n, &j->cap, 8, sizeof *j->all);
     j->all[j->n++] = *v;
     j->n_cards += (v->act & DO_CARD) != 0;
+    j->needs_whole_map |= v->is_unsaid;
 }
 
 /* ---- One node ---- */
 
-static bool needs_card(const struct node *now, unsigned mask)
+static bool needs_card(unsigned mask)
 {
     if (mask & ~(unsigned)NODE_PATCHABLE)
         return true;
-    /* A patch can neither say that a key is no longer expired nor that a number went back to none.
-     */
-    return (mask & NODE_EXPIRY) || ((mask & NODE_DERP) && now->home_derp == 0) ||
-           ((mask & NODE_CAPVER) && now->capver == 0);
+    /* A patch cannot say that a key is no longer expired. */
+    return mask & NODE_EXPIRY;
+}
+
+/* A number that went back to none: no patch says it, and of a card clients make patches. */
+static bool only_whole_maps_say(const struct node *old, const struct node *now)
+{
+    return (old->home_derp && !now->home_derp) || (old->capver && !now->capver);
 }
 
 /* Whether what the policy says of the peer to this viewer, its CapMap aside, is another thing now.
@@ -134,7 +141,8 @@ static void judge_held(const struct judging *j, const struct netmap_subject *s, 
         mask = 0;
     if (!other && mask == 0 && caps.len == 0)
         return;
-    if (!other && !needs_card(now, mask)) {
+    v->is_unsaid = only_whole_maps_say(old, now);
+    if (!other && !needs_card(mask) && !v->is_unsaid) {
         v->act = DO_PATCH;
         v->patch = mask;
         v->caps = caps;
@@ -621,7 +629,8 @@ static struct netmap_body *body_new(struct netmap_way *w, struct netmap_eye old,
     judge_all(&j);
     if (loose_pays(&j))
         j.body = b;
-    b->is_too_much = j.n_cards > w->feed->limits.delta_cards && j.n_cards * 2 > j.n_seen;
+    b->is_too_much = j.needs_whole_map || (j.n_cards > w->feed->limits.delta_cards &&
+                                           j.n_cards * 2 > j.n_seen);
     b->own = mem_alloc_array(j.n, sizeof *b->own);
     for (size_t i = 0; i < j.n; i++)
         if ((j.all[i].act & DO_CARD) || j.all[i].patch)

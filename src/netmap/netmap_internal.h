@@ -176,7 +176,7 @@ struct netmap_body {
     struct blob *rest[NETMAP_FORMS];  /* behind other members, to the closing brace */
     node_id *own; /* sorted: who must not be sent it, because it is told of itself */
     size_t n_own;
-    bool is_too_much; /* a full map is cheaper */
+    bool is_too_much; /* a full map is cheaper, or says what no delta can */
 };
 
 /* From what a viewer was and is to what it is told; several may lead to one body. */

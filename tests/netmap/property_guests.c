@@ -13,6 +13,7 @@
 #include "unit.h"
 
 #include "netmap/follower.h"
+#include "netmap/lab_internal.h"
 #include "netmap/lab_shares.h"
 
 #define RUNS 2
@@ -363,9 +364,59 @@ static void guests_are_told_like_peers(void **state)
     check_coverage(runs);
 }
 
+/* ---- What histories came upon ---- */
+
+static void all_hear(struct world *w)
+{
+    for (size_t i = 0; i < SIDES; i++) {
+        lab_publish(&w->sides[i].lab, false);
+        all_look(w, &w->sides[i], 0);
+    }
+}
+
+static void expect_home(const struct world *w, const struct follower *host, node_id guest,
+                        const char *home)
+{
+    const struct model_record *r = peer(&host->model, guest);
+
+    assert_non_null(r);
+    expect(w, r, "HomeDERP", str_from(home));
+}
+
+/* A guest is at home where nobody knows; then its host gives that number to a region. */
+static void a_guest_is_no_longer_at_home(void **state)
+{
+    static struct world w;
+    struct derp_node relay = {.name = STR("904a"), .host_name = STR("derp.host.test")};
+    struct derp_region region = {
+        .id = 904, .code = STR("host"), .name = STR("Host"), .nodes = &relay, .n_nodes = 1};
+    struct tailnet_settings has = {.set = SETTING_RELAYS, .relays = &region, .n_relays = 1};
+    struct side *host = &w.sides[0], *home = &w.sides[1];
+
+    (void)state;
+    w = (struct world){0};
+    world_begin(&w, 1000);
+    node_id guest = home->lab.machines[EXIT].id;
+    assert_true(lab_say(&home->lab, EXIT,
+                        (struct command){.type = COMMAND_NODE_UPDATE, .home_derp = 904}));
+    all_hear(&w);
+    expect_home(&w, &host->followers[BOB], guest, "904");
+    assert_true(
+        lab_do(&host->lab, (struct command){.type = COMMAND_TAILNET_SET, .settings = &has}));
+    all_hear(&w);
+    expect_home(&w, &host->followers[BOB], guest, "");
+    has.n_relays = 0;
+    assert_true(
+        lab_do(&host->lab, (struct command){.type = COMMAND_TAILNET_SET, .settings = &has}));
+    all_hear(&w);
+    expect_home(&w, &host->followers[BOB], guest, "904");
+    world_end(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(guests_are_told_like_peers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_guest_is_no_longer_at_home),
+                                       cmocka_unit_test(guests_are_told_like_peers)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
