@@ -53,9 +53,10 @@ static void put_if_news(struct json_writer *out, struct str name, struct buf *ol
     buf_fini(now);
 }
 
+/* As bodies judge it, which leave out what those are told here. */
 static bool is_apart(const struct netmap_walker *v)
 {
-    return v->self_old->abroad || v->self_now->abroad || v->old.cls == 0 || v->now.cls == 0;
+    return netmap_eye_is_apart(&v->old) || netmap_eye_is_apart(&v->now);
 }
 
 static struct netmap_host host_then(const struct netmap_way *w, const struct netmap_walker *v)

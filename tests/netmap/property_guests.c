@@ -413,10 +413,39 @@ static void a_guest_is_no_longer_at_home(void **state)
     world_end(&w);
 }
 
+/* What is lent waits for approval: machines have other addresses there, and see no guest. Something
+ * happens to one of them when all are told of relays. */
+static void a_host_sees_no_guest(void **state)
+{
+    static struct world w;
+    struct tailnet_settings asks = {.set = SETTING_DEVICE_APPROVAL, .device_approval = true};
+    struct tailnet_settings has_none = {.set = SETTING_RELAYS};
+    struct lab *owner = &w.sides[0].lab, *host = &w.sides[2].lab;
+
+    (void)state;
+    w = (struct world){0};
+    world_begin(&w, 1000);
+    assert_true(lab_do(owner, (struct command){.type = COMMAND_TAILNET_SET, .settings = &asks}));
+    assert_true(lab_do(owner, (struct command){.type = COMMAND_NODE_APPROVE,
+                                               .id = owner->machines[ROUTER].id,
+                                               .revokes = true}));
+    all_hear(&w);
+    assert_int_equal(view_guest_count(host->view), 0);
+    assert_non_null(lab_node(host, BOB)->abroad);
+    assert_true(lab_do(host, (struct command){.type = COMMAND_TAILNET_SET, .settings = &has_none}));
+    assert_true(
+        lab_say(host, BOB, (struct command){.type = COMMAND_NODE_UPDATE, .home_derp = 905}));
+    all_hear(&w);
+    world_end(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_guest_is_no_longer_at_home),
-                                       cmocka_unit_test(guests_are_told_like_peers)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(guests_are_told_like_peers),
+        cmocka_unit_test(a_guest_is_no_longer_at_home),
+        cmocka_unit_test(a_host_sees_no_guest),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
