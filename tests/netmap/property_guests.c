@@ -17,7 +17,6 @@
 #include "netmap/lab_shares.h"
 
 #define RUNS 2
-#define SEED 1009 /* the second lends by other addresses only, and then to nobody */
 #define STEPS 160
 #define SIDES 3
 #define LATE_PERCENT 25
@@ -345,7 +344,7 @@ static void check_coverage(uint64_t runs)
 static void guests_are_told_like_peers(void **state)
 {
     uint64_t runs = property_env("PROPERTY_RUNS", RUNS);
-    uint64_t seed = property_env("PROPERTY_SEED", SEED);
+    uint64_t seed = property_seed();
 
     (void)state;
     assert_true(lab_n_share_kinds <= KINDS_MAX);
