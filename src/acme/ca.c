@@ -8,7 +8,8 @@
 
 #define REQUEST_MS 30000
 #define ANSWER_MAX ((size_t)256 << 10)
-#define NONCE_TRIES 4
+/* An authority may refuse some by chance, and an order has many requests. */
+#define NONCE_TRIES 10
 #define SAYS_MAX 160 /* characters of a problem's own words */
 
 struct acme_ca {
