@@ -103,13 +103,21 @@ class World:
     def relay(self, name):
         return Relay(self, name)
 
+    def programs(self):
+        """Those of ours that may still run or have ended: the server and the relays."""
+        return [p for p in (self.the_server, *self.relays) if p]
+
+    def reports(self):
+        """What sanitizers wrote of them."""
+        return [path for program in self.programs() for path in program.dir.glob("sanitizer*")]
+
     def check_server(self):
         """No sanitizer had anything to say, no key is in a log."""
         for relay in self.relays:
             relay.stop()
-        for program in (self.the_server, *self.relays):
-            for path in program.dir.glob("sanitizer*"):
-                raise Broken(f"sanitizer report:\n{path.read_text()[:6000]}")
+        for path in self.reports():
+            raise Broken(f"sanitizer report:\n{path.read_text()[:6000]}")
+        for program in self.programs():
             text = program.log.read_text(errors="replace") if program.log.exists() else ""
             leaked = re.search(r"privkey:[0-9a-f]|hskey-auth-[0-9a-f]{12}-[0-9a-f]|nodekey:[0-9a-f]{64}", text)
             if leaked:
@@ -137,9 +145,8 @@ class World:
 
     def broke(self):
         """Whether one of our programs ended by itself, or a sanitizer had something to say."""
-        programs = [p for p in (self.the_server, *self.relays) if p]
-        return any(p.proc and p.proc.poll() not in (None, 0, -signal.SIGTERM, -signal.SIGKILL) or list(
-            p.dir.glob("sanitizer*")) for p in programs)
+        ended = (p.proc.poll() for p in self.programs() if p.proc)
+        return bool(self.reports()) or any(how not in (None, 0, -signal.SIGTERM, -signal.SIGKILL) for how in ended)
 
     def explain(self):
         """What a person wants to see after a failure."""
@@ -148,8 +155,8 @@ class World:
             parts.append(f"--- server log ---\n{self.the_server.tail()}")
             if self.the_server.proc and self.the_server.proc.poll() is not None:
                 parts.append(f"--- the server ended with {self.the_server.proc.returncode} ---")
-            for path in self.the_server.dir.glob("sanitizer*"):
-                parts.append(f"--- {path.name} ---\n{path.read_text(errors='replace')[:6000]}")
+        for path in self.reports():
+            parts.append(f"--- {path.name} ---\n{path.read_text(errors='replace')[:6000]}")
         for relay in self.relays:
             parts.append(f"--- {relay.name} log ---\n{relay.tail()}")
         for client in self.clients:
