@@ -7,7 +7,6 @@
 
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "derp/mesh.h"
 #include "derp/sibling.h"
 #include "host/handover.h"
+#include "host/limits.h"
 #include "host/privileges.h"
 #include "http/door.h"
 #include "net/bind.h"
@@ -409,17 +409,6 @@ static void announce(const struct relay *r)
               LOG_U64("loops", r->n_loops));
 }
 
-/* A client is a socket; the usual limit is for programs with fewer. */
-static void allow_many_files(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int relay_run(const struct relay_options *o)
 {
     struct relay *r = NEW(struct relay);
@@ -431,7 +420,7 @@ int relay_run(const struct relay_options *o)
     r->handover = handover_take();
     (void)signal(SIGPIPE, SIG_IGN);
     (void)umask(077);
-    allow_many_files();
+    (void)limits_open_files();
     status = start(r, &err);
     if (status == 0) {
         announce(r);
