@@ -43,7 +43,9 @@ struct config_limits {
     /* The main port's, on which control and relay are. */
     size_t max_connections;             /* at a time; beyond it new ones are closed */
     size_t max_connections_per_address; /* /64 for IPv6 */
-    size_t max_handshakes; /* connections that are nothing yet; beyond it the oldest are closed */
+    /* Connections that are nothing yet; beyond it the oldest are closed. A server that knows many
+     * machines takes more (daemon/door.c). */
+    size_t max_handshakes;
     uint32_t accepts_per_second; /* 0: no limit */
     uint32_t accept_burst;
 };

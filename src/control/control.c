@@ -35,15 +35,47 @@ static void tell_gone_keys(struct control *c, struct hub *hub, const struct publ
     }
 }
 
+static size_t loop_number(const struct control *c, const struct loop *loop)
+{
+    size_t i = 0;
+
+    while (c->loops[i] != loop) {
+        i++;
+        ASSERT(i < c->n_loops && "a loop that is not ours");
+    }
+    return i;
+}
+
+static size_t nodes_of(const struct hub *hub, tailnet_id id)
+{
+    const struct tailnet_view *view = hub_view(hub, id);
+
+    return view ? view_node_count(view) : 0;
+}
+
+/* Gives it to the loop's hub, and counts nodes by what the hub has before and after. */
+static void publish_to_hub(struct control *c, struct loop *loop, const struct publication *p)
+{
+    size_t i = loop_number(c, loop);
+    struct hub *hub = c->hubs[i];
+    tailnet_id id = view_info(p->view)->id;
+    size_t before = nodes_of(hub, id), after;
+
+    hub_publish(hub, p);
+    after = nodes_of(hub, id);
+    c->n_nodes[i] = c->n_nodes[i] - before + after;
+    if (c->options.on_nodes && before != after)
+        c->options.on_nodes(c->options.user, loop, c->n_nodes[i]);
+}
+
 static void on_publish(void *user, struct loop *loop, const struct publication *p)
 {
     struct control *c = user;
-    struct hub *hub = control_hub(c, loop);
 
     /* Once for all loops: the relay drops a key from whichever thread it hears of it. */
     if (c->options.on_key_gone && loop == c->loops[0])
-        tell_gone_keys(c, hub, p);
-    hub_publish(hub, p);
+        tell_gone_keys(c, c->hubs[0], p);
+    publish_to_hub(c, loop, p);
     if (loop == c->loops[0])
         ssh_desk_publish(c->ssh, p);
     if (loop == c->loops[0])
@@ -54,11 +86,7 @@ static void on_publish(void *user, struct loop *loop, const struct publication *
 
 struct hub *control_hub(struct control *c, const struct loop *loop)
 {
-    for (size_t i = 0; i < c->n_loops; i++)
-        if (c->loops[i] == loop)
-            return c->hubs[i];
-    ASSERT(false && "a request on a loop that is not ours");
-    return NULL;
+    return c->hubs[loop_number(c, loop)];
 }
 
 /* ---- API keys ---- */
@@ -159,10 +187,8 @@ static bool role_now(void *user, struct loop *loop, tailnet_id tailnet, user_id 
                      enum user_role *role)
 {
     struct control *c = user;
-    size_t i = 0;
+    size_t i = loop_number(c, loop);
 
-    while (c->loops[i] != loop)
-        i++;
     return session_role(c->hubs[i], &c->admins[i], tailnet, id, role);
 }
 
@@ -223,6 +249,7 @@ int control_new(const struct control_options *options, struct control **out, str
     c->n_loops = options->n_loops;
     c->loops = mem_dup(options->loops, options->n_loops * sizeof(*options->loops));
     c->hubs = mem_alloc_array(options->n_loops, sizeof(*c->hubs));
+    c->n_nodes = mem_alloc_array(options->n_loops, sizeof(*c->n_nodes));
     c->noise_key = *options->noise_key;
     machine_private_public(&c->noise_key, &c->noise_public);
     c->server_url = str_copy(options->server_url);
@@ -302,6 +329,7 @@ void control_free(struct control *c)
     http_server_free(c->inner);
     str_free(&c->server_url);
     machine_private_fini(&c->noise_key);
+    mem_free(c->n_nodes);
     mem_free(c->hubs);
     mem_free(c->loops);
     mem_free(c);

@@ -49,6 +49,9 @@ struct control_options {
     /* A node's key is no longer good (deleted, expired, rotated); on any loop's thread. May be
      * NULL. */
     void (*on_key_gone)(void *user, const struct node_key *key);
+    /* As many nodes as all tailnets have, as far as this loop has heard; on each loop, whenever
+     * that is another number, so at the start. May be NULL. */
+    void (*on_nodes)(void *user, struct loop *loop, size_t n);
     void *user;
 };
 /* Starts the registrar. */

@@ -17,6 +17,7 @@ struct control {
     struct control_options options;
     struct loop **loops;
     struct hub **hubs; /* one per loop */
+    size_t *n_nodes;   /* of all tailnets; one per loop, touched on that only */
     size_t n_loops;
     struct machine_private noise_key;
     struct machine_key noise_public;

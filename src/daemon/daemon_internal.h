@@ -49,6 +49,7 @@ struct server {
     struct http_route *grpc_routes;
     struct http_server *watch; /* of metrics_listen_addr; NULL: off */
     struct door *door;         /* of the main port */
+    size_t open_files;         /* as many as there may be */
     struct listener *listeners[LOOPS_MAX];
     struct listener *socket;
     struct listener *watch_listener;
@@ -67,6 +68,19 @@ struct server {
 MUST_USE int server_become(struct server *s, struct err *err);
 MUST_USE int server_confine_files(struct server *s, struct err *err);
 MUST_USE int server_confine(struct server *s, struct err *err);
+/*
+ * door.c: the main port's, whose room grows with the machines there are. `user` of server_on_nodes
+ * is the server; as control_options has it.
+ */
+void server_make_door(struct server *s);
+void server_on_nodes(void *user, struct loop *loop, size_t n);
+/*
+ * How many connections may be nothing yet: max_handshakes, or two of each machine where that is
+ * more, up to half of all connections; never more than half of the open files.
+ */
+size_t server_max_guests(const struct config_limits *limits, size_t open_files, size_t machines);
+/* And how many may be logging in to the relay beside these. */
+size_t server_max_logins(size_t max_guests);
 /* tls.c: the certificate of the relay and of TLS on the main port. */
 MUST_USE int server_load_tls(struct server *s, struct err *err);
 /* On the first loop. */

@@ -7,7 +7,6 @@
 
 #include "daemon/serve.h"
 
-#include <math.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -116,7 +115,7 @@ static int open_relay(struct server *s, struct err *err)
         .client_burst_bytes = limits->client_burst_bytes,
         .total_bytes_per_second = limits->total_bytes_per_second,
         .total_burst_bytes = limits->total_burst_bytes,
-        .max_logins = limits->max_handshakes,
+        .max_logins = server_max_logins(server_max_guests(limits, s->open_files, 0)),
     };
 
     if (!s->config->derp.enabled)
@@ -153,18 +152,6 @@ static int open_store(struct server *s, struct err *err)
     return store_open(options, &s->store, err);
 }
 
-static void make_door(struct server *s)
-{
-    const struct config_limits *limits = &s->config->derp.limits;
-    double pace = limits->accepts_per_second > 0 ? limits->accepts_per_second : (double)INFINITY;
-
-    s->door = door_new(&(struct door_options){.loops = s->loops,
-                                              .n_loops = s->n_loops,
-                                              .max_guests = limits->max_handshakes,
-                                              .accepts_per_second = pace,
-                                              .accept_burst = limits->accept_burst});
-}
-
 static int make_loops(struct server *s, struct err *err)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -177,7 +164,7 @@ static int make_loops(struct server *s, struct err *err)
         if (loop_new(name, &s->loops[i], err) < 0)
             return -(int)err->code;
     }
-    make_door(s);
+    server_make_door(s);
     return 0;
 }
 
@@ -202,6 +189,7 @@ static int start_control(struct server *s, struct err *err)
                                             .ha_interval_ms = s->config->ha_interval_ms,
                                             .ha_timeout_ms = s->config->ha_timeout_ms,
                                             .on_key_gone = on_key_gone,
+                                            .on_nodes = server_on_nodes,
                                             .webhooks_allow_local = s->config->webhooks_allow_local,
                                             .user = s};
     const struct api_options api_options = {.version = HATSIZE_VERSION,

@@ -294,6 +294,11 @@ static void loop_fini(struct relay_loop *l)
     tally_fini(l);
 }
 
+void derp_server_set_max_logins(struct derp_server *s, size_t n)
+{
+    atomic_store(&s->max_logins, (n > 0 ? n : DERP_LOGINS_MAX) / s->n_loops + 1);
+}
+
 struct derp_server *derp_server_new(const struct derp_server_options *o)
 {
     struct derp_server *s = NEW(struct derp_server);
@@ -306,7 +311,6 @@ struct derp_server *derp_server_new(const struct derp_server_options *o)
     s->stall_ms = o->stall_ms ? o->stall_ms : DERP_STALL_MS;
     derp_server_set_rate(s, o->client_bytes_per_second, o->client_burst_bytes);
     derp_server_set_total_rate(s, o->total_bytes_per_second, o->total_burst_bytes);
-    s->max_logins = (o->max_logins ? o->max_logins : DERP_LOGINS_MAX) / o->n_loops + 1;
     s->has_mesh_key = o->mesh_key != NULL;
     if (o->mesh_key)
         memcpy(s->mesh_key, o->mesh_key, sizeof(s->mesh_key));
@@ -314,6 +318,7 @@ struct derp_server *derp_server_new(const struct derp_server_options *o)
     registry_init(s);
     pages_init(s, o->hosts, o->n_hosts);
     s->n_loops = o->n_loops;
+    derp_server_set_max_logins(s, o->max_logins);
     s->loops = mem_alloc_array(s->n_loops, sizeof(*s->loops));
     for (size_t i = 0; i < s->n_loops; i++)
         loop_init(s, i, o->loops[i]);

@@ -111,6 +111,8 @@ void derp_server_set_rate(struct derp_server *server, uint64_t bytes_per_second,
 /* The same for all together. */
 void derp_server_set_total_rate(struct derp_server *server, uint64_t bytes_per_second,
                                 uint64_t burst_bytes);
+/* Replaces how many may not have proved a key yet; from any thread. 0: DERP_LOGINS_MAX. */
+void derp_server_set_max_logins(struct derp_server *server, size_t n);
 /* Tells every client that the relay is about to be restarted; from any thread. */
 void derp_server_say_restarting(struct derp_server *server, uint32_t reconnect_in_ms,
                                 uint32_t try_for_ms);

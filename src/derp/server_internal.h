@@ -300,8 +300,8 @@ struct derp_server {
     _Atomic(uint64_t) rate; /* bytes per second, 0: none */
     _Atomic(uint64_t) burst;
     struct derp_total total;
-    int64_t stall_ms;  /* -1: never */
-    size_t max_logins; /* of each loop */
+    int64_t stall_ms;           /* -1: never */
+    _Atomic(size_t) max_logins; /* of each loop */
     bool has_mesh_key;
     uint8_t mesh_key[DERP_MESH_KEY_BYTES];
     uint64_t seed[4]; /* of the routes' hash */

@@ -680,10 +680,10 @@ void session_link_is_ready(struct session *c)
 /* Whoever takes longest to say who it is makes room: those who mean it say it at once. */
 static void bound_logins(struct relay_loop *l)
 {
-    struct derp_server *s = l->server;
+    size_t max = atomic_load_explicit(&l->server->max_logins, memory_order_relaxed);
     struct list_node *oldest;
 
-    while (l->n_logins > s->max_logins && (oldest = list_first(&l->logins))) {
+    while (l->n_logins > max && (oldest = list_first(&l->logins))) {
         tally_add(l, TALLY_LOGINS_CLOSED, 1);
         session_close(CONTAINER_OF(oldest, struct session, login_link),
                       "too many relay clients are logging in: the oldest was closed");

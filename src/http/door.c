@@ -129,11 +129,11 @@ static void make_room(struct hall *h, const struct origin *origin)
     http_drop(g->conn); /* on_close comes at the end of the round */
 }
 
-static struct hall *hall_of(const struct door *d, const struct stream *stream)
+static struct hall *hall_of(const struct door *d, const struct loop *loop)
 {
     size_t i = 0;
 
-    while (d->halls[i].loop != stream_loop(stream)) {
+    while (d->halls[i].loop != loop) {
         i++;
         ASSERT(i < d->n_halls);
     }
@@ -175,7 +175,7 @@ bool door_enter(struct door *d, struct http_server *server, struct stream *strea
     if (atomic_load_explicit(&d->is_shut, memory_order_relaxed))
         return refuse(stream);
     struct guest *g = NEW(struct guest);
-    struct hall *h = hall_of(d, stream);
+    struct hall *h = hall_of(d, stream_loop(stream));
 
     g->hall = h;
     g->from = stream_peer(stream).addr;
@@ -190,6 +190,11 @@ bool door_enter(struct door *d, struct http_server *server, struct stream *strea
 bool door_enter_paced(struct door *d, struct http_server *server, struct stream *stream)
 {
     return is_time(d) ? door_enter(d, server, stream) : refuse(stream);
+}
+
+void door_set_max_guests(struct door *d, const struct loop *loop, size_t n)
+{
+    hall_of(d, loop)->max = MAX(n / d->n_halls, (size_t)2);
 }
 
 void door_shut(struct door *d)
@@ -216,9 +221,9 @@ struct door *door_new(const struct door_options *o)
         struct hall *h = &d->halls[i];
 
         h->loop = o->loops[i];
-        h->max = MAX(o->max_guests / o->n_loops, (size_t)2);
         list_init(&h->guests);
         h->origins = map_new();
+        door_set_max_guests(d, h->loop, o->max_guests);
     }
     return d;
 }

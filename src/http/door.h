@@ -19,7 +19,7 @@
  *   3. door_enter_paced takes from a bucket that all loops share: it holds `accept_burst`
  *      connections and fills at `accepts_per_second`.
  *
- * door_enter belongs to the stream's loop; door_shut to anybody.
+ * door_enter belongs to the stream's loop, door_set_max_guests to its own; door_shut to anybody.
  */
 
 #include "http/server.h"
@@ -41,6 +41,8 @@ void door_free(struct door *door);
 bool door_enter(struct door *door, struct http_server *server, struct stream *stream);
 /* The same at the pace that the options allow. */
 bool door_enter_paced(struct door *door, struct http_server *server, struct stream *stream);
+/* Another max_guests, of all loops together, of which this loop takes its part. On the loop. */
+void door_set_max_guests(struct door *door, const struct loop *loop, size_t n);
 /* Nobody comes in from now on; who is in stays. */
 void door_shut(struct door *door);
 /* Of the loop with this number. */

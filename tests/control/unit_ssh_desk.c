@@ -29,9 +29,11 @@ struct fixture {
     struct loop *loops[2]; /* the checks' (this thread's), the machines' */
     struct control *control;
     struct http_server *server;
+    tailnet_id tailnet; /* where users and machines are made; 0: the first */
     struct machine laptop, box, strange; /* alice's, alice's, bob's */
     struct ask *asks[ASKS_MAX];
     size_t n_asks;
+    _Atomic(size_t) nodes[2]; /* as many as each loop knows */
 };
 
 /* ---- What stands behind ---- */
@@ -76,7 +78,8 @@ static user_id make_user(struct fixture *f, struct str name)
 {
     struct test_call t = {0};
 
-    apply(f, &t, (struct command){.type = COMMAND_USER_CREATE, .name = name});
+    apply(f, &t,
+          (struct command){.type = COMMAND_USER_CREATE, .tailnet = f->tailnet, .name = name});
     user_id id = t.call.result.user->id;
     command_result_fini(&t.call.result);
     return id;
@@ -89,6 +92,7 @@ static void join(struct fixture *f, struct machine *m, user_id user)
 
     apply(f, &key,
           (struct command){.type = COMMAND_AUTH_KEY_CREATE,
+                           .tailnet = f->tailnet,
                            .user = user,
                            .expiry_ms = clock_unix_ms() + 3600000});
     rand_bytes(m->key.b, sizeof(m->key.b));
@@ -297,6 +301,13 @@ static const struct http_route routes[] = {
     {"GET", "/machine/ssh/action/{src}/to/{dst}", on_action, 0},
 };
 
+static void on_nodes(void *user, struct loop *loop, size_t n)
+{
+    struct fixture *f = user;
+
+    atomic_store(&f->nodes[loop == f->loops[1]], n);
+}
+
 static int setup(void **state)
 {
     struct fixture *f = NEW(struct fixture);
@@ -322,7 +333,9 @@ static int setup(void **state)
                                             .noise_key = &key,
                                             .server_url = STR("http://example.com"),
                                             .store = store,
-                                            .domain = domain};
+                                            .domain = domain,
+                                            .on_nodes = on_nodes,
+                                            .user = f};
     assert_int_equal(control_new(&options, &f->control, &err), 0);
     f->server = http_server_new(&server);
     assert_int_equal(loop_thread_start(f->loops[1], &err), 0);
@@ -362,6 +375,42 @@ static int teardown(void **state)
 }
 
 /* ---- Tests ---- */
+
+static void wait_nodes(struct fixture *f, size_t want)
+{
+    for (int i = 0; i < 400 && (f->nodes[0] != want || f->nodes[1] != want); i++)
+        loop_run_once(f->loops[0], 5);
+    assert_int_equal(f->nodes[0], want);
+    assert_int_equal(f->nodes[1], want);
+}
+
+/* Nothing to do with SSH, but here are two loops. */
+static void each_loop_knows_how_many_machines_there_are(void **state)
+{
+    struct fixture *f = *state;
+    struct tailnet_info *info = first_tailnet();
+    struct test_call made = {0}, gone = {0}, all_gone = {0};
+    struct machine first = {0}, second = {0};
+
+    wait_nodes(f, 3);
+    str_free(&info->name);
+    str_free(&info->base_domain);
+    apply(f, &made,
+          (struct command){.type = COMMAND_TAILNET_CREATE, .name = STR("other"), .info = info});
+    tailnet_info_unref(info);
+    f->tailnet = made.call.result.id;
+    user_id carol = make_user(f, STR("carol"));
+    join(f, &first, carol);
+    join(f, &second, carol);
+    wait_nodes(f, 5);
+    apply(f, &gone, (struct command){.type = COMMAND_NODE_DELETE, .id = f->strange.id});
+    wait_nodes(f, 4);
+    apply(f, &all_gone, (struct command){.type = COMMAND_TAILNET_DELETE, .tailnet = f->tailnet});
+    wait_nodes(f, 2);
+    command_result_fini(&made.call.result);
+    command_result_fini(&gone.call.result);
+    command_result_fini(&all_gone.call.result);
+}
 
 static void held_until_approved(void **state)
 {
@@ -529,6 +578,8 @@ static void stopping_with_some_held(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(each_loop_knows_how_many_machines_there_are, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(held_until_approved, setup, teardown),
         cmocka_unit_test_setup_teardown(rejected_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(only_the_machine_itself_may_ask, setup, teardown),

@@ -387,6 +387,12 @@ static void bounds_log_ins(void **state)
     assert_in_range(closed, 35, 36);
     assert_log(rig_join(rig), "ready ");
     assert_log(a, "ready ");
+    derp_server_set_max_logins(rig->server, 60);
+    closed = 0;
+    for (size_t i = 0; i < 40; i++)
+        stream_set_events(rig_connect(rig), &silent, &closed);
+    rig_run(rig);
+    assert_int_equal(closed, 0);
     rig_free(rig);
 }
 

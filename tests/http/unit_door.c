@@ -153,6 +153,29 @@ static void the_oldest_goes(void **state)
     assert_int_equal(door_guests(rig.door, 0), 0);
 }
 
+/* Of a dozen, one after the other. */
+static size_t who_stay(size_t max)
+{
+    int fd[2 * MAX_GUESTS];
+    size_t n;
+
+    door_set_max_guests(rig.door, rig.loop, max);
+    for (size_t i = 0; i < ARRAY_LEN(fd); i++)
+        fd[i] = come((uint8_t)(10 + i));
+    n = door_guests(rig.door, 0);
+    for (size_t i = 0; i < ARRAY_LEN(fd); i++)
+        assert_int_equal(is_out(fd[i]), i < ARRAY_LEN(fd) - n);
+    leave(fd, ARRAY_LEN(fd));
+    return n;
+}
+
+static void there_may_be_more_and_fewer(void **state)
+{
+    (void)state;
+    assert_int_equal(who_stay(MAX_GUESTS + 3), MAX_GUESTS + 3);
+    assert_int_equal(who_stay(3), 3);
+}
+
 static void a_crowd_from_one_place_makes_room_itself(void **state)
 {
     int quiet[2] = {come(10), come(11)}, crowd[20];
@@ -226,6 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_oldest_goes, start, stop),
+        cmocka_unit_test_setup_teardown(there_may_be_more_and_fewer, start, stop),
         cmocka_unit_test_setup_teardown(a_crowd_from_one_place_makes_room_itself, start, stop),
         cmocka_unit_test_setup_teardown(clients_are_no_guests, start, stop),
         cmocka_unit_test_setup_teardown(who_comes_too_fast_is_refused, start_paced, stop),

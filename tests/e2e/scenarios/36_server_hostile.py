@@ -19,6 +19,23 @@ for s in crowd:
 print(there)
 """
 
+# Eighty machines that nobody has, by the server's socket.
+MACHINES = """import http.client,json,socket,sys
+local=http.client.HTTPConnection("local")
+local.sock=socket.socket(socket.AF_UNIX)
+local.sock.connect(sys.argv[1])
+def ask(path, **body):
+    local.request("POST", "/api/v1/"+path, body=json.dumps(body))
+    answer=local.getresponse()
+    text=answer.read()
+    if answer.status!=200: sys.exit(f"{path}: {answer.status} {text}")
+ask("user", name="crowd")
+for i in range(80):
+    key=f"hskey-authreq-{i:024x}"
+    ask("debug/node", user="crowd", key=key, name=f"m{i}", routes=[])
+    ask("auth/register", user="crowd", authId=key)
+"""
+
 RUSH = """import socket,sys
 for _ in range(100):
     socket.create_connection((sys.argv[1],8080)).close()
@@ -96,6 +113,18 @@ def run(world):
     if dropped < 100:
         raise Failure(f"only {dropped} who sat there made room")
     anna.wait_ping(bert.ip4())
+
+    # Two places for each machine that is known, so that these do not push each other out when all come back.
+    reconfigure(server, "max_handshakes: 20")
+    there = int(enemy.run("python3", "-c", CROWD, server.host.ip).stdout)
+    if there > 25:
+        raise Failure(f"{there} connections that are nothing yet are open")
+    server.host.run("python3", "-c", MACHINES, server.dir / "data" / "hatsize.sock")
+    server.stop()
+    server.start()
+    there = int(enemy.run("python3", "-c", CROWD, server.host.ip).stdout)
+    if there != 100:
+        raise Failure(f"only {there} of 100 are there, as if they were strangers")
 
     # How many connections one address may have on all loops together, how much all may send, how fast they may come.
     reconfigure(server, "max_connections_per_address: 25", "accepts_per_second: 1", "accept_burst: 60",
