@@ -25,11 +25,7 @@ int cmd_api_keys_create(struct cli *cli)
 /* NULL after printing. */
 static const struct json_value *list_keys(struct cli *cli)
 {
-    const struct json_value *answer = NULL;
-
-    return cli_call(cli, "listing API keys", "GET", STR("/api/v1/apikey"), NULL, &answer)
-               ? json_get_array(answer, "apiKeys")
-               : NULL;
+    return cli_call_list(cli, "listing API keys", STR("/api/v1/apikey"), "apiKeys");
 }
 
 /* With stars for the part that nobody sees, which not every server puts. */
@@ -48,26 +44,19 @@ static bool ends(const struct json_value *key)
     return !str_starts(json_get_str(key, "expiration"), STR("9999-"));
 }
 
+static void put_key(struct cli *cli, struct table *t, const struct json_value *key)
+{
+    table_cell_id(t, key, "id");
+    table_cell(t, masked(cli, key));
+    table_cell_time(t, ends(key) ? key : NULL, "expiration", "never");
+    table_cell_time(t, key, "createdAt", "");
+}
+
 int cmd_api_keys_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID", "Prefix", "Expiration", "Created", NULL};
-    const struct json_value *keys = list_keys(cli);
 
-    if (!keys)
-        return 1;
-    if (!cli_is_human(cli))
-        return cli_show(cli, keys, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(key, keys) {
-        table_row(t);
-        table_cell_id(t, key, "id");
-        table_cell(t, masked(cli, key));
-        table_cell_time(t, ends(key) ? key : NULL, "expiration", "never");
-        table_cell_time(t, key, "createdAt", "");
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns, list_keys(cli), put_key);
 }
 
 /* Exactly one of --id and --prefix; false: printed. */

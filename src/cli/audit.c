@@ -62,7 +62,7 @@ static void print_entries(struct cli *cli, const struct json_value *entries)
 int cmd_audit_list(struct cli *cli)
 {
     AUTO_FINI(buf_fini) struct buf query = BUF(4096);
-    const struct json_value *answer = NULL;
+    const struct json_value *entries;
 
     if (!add_number(cli, &query, "limit") || !add_number(cli, &query, "before") ||
         !add_time(cli, &query, "since") || !add_time(cli, &query, "until"))
@@ -71,9 +71,9 @@ int cmd_audit_list(struct cli *cli)
     struct str path =
         arena_printf(cli->arena, "/api/v1/audit%s%.*s", given.len > 0 ? "?" : "", STR_ARG(given));
 
-    if (!cli_call(cli, "reading the audit log", "GET", path, NULL, &answer))
+    entries = cli_call_list(cli, "reading the audit log", path, "entries");
+    if (!entries)
         return 1;
-    const struct json_value *entries = json_get_array(answer, "entries");
     if (!cli_is_human(cli))
         return cli_show(cli, entries, "");
     print_entries(cli, entries);

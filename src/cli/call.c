@@ -321,6 +321,19 @@ bool cli_call(struct cli *cli, const char *doing, const char *method, struct str
     return true;
 }
 
+const struct json_value *cli_call_list(struct cli *cli, const char *doing, struct str path,
+                                       const char *member)
+{
+    const struct json_value *answer = NULL, *list;
+
+    if (!cli_call(cli, doing, "GET", path, NULL, &answer))
+        return NULL;
+    list = json_get_array(answer, member);
+    if (!list)
+        (void)fail_foreign(cli, doing, 200);
+    return list;
+}
+
 bool cli_id(struct cli *cli, const char *flag, uint64_t *id)
 {
     struct str text = args_get(&cli->args, flag);

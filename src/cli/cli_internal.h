@@ -48,6 +48,9 @@ MUST_USE bool cli_load_config(struct cli *cli, bool with_notices);
  */
 MUST_USE bool cli_call(struct cli *cli, const char *doing, const char *method, struct str path,
                        const struct buf *body, const struct json_value **answer);
+/* The list that the answer to a GET has as `member`; NULL after printing. */
+const struct json_value *cli_call_list(struct cli *cli, const char *doing, struct str path,
+                                       const char *member);
 /* The exchange alone, once the configuration is loaded: 0 with the answer's status and text (in the
  * arena), whatever it is; negative when there is no answer. */
 MUST_USE int cli_ask(struct cli *cli, const char *method, struct str path, const struct buf *body,
@@ -83,6 +86,9 @@ const struct json_value *cli_old_json(struct cli *cli, const struct json_value *
 int cli_result(struct cli *cli, const char *text);
 /* A string by itself: bare in JSON. Returns 0. */
 int cli_show_str(struct cli *cli, struct str text);
+/* All of the object when a machine format is asked for, else its string `member` by itself.
+ * Returns 0. */
+int cli_show_member(struct cli *cli, const struct json_value *object, const char *member);
 /* An object of strings: names and values in turn, NULL at the end. In the arena. */
 const struct json_value *cli_object(struct cli *cli, const char *const *members);
 enum cli_answer { CLI_YES, CLI_NO, CLI_NOBODY };
@@ -120,6 +126,10 @@ void table_cell_time(struct table *t, const struct json_value *obj, const char *
 /* One line for each string of a list. */
 void table_cell_list(struct table *t, const struct json_value *list);
 void table_print(struct table *t);
+/* The list when a machine format is asked for, else a table to which `put` adds the cells of each
+ * item's row. Returns 0; 1 without a list (NULL), when why has been printed. */
+int table_show(struct cli *cli, const char *const *columns, const struct json_value *list,
+               void (*put)(struct cli *cli, struct table *t, const struct json_value *item));
 
 /* ---- Commands, by file ---- */
 

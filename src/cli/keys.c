@@ -59,8 +59,13 @@ int cmd_keys_create(struct cli *cli)
 
     if (!key)
         return 1;
-    struct str text = arena_copy(cli->arena, json_get_str(key, "key"));
-    return cli_show(cli, key, text.ptr);
+    return cli_show_member(cli, key, "key");
+}
+
+/* NULL after printing. */
+static const struct json_value *list_keys(struct cli *cli)
+{
+    return cli_call_list(cli, "listing auth keys", STR("/api/v1/preauthkey"), "preAuthKeys");
 }
 
 static struct str owner_of(struct cli *cli, const struct json_value *key)
@@ -78,44 +83,36 @@ static struct str owner_of(struct cli *cli, const struct json_value *key)
     return text.len > 0 ? text : STR("-");
 }
 
+static void put_key(struct cli *cli, struct table *t, const struct json_value *key)
+{
+    table_cell_id(t, key, "id");
+    table_cell(t, json_get_str(key, "key"));
+    table_cell(t, json_get_raw(key, "reusable"));
+    table_cell(t, json_get_raw(key, "ephemeral"));
+    table_cell(t, json_get_raw(key, "used"));
+    table_cell_time(t, key, "expiration", "never");
+    table_cell_time(t, key, "createdAt", "");
+    table_cell_lines(t, owner_of(cli, key));
+}
+
 int cmd_keys_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID",        "Key/Prefix", "Reusable",
                                           "Ephemeral", "Used",       "Expiration",
                                           "Created",   "Owner",      NULL};
-    const struct json_value *answer = NULL;
 
-    if (!cli_call(cli, "listing auth keys", "GET", STR("/api/v1/preauthkey"), NULL, &answer))
-        return 1;
-    const struct json_value *keys = json_get_array(answer, "preAuthKeys");
-    if (!cli_is_human(cli))
-        return cli_show(cli, keys, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(key, keys) {
-        table_row(t);
-        table_cell_id(t, key, "id");
-        table_cell(t, json_get_str(key, "key"));
-        table_cell(t, json_get_raw(key, "reusable"));
-        table_cell(t, json_get_raw(key, "ephemeral"));
-        table_cell(t, json_get_raw(key, "used"));
-        table_cell_time(t, key, "expiration", "never");
-        table_cell_time(t, key, "createdAt", "");
-        table_cell_lines(t, owner_of(cli, key));
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns, list_keys(cli), put_key);
 }
 
 /* The key's id out of the list, by the key itself or its masked form; 0 after printing. */
 static uint64_t id_of_key(struct cli *cli, struct str text)
 {
-    const struct json_value *answer = NULL;
+    const struct json_value *keys = list_keys(cli);
     uint64_t id = 0;
 
-    if (!cli_call(cli, "listing auth keys", "GET", STR("/api/v1/preauthkey"), NULL, &answer))
+    if (!keys)
         return 0;
-    JSON_EACH(key, json_get_array(answer, "preAuthKeys")) {
+    JSON_EACH(key, keys) {
         struct str shown = json_get_str(key, "key");
         struct str open = str_ends(shown, STR("***")) ? str_sub(shown, 0, shown.len - 3) : shown;
 

@@ -5,13 +5,10 @@
 
 static const struct json_value *list_nodes(struct cli *cli, struct str user)
 {
-    const struct json_value *answer = NULL;
     struct str path = arena_printf(cli->arena, "/api/v1/node%s%.*s", user.len ? "?user=" : "",
                                    STR_ARG(cli_escape(cli, user)));
 
-    return cli_call(cli, "listing nodes", "GET", path, NULL, &answer)
-               ? json_get_array(answer, "nodes")
-               : NULL;
+    return cli_call_list(cli, "listing nodes", path, "nodes");
 }
 
 /* "[" and five base64 characters "]": how Tailscale's own tools shorten a key. */
@@ -137,6 +134,16 @@ static const struct json_value *with_routes(struct cli *cli, const struct json_v
     return out;
 }
 
+static void put_routes(struct cli *cli, struct table *t, const struct json_value *node)
+{
+    (void)cli;
+    table_cell_id(t, node, "id");
+    table_cell(t, json_get_str(node, "name"));
+    table_cell_list(t, json_get_array(node, "approvedRoutes"));
+    table_cell_list(t, json_get_array(node, "availableRoutes"));
+    table_cell_list(t, json_get_array(node, "subnetRoutes"));
+}
+
 int cmd_nodes_routes(struct cli *cli)
 {
     static const char *const columns[] = {"ID",        "Hostname",          "Approved",
@@ -146,20 +153,7 @@ int cmd_nodes_routes(struct cli *cli)
     if (!nodes)
         return 1;
     nodes = with_routes(cli, nodes, args_get(&cli->args, "identifier"));
-    if (!cli_is_human(cli))
-        return cli_show(cli, nodes, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(node, nodes) {
-        table_row(t);
-        table_cell_id(t, node, "id");
-        table_cell(t, json_get_str(node, "name"));
-        table_cell_list(t, json_get_array(node, "approvedRoutes"));
-        table_cell_list(t, json_get_array(node, "availableRoutes"));
-        table_cell_list(t, json_get_array(node, "subnetRoutes"));
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns, nodes, put_routes);
 }
 
 /* Calls POST /api/v1/node/{--identifier}/{what} and shows the node. */

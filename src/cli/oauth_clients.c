@@ -59,27 +59,21 @@ static const struct json_value *list_clients(struct cli *cli)
     return clients;
 }
 
+static void put_client(struct cli *cli, struct table *t, const struct json_value *client)
+{
+    (void)cli;
+    table_cell(t, json_get_str(client, "id"));
+    table_cell_list(t, json_get_array(client, "scopes"));
+    table_cell_list(t, json_get_array(client, "tags"));
+    table_cell(t, json_get_str(client, "description"));
+    table_cell_time(t, client, "created", "");
+}
+
 int cmd_oauth_clients_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID", "Scopes", "Tags", "Description", "Created", NULL};
-    const struct json_value *clients = list_clients(cli);
 
-    if (!clients)
-        return 1;
-    if (!cli_is_human(cli))
-        return cli_show(cli, clients, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(client, clients) {
-        table_row(t);
-        table_cell(t, json_get_str(client, "id"));
-        table_cell_list(t, json_get_array(client, "scopes"));
-        table_cell_list(t, json_get_array(client, "tags"));
-        table_cell(t, json_get_str(client, "description"));
-        table_cell_time(t, client, "created", "");
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns, list_clients(cli), put_client);
 }
 
 int cmd_oauth_clients_delete(struct cli *cli)

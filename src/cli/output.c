@@ -140,6 +140,11 @@ int cli_show_str(struct cli *cli, struct str text)
     return cli_show(cli, &v, arena_copy(cli->arena, text).ptr);
 }
 
+int cli_show_member(struct cli *cli, const struct json_value *object, const char *member)
+{
+    return cli_show(cli, object, arena_copy(cli->arena, json_get_str(object, member)).ptr);
+}
+
 const struct json_value *cli_object(struct cli *cli, const char *const *members)
 {
     struct json_value *object = arena_alloc(cli->arena, sizeof(*object));

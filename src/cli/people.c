@@ -88,38 +88,31 @@ int cmd_users_invite(struct cli *cli)
     json_end_object(&w);
     if (!cli_call(cli, "inviting", "POST", INVITES, &body, &answer))
         return 1;
-    if (!cli_is_human(cli))
-        return cli_show(cli, answer, "");
     cli_notice(cli, "send this link to one person; it is good once, and shown only now");
-    return cli_show_str(cli, json_get_str(answer, "url"));
+    return cli_show_member(cli, answer, "url");
+}
+
+static void put_invite(struct cli *cli, struct table *t, const struct json_value *i)
+{
+    (void)cli;
+    struct str email = json_get_str(i, "email"), inviter = json_get_str(i, "inviter");
+
+    table_cell_id(t, i, "id");
+    table_cell(t, json_get_str(i, "role"));
+    table_cell(t, email.len > 0 ? email : STR("whoever has the link"));
+    table_cell(t, inviter.len > 0 ? inviter : STR("the operator"));
+    table_cell_time(t, i, "createdAt", "");
+    table_cell_time(t, i, "expiration", "never");
 }
 
 int cmd_users_invites(struct cli *cli)
 {
     static const char *const columns[] = {"ID",      "Role",       "For", "Invited by",
                                           "Created", "Expiration", NULL};
-    const struct json_value *answer = NULL;
 
-    if (!cli_call(cli, "listing invitations", "GET", INVITES, NULL, &answer))
-        return 1;
-    const struct json_value *invites = json_get_array(answer, "invitations");
-    if (!cli_is_human(cli))
-        return cli_show(cli, invites, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(i, invites) {
-        struct str email = json_get_str(i, "email"), inviter = json_get_str(i, "inviter");
-
-        table_row(t);
-        table_cell_id(t, i, "id");
-        table_cell(t, json_get_str(i, "role"));
-        table_cell(t, email.len > 0 ? email : STR("whoever has the link"));
-        table_cell(t, inviter.len > 0 ? inviter : STR("the operator"));
-        table_cell_time(t, i, "createdAt", "");
-        table_cell_time(t, i, "expiration", "never");
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns,
+                      cli_call_list(cli, "listing invitations", INVITES, "invitations"),
+                      put_invite);
 }
 
 int cmd_users_uninvite(struct cli *cli)

@@ -4,29 +4,23 @@
 
 #define SESSIONS "/api/v1/sessions"
 
+static void put_session(struct cli *cli, struct table *t, const struct json_value *session)
+{
+    (void)cli;
+    table_cell(t, json_get_str(session, "id"));
+    table_cell(t, json_get_str(session, "login"));
+    table_cell_time(t, session, "createdAt", "");
+    table_cell_time(t, session, "lastSeen", "");
+    table_cell_time(t, session, "expiration", "");
+}
+
 int cmd_sessions_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID", "User", "Created", "Last seen", "Expiration", NULL};
-    const struct json_value *answer = NULL;
 
-    if (!cli_call(cli, "listing sessions", "GET", STR(SESSIONS), NULL, &answer))
-        return 1;
-    const struct json_value *sessions = json_get_array(answer, "sessions");
-
-    if (!cli_is_human(cli))
-        return cli_show(cli, sessions, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(session, sessions) {
-        table_row(t);
-        table_cell(t, json_get_str(session, "id"));
-        table_cell(t, json_get_str(session, "login"));
-        table_cell_time(t, session, "createdAt", "");
-        table_cell_time(t, session, "lastSeen", "");
-        table_cell_time(t, session, "expiration", "");
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns,
+                      cli_call_list(cli, "listing sessions", STR(SESSIONS), "sessions"),
+                      put_session);
 }
 
 int cmd_sessions_delete(struct cli *cli)

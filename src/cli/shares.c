@@ -99,33 +99,25 @@ static struct str terms_of(struct cli *cli, const struct json_value *share)
     return text;
 }
 
+static void put_share(struct cli *cli, struct table *t, const struct json_value *s)
+{
+    table_cell_id(t, s, "id");
+    table_cell(t, json_get_str(s, "direction"));
+    table_cell(t, json_get_str(s, "nodeName"));
+    table_cell(t, joined(cli, json_get_str(s, "ownerTailnet"), "/", json_get_str(s, "sharer")));
+    table_cell(t, joined(cli, json_get_str(s, "guestTailnet"), "/", json_get_str(s, "guestUser")));
+    table_cell(t, json_get_str(s, "state"));
+    table_cell_lines(t, terms_of(cli, s));
+    table_cell_time(t, s, "expiration", "never");
+}
+
 int cmd_shares_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID",    "Direction", "Machine",    "From", "To",
                                           "State", "Terms",     "Expiration", NULL};
-    const struct json_value *answer = NULL;
 
-    if (!cli_call(cli, "listing shares", "GET", SHARES, NULL, &answer))
-        return 1;
-    const struct json_value *shares = json_get_array(answer, "shares");
-    if (!cli_is_human(cli))
-        return cli_show(cli, shares, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(s, shares) {
-        table_row(t);
-        table_cell_id(t, s, "id");
-        table_cell(t, json_get_str(s, "direction"));
-        table_cell(t, json_get_str(s, "nodeName"));
-        table_cell(t, joined(cli, json_get_str(s, "ownerTailnet"), "/", json_get_str(s, "sharer")));
-        table_cell(t,
-                   joined(cli, json_get_str(s, "guestTailnet"), "/", json_get_str(s, "guestUser")));
-        table_cell(t, json_get_str(s, "state"));
-        table_cell_lines(t, terms_of(cli, s));
-        table_cell_time(t, s, "expiration", "never");
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns, cli_call_list(cli, "listing shares", SHARES, "shares"),
+                      put_share);
 }
 
 int cmd_shares_accept(struct cli *cli)
@@ -202,37 +194,29 @@ int cmd_shares_invite(struct cli *cli)
     json_end_object(&w);
     if (!cli_call(cli, "inviting", "POST", INVITES, &body, &answer))
         return 1;
-    if (!cli_is_human(cli))
-        return cli_show(cli, answer, "");
     cli_notice(cli, "who is invited uses it with `hatsize shares join`; it is shown only now");
-    return cli_show_str(cli, json_get_str(answer, "secret"));
+    return cli_show_member(cli, answer, "secret");
+}
+
+static void put_invite(struct cli *cli, struct table *t, const struct json_value *i)
+{
+    table_cell_id(t, i, "id");
+    table_cell(t, json_get_str(i, "nodeName"));
+    table_cell(t, json_get_bool(i, "wholeTailnet", false) ? STR("a tailnet") : STR("a user"));
+    table_cell(t, json_get_raw(i, "usesLeft"));
+    table_cell(t, json_get_raw(i, "uses"));
+    table_cell_lines(t, terms_of(cli, i));
+    table_cell_time(t, i, "expiration", "never");
 }
 
 int cmd_shares_invites(struct cli *cli)
 {
     static const char *const columns[] = {"ID",   "Machine", "For",        "Uses left",
                                           "Uses", "Terms",   "Expiration", NULL};
-    const struct json_value *answer = NULL;
 
-    if (!cli_call(cli, "listing invitations", "GET", INVITES, NULL, &answer))
-        return 1;
-    const struct json_value *invites = json_get_array(answer, "invitations");
-    if (!cli_is_human(cli))
-        return cli_show(cli, invites, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(i, invites) {
-        table_row(t);
-        table_cell_id(t, i, "id");
-        table_cell(t, json_get_str(i, "nodeName"));
-        table_cell(t, json_get_bool(i, "wholeTailnet", false) ? STR("a tailnet") : STR("a user"));
-        table_cell(t, json_get_raw(i, "usesLeft"));
-        table_cell(t, json_get_raw(i, "uses"));
-        table_cell_lines(t, terms_of(cli, i));
-        table_cell_time(t, i, "expiration", "never");
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns,
+                      cli_call_list(cli, "listing invitations", INVITES, "invitations"),
+                      put_invite);
 }
 
 int cmd_shares_uninvite(struct cli *cli)

@@ -18,31 +18,25 @@ static struct str side(struct cli *cli, const struct json_value *check, const ch
     return name;
 }
 
+static void put_check(struct cli *cli, struct table *t, const struct json_value *check)
+{
+    table_cell(t, json_get_str(check, "id"));
+    table_cell(t, json_get_str(check, "state"));
+    table_cell(t, side(cli, check, "source"));
+    table_cell(t, side(cli, check, "destination"));
+    table_cell(t, json_get_str(check, "localUser"));
+    table_cell_time(t, check, "askedAt", "");
+    table_cell_time(t, check, "endsAt", "");
+}
+
 int cmd_ssh_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID", "State", "From",  "To",
                                           "As", "Asked", "Until", NULL};
-    const struct json_value *answer = NULL;
 
-    if (!cli_call(cli, "listing SSH checks", "GET", STR("/api/v1/ssh/check"), NULL, &answer))
-        return 1;
-    const struct json_value *checks = json_get_array(answer, "checks");
-    if (!cli_is_human(cli))
-        return cli_show(cli, checks, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(check, checks) {
-        table_row(t);
-        table_cell(t, json_get_str(check, "id"));
-        table_cell(t, json_get_str(check, "state"));
-        table_cell(t, side(cli, check, "source"));
-        table_cell(t, side(cli, check, "destination"));
-        table_cell(t, json_get_str(check, "localUser"));
-        table_cell_time(t, check, "askedAt", "");
-        table_cell_time(t, check, "endsAt", "");
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns,
+                      cli_call_list(cli, "listing SSH checks", STR("/api/v1/ssh/check"), "checks"),
+                      put_check);
 }
 
 static int decide(struct cli *cli, const char *doing, const char *verb, const char *done)

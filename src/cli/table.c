@@ -184,3 +184,21 @@ void table_print(struct table *t)
         print_row(t, row->cells, widths);
     (void)fputc('\n', t->cli->out);
 }
+
+int table_show(struct cli *cli, const char *const *columns, const struct json_value *list,
+               void (*put)(struct cli *cli, struct table *t, const struct json_value *item))
+{
+    struct table *t;
+
+    if (!list)
+        return 1;
+    if (!cli_is_human(cli))
+        return cli_show(cli, list, "");
+    t = table_new(cli, columns);
+    JSON_EACH(item, list) {
+        table_row(t);
+        put(cli, t, item);
+    }
+    table_print(t);
+    return 0;
+}

@@ -34,33 +34,28 @@ static bool has_operands(struct cli *cli, size_t n, const char *usage)
 
 /* ---- Seen ---- */
 
+static void put_tailnet(struct cli *cli, struct table *t, const struct json_value *tailnet)
+{
+    bool suspended = json_as_bool(json_get(tailnet, "suspended"), false);
+
+    (void)cli;
+    table_cell_id(t, tailnet, "id");
+    table_cell(t, json_get_str(tailnet, "name"));
+    table_cell(t, json_get_str(tailnet, "baseDomain"));
+    table_cell(t, json_get_raw(tailnet, "users"));
+    table_cell(t, json_get_raw(tailnet, "nodes"));
+    table_cell_time(t, tailnet, "createdAt", "");
+    table_cell(t, suspended ? STR("yes") : STR("no"));
+}
+
 int cmd_tailnets_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID",    "Name",    "Base domain", "Users",
                                           "Nodes", "Created", "Suspended",   NULL};
-    const struct json_value *answer = NULL;
 
-    if (!cli_call(cli, "listing tailnets", "GET", STR("/api/v1/tailnet"), NULL, &answer))
-        return 1;
-    const struct json_value *tailnets = json_get_array(answer, "tailnets");
-    if (!cli_is_human(cli))
-        return cli_show(cli, tailnets, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(tailnet, tailnets) {
-        bool suspended = json_as_bool(json_get(tailnet, "suspended"), false);
-
-        table_row(t);
-        table_cell_id(t, tailnet, "id");
-        table_cell(t, json_get_str(tailnet, "name"));
-        table_cell(t, json_get_str(tailnet, "baseDomain"));
-        table_cell(t, json_get_raw(tailnet, "users"));
-        table_cell(t, json_get_raw(tailnet, "nodes"));
-        table_cell_time(t, tailnet, "createdAt", "");
-        table_cell(t, suspended ? STR("yes") : STR("no"));
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns,
+                      cli_call_list(cli, "listing tailnets", STR("/api/v1/tailnet"), "tailnets"),
+                      put_tailnet);
 }
 
 static void put_line(struct cli *cli, const char *what, struct str value)

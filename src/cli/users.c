@@ -35,15 +35,12 @@ static struct str identifier(struct cli *cli)
 static const struct json_value *list_users(struct cli *cli, struct str id, struct str name,
                                            struct str email)
 {
-    const struct json_value *answer = NULL;
     const char *filter = name.len ? "?name=" : email.len ? "?email=" : id.len ? "?id=" : "";
     struct str value = name.len ? name : email.len ? email : id;
     struct str path =
         arena_printf(cli->arena, "/api/v1/user%s%.*s", filter, STR_ARG(cli_escape(cli, value)));
 
-    return cli_call(cli, "listing users", "GET", path, NULL, &answer)
-               ? json_get_array(answer, "users")
-               : NULL;
+    return cli_call_list(cli, "listing users", path, "users");
 }
 
 const struct json_value *cli_find_user(struct cli *cli, struct str id, struct str name)

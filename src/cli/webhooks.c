@@ -7,12 +7,9 @@ static const char all_events[] = "categoryTailnetManagement,categoryDeviceMiscon
 /* Prints what may be seen only now. */
 static int show_secret(struct cli *cli, const struct json_value *webhook)
 {
-    struct str id = json_get_str(webhook, "endpointId"), secret = json_get_str(webhook, "secret");
-
-    if (!cli_is_human(cli))
-        return cli_show(cli, webhook, "");
-    cli_notice(cli, "webhook %.*s; its secret is shown only now", STR_ARG(id));
-    return cli_show_str(cli, secret);
+    cli_notice(cli, "webhook %.*s; its secret is shown only now",
+               STR_ARG(json_get_str(webhook, "endpointId")));
+    return cli_show_member(cli, webhook, "secret");
 }
 
 int cmd_webhooks_create(struct cli *cli)
@@ -40,30 +37,25 @@ int cmd_webhooks_create(struct cli *cli)
     return show_secret(cli, answer);
 }
 
+static void put_webhook(struct cli *cli, struct table *t, const struct json_value *h)
+{
+    (void)cli;
+    table_cell_id(t, h, "endpointId");
+    table_cell(t, json_get_str(h, "endpointUrl"));
+    table_cell(t, json_get_str(h, "providerType"));
+    table_cell(t, json_get_str(h, "creatorLoginName"));
+    table_cell_time(t, h, "created", "");
+    table_cell_list(t, json_get_array(h, "subscriptions"));
+}
+
 int cmd_webhooks_list(struct cli *cli)
 {
     static const char *const columns[] = {"ID",      "URL",           "Provider", "Creator",
                                           "Created", "Subscriptions", NULL};
-    const struct json_value *answer = NULL;
 
-    if (!cli_call(cli, "listing webhooks", "GET", STR("/api/v1/webhook"), NULL, &answer))
-        return 1;
-    const struct json_value *hooks = json_get_array(answer, "webhooks");
-    if (!cli_is_human(cli))
-        return cli_show(cli, hooks, "");
-    struct table *t = table_new(cli, columns);
-
-    JSON_EACH(h, hooks) {
-        table_row(t);
-        table_cell_id(t, h, "endpointId");
-        table_cell(t, json_get_str(h, "endpointUrl"));
-        table_cell(t, json_get_str(h, "providerType"));
-        table_cell(t, json_get_str(h, "creatorLoginName"));
-        table_cell_time(t, h, "created", "");
-        table_cell_list(t, json_get_array(h, "subscriptions"));
-    }
-    table_print(t);
-    return 0;
+    return table_show(cli, columns,
+                      cli_call_list(cli, "listing webhooks", STR("/api/v1/webhook"), "webhooks"),
+                      put_webhook);
 }
 
 /* The path of the one that is named; empty after printing. */
