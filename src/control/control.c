@@ -213,35 +213,11 @@ struct ssh_desk *control_ssh_desk(struct control *c)
     return c->ssh;
 }
 
-static int open_login(struct control *c, const struct control_options *options, struct err *err)
-{
-    const struct login_desk_options login = {.loop = c->loops[0],
-                                             .hub = c->hubs[0],
-                                             .ssh = c->ssh,
-                                             .server_url = c->server_url,
-                                             .providers = options->providers,
-                                             .n_providers = options->n_providers,
-                                             .admins = &c->admins[0],
-                                             .metas = options->provider_metas};
+/* ---- Life ---- */
 
-    return options->n_providers > 0 ? login_desk_new(&login, &c->login, err) : 0;
-}
-
-int control_new(const struct control_options *options, struct control **out, struct err *err)
+static struct control *make(const struct control_options *options)
 {
     struct control *c = NEW(struct control);
-    const struct registrar_options registrar_options = {.domain = options->domain,
-                                                        .store = options->store,
-                                                        .policy_file = options->policy_file,
-                                                        .server_url = options->server_url,
-                                                        .has_login = options->n_providers > 0,
-                                                        .webhooks_allow_local =
-                                                            options->webhooks_allow_local,
-                                                        .loops = options->loops,
-                                                        .n_loops = options->n_loops,
-                                                        .on_publish = on_publish,
-                                                        .on_api_keys = on_api_keys,
-                                                        .user = c};
 
     c->options = *options;
     c->options.policy_file = NULL;
@@ -257,6 +233,15 @@ int control_new(const struct control_options *options, struct control **out, str
     c->inner = inner_server_new(c);
     for (size_t i = 0; i < c->n_loops; i++)
         c->hubs[i] = hub_new(c->loops[i], NULL);
+    c->admins = mem_alloc_array(c->n_loops, sizeof(*c->admins));
+    admins_init(&c->admins[0], options->providers, options->n_providers);
+    for (size_t i = 1; i < c->n_loops; i++)
+        c->admins[i] = admins_share(&c->admins[0]);
+    return c;
+}
+
+static void make_desks(struct control *c, const struct control_options *options)
+{
     c->ssh = ssh_desk_new(&(struct ssh_desk_options){.loop = c->loops[0],
                                                      .hub = c->hubs[0],
                                                      .server_url = c->server_url,
@@ -267,32 +252,74 @@ int control_new(const struct control_options *options, struct control **out, str
                                                     .server_url = c->server_url,
                                                     .interval_ms = options->ha_interval_ms,
                                                     .timeout_ms = options->ha_timeout_ms});
-    c->admins = mem_alloc_array(c->n_loops, sizeof(*c->admins));
-    admins_init(&c->admins[0], options->providers, options->n_providers);
-    for (size_t i = 1; i < c->n_loops; i++)
-        c->admins[i] = admins_share(&c->admins[0]);
     c->sessions = session_keeper_new(&(struct session_keeper_options){
         .loop = c->loops[0], .hub = c->hubs[0], .admins = &c->admins[0]});
-    if (open_login(c, options, err) < 0) {
-        control_free(c);
-        return -(int)err->code;
-    }
-    const struct auth_options auth_options = {.loops = options->loops,
-                                              .n_loops = options->n_loops,
-                                              .on_seen = on_key_seen,
-                                              .role = role_now,
-                                              .user = c};
-    if (auth_new(&auth_options, &c->auth, err) < 0 ||
-        registrar_new(&registrar_options, &c->registrar, err) < 0) {
-        control_free(c);
-        return -(int)err->code;
-    }
+}
+
+static int open_login(struct control *c, const struct control_options *options, struct err *err)
+{
+    const struct login_desk_options login = {.loop = c->loops[0],
+                                             .hub = c->hubs[0],
+                                             .ssh = c->ssh,
+                                             .server_url = c->server_url,
+                                             .providers = options->providers,
+                                             .n_providers = options->n_providers,
+                                             .admins = &c->admins[0],
+                                             .metas = options->provider_metas};
+
+    return options->n_providers > 0 ? login_desk_new(&login, &c->login, err) : 0;
+}
+
+static int open_auth(struct control *c, struct err *err)
+{
+    const struct auth_options auth = {.loops = c->loops,
+                                      .n_loops = c->n_loops,
+                                      .on_seen = on_key_seen,
+                                      .role = role_now,
+                                      .user = c};
+
+    return auth_new(&auth, &c->auth, err);
+}
+
+static int open_registrar(struct control *c, const struct control_options *options, struct err *err)
+{
+    const struct registrar_options registrar = {.domain = options->domain,
+                                                .store = options->store,
+                                                .policy_file = options->policy_file,
+                                                .server_url = options->server_url,
+                                                .has_login = options->n_providers > 0,
+                                                .webhooks_allow_local =
+                                                    options->webhooks_allow_local,
+                                                .loops = options->loops,
+                                                .n_loops = options->n_loops,
+                                                .on_publish = on_publish,
+                                                .on_api_keys = on_api_keys,
+                                                .user = c};
+
+    return registrar_new(&registrar, &c->registrar, err);
+}
+
+static void tell_of_registrar(struct control *c)
+{
     for (size_t i = 0; i < c->n_loops; i++)
         hub_set_registrar(c->hubs[i], c->registrar);
     prober_set_registrar(c->prober, c->registrar);
     session_keeper_set_registrar(c->sessions, c->registrar);
     if (c->login)
         login_desk_set_registrar(c->login, c->registrar);
+}
+
+int control_new(const struct control_options *options, struct control **out, struct err *err)
+{
+    struct control *c = make(options);
+
+    make_desks(c, options);
+    if (open_login(c, options, err) < 0 || open_auth(c, err) < 0 ||
+        open_registrar(c, options, err) < 0) {
+        control_free(c);
+        return -(int)err->code;
+    }
+    tell_of_registrar(c);
     *out = c;
     return 0;
 }
