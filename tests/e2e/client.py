@@ -10,11 +10,6 @@ from common import Failure, sh, wait_for
 from host import Host
 
 
-# Faults of official clients that have nothing to do with the server: what their trace says of it, and what happened.
-CLIENT_FAULTS = {
-    "linuxfw.removeAcceptOnPortRule": "broke off over a firewall rule that was not there, as a network interface changed",
-}
-
 ASK = """import socket,sys
 proto,ip,port,text,timeout=sys.argv[1:]
 kind=socket.SOCK_STREAM if proto=="tcp" else socket.SOCK_DGRAM

@@ -52,8 +52,8 @@ class Trouble:
         self.text, self.is_ours = text, is_ours
 
 
-def run_one(args, module, again=True):
-    """None: it passed; why it was skipped; or Trouble. Once more where a client broke by a fault of its own."""
+def run_one(args, module):
+    """None: it passed; why it was skipped; or Trouble."""
     world = World(args.hatsize, args.clients, keep=args.keep, pebble=args.pebble, oidc=args.oidc)
     world.headscale = args.headscale
     try:
@@ -67,13 +67,9 @@ def run_one(args, module, again=True):
     except Skipped as why:
         return why
     except BaseException as err:
-        fault = again and world.client_fault()
-        if not fault:
-            return Trouble(traceback.format_exc() + world.explain(), isinstance(err, Broken) or world.broke())
+        return Trouble(traceback.format_exc() + world.explain(), isinstance(err, Broken) or world.broke())
     finally:
         world.remove()
-    print(f"     e2e: once more, since {fault}", flush=True)
-    return run_one(args, module, again=False)
 
 
 def take(share, scenario):

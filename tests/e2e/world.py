@@ -15,7 +15,7 @@ import signal
 import tempfile
 
 # All of it is to be had from here.
-from client import CLIENT_FAULTS, Client, Ssh  # noqa: F401
+from client import Client, Ssh  # noqa: F401
 from common import Broken, Failure, Skipped, built, cache, expect, from_packages, never, nevers, sh, wait_for  # noqa: F401
 from host import NET, Bridge, Host, certificate  # noqa: F401
 from relay import Relay, Visits, relay_config  # noqa: F401
@@ -133,15 +133,6 @@ class World:
             host.remove()
         if not self.keep:
             shutil.rmtree(self.dir, ignore_errors=True)
-
-    def client_fault(self):
-        """A client that ended by a fault of its own that is known; None: none did."""
-        for client in self.clients:
-            text = client.log.read_text(errors="replace") if client.log.exists() else ""
-            for words, why in CLIENT_FAULTS.items():
-                if "\npanic: " in text and words in text:
-                    return f"{client.name} ({client.version}) {why}"
-        return None
 
     def broke(self):
         """Whether one of our programs ended by itself, or a sanitizer had something to say."""
