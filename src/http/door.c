@@ -110,7 +110,7 @@ static struct guest *oldest(const struct hall *h, const struct origin *origin)
 {
     struct list_node *n;
 
-    if (origin && 2 * origin->n >= h->max && !list_is_empty(&origin->guests))
+    if (origin && origin->n > 1 && 2 * origin->n >= h->max && !list_is_empty(&origin->guests))
         return CONTAINER_OF(list_first(&origin->guests), struct guest, origin_link);
     n = list_first(&h->guests);
     return n ? CONTAINER_OF(n, struct guest, hall_link) : NULL;

@@ -174,6 +174,7 @@ static void there_may_be_more_and_fewer(void **state)
     (void)state;
     assert_int_equal(who_stay(MAX_GUESTS + 3), MAX_GUESTS + 3);
     assert_int_equal(who_stay(3), 3);
+    assert_int_equal(who_stay(2), 2);
 }
 
 static void a_crowd_from_one_place_makes_room_itself(void **state)
