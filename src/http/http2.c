@@ -73,8 +73,10 @@ struct http2 {
  */
 static bool gather(struct http2 *h, struct str bytes)
 {
-    if (h->gathered.cap == 0)
+    if (h->gathered.cap == 0) {
         h->gathered = BUF(4 * HTTP_HIGH_WATER);
+        loop_buf_take(h->conn->loop, &h->gathered);
+    }
     buf_put(&h->gathered, bytes);
     return !buf_is_full(&h->gathered);
 }

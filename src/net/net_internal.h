@@ -62,7 +62,7 @@ struct pooled {
 };
 struct pool {
     struct pooled at[32];
-    size_t n;
+    size_t n, bytes;
 };
 void pool_fini(struct pool *p);
 

@@ -7,8 +7,9 @@
 
 #include "net/net_internal.h"
 
-#define KEPT_MIN ((size_t)2 << 10) /* bytes */
-#define KEPT_MAX ((size_t)64 << 10)
+#define KEPT_MIN ((size_t)2 << 10)   /* bytes */
+#define KEPT_MAX ((size_t)256 << 10) /* twice what a connection is given at once */
+#define KEPT_ALL ((size_t)1 << 20)
 
 void loop_buf_take(struct loop *loop, struct buf *b)
 {
@@ -19,17 +20,20 @@ void loop_buf_take(struct loop *loop, struct buf *b)
     p->n--;
     b->ptr = p->at[p->n].ptr;
     b->cap = p->at[p->n].cap;
+    p->bytes -= b->cap;
 }
 
 void loop_buf_give(struct loop *loop, struct buf *b)
 {
     struct pool *p = &loop->pool;
 
-    if (b->cap < KEPT_MIN || b->cap > KEPT_MAX || p->n == ARRAY_LEN(p->at)) {
+    if (b->cap < KEPT_MIN || b->cap > KEPT_MAX || p->n == ARRAY_LEN(p->at) ||
+        p->bytes + b->cap > KEPT_ALL) {
         buf_fini(b);
         return;
     }
     p->at[p->n++] = (struct pooled){b->ptr, b->cap};
+    p->bytes += b->cap;
     *b = (struct buf){.limit = b->limit};
 }
 
