@@ -7,16 +7,22 @@
  *
  *   loop:    is_asleep = true,  then looks into the mailbox
  *   poster:  puts a message in, then looks at is_asleep     so one of them sees the other's
+ *
+ * What wakes it is an eventfd of its own: libuv's uv_async_t has the loop spin until whoever woke
+ * it is back from the system call, and with few cores that is who the loop took the core from.
  */
 
 #include "net/net_internal.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -58,10 +64,21 @@ static void run_messages(struct loop *loop)
     }
 }
 
-static void on_wakeup(uv_async_t *async)
+static void wake(struct loop *loop)
 {
-    struct loop *loop = async->data;
+    const uint64_t one = 1;
 
+    (void)!write(loop->wake_fd, &one, sizeof one); /* full: it has been woken often enough */
+}
+
+static void on_wakeup(uv_poll_t *poll, int status, int events)
+{
+    struct loop *loop = poll->data;
+    uint64_t times;
+
+    (void)status;
+    (void)events;
+    (void)!read(loop->wake_fd, &times, sizeof times);
     if (atomic_load(&loop->stopping))
         uv_stop(&loop->uv);
 }
@@ -85,7 +102,7 @@ void loop_post(struct loop *loop, struct loop_message *msg)
     while (!atomic_compare_exchange_weak(&loop->mailbox, &head, msg));
     /* Whoever found it empty wakes the loop; the others ride along. */
     if (!head && atomic_load(&loop->is_asleep))
-        (void)uv_async_send(&loop->wakeup);
+        wake(loop);
 }
 
 /* ---- Timers: a binary heap on one libuv timer ---- */
@@ -301,10 +318,29 @@ static void on_check(uv_check_t *check)
 
 /* ---- Life ---- */
 
+/* The parts that may be refused; on failure none of them is left. */
+static int uv_new(struct loop *loop)
+{
+    int status;
+
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->wake_fd < 0)
+        return uv_translate_sys_error(errno);
+    status = uv_loop_init(&loop->uv);
+    if (status == 0) {
+        status = uv_poll_init(&loop->uv, &loop->wakeup, loop->wake_fd);
+        if (status < 0)
+            (void)uv_loop_close(&loop->uv);
+    }
+    if (status < 0)
+        (void)close(loop->wake_fd);
+    return status;
+}
+
 int loop_new(const char *name, struct loop **out, struct err *err)
 {
     struct loop *loop = NEW(struct loop);
-    int status = uv_loop_init(&loop->uv);
+    int status = uv_new(loop);
 
     if (status < 0) {
         mem_free(loop);
@@ -319,12 +355,12 @@ int loop_new(const char *name, struct loop **out, struct err *err)
     list_init(&loop->signals);
     list_init(&loop->owned);
     list_init(&loop->handshakes.waiting);
-    (void)uv_async_init(&loop->uv, &loop->wakeup, on_wakeup);
     (void)uv_timer_init(&loop->uv, &loop->uv_timer);
     (void)uv_prepare_init(&loop->uv, &loop->prepare);
     (void)uv_check_init(&loop->uv, &loop->check);
     (void)uv_idle_init(&loop->uv, &loop->idle);
     loop->wakeup.data = loop->uv_timer.data = loop->prepare.data = loop->check.data = loop;
+    (void)uv_poll_start(&loop->wakeup, UV_READABLE, on_wakeup);
     (void)uv_prepare_start(&loop->prepare, on_prepare);
     (void)uv_check_start(&loop->check, on_check);
     *out = loop;
@@ -378,6 +414,7 @@ void loop_free(struct loop *loop)
     if (uv_loop_close(&loop->uv) < 0)
         log_event(LOG_ERROR, "an event loop was freed with something open on it",
                   LOG_TXT("loop", loop->name));
+    (void)close(loop->wake_fd);
     run_messages(loop);
     current_loop = outside == loop ? NULL : outside;
     /* Their owners may stop them later, as with timers that were never started. */
@@ -454,7 +491,7 @@ int loop_thread_start(struct loop *loop, struct err *err)
 void loop_stop(struct loop *loop)
 {
     atomic_store(&loop->stopping, true);
-    (void)uv_async_send(&loop->wakeup);
+    wake(loop);
 }
 
 void loop_thread_join(struct loop *loop)

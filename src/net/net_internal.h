@@ -76,7 +76,8 @@ struct turns {
 struct loop {
     uv_loop_t uv;
     char name[16];
-    uv_async_t wakeup;
+    int wake_fd; /* an eventfd */
+    uv_poll_t wakeup;
     uv_timer_t uv_timer;
     uv_prepare_t prepare;
     uv_check_t check;
