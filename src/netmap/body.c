@@ -207,8 +207,7 @@ static bool judge(const struct judging *j, const struct netmap_subject *s, unsig
         v->act = DO_CARD;
     else if (held && holds)
         judge_held(j, s, mask, v);
-    v->is_new =
-        (v->act & DO_CARD) && !s->is_guest && (!held || s->old->user != s->now->user);
+    v->is_new = (v->act & DO_CARD) && !s->is_guest && (!held || s->old->user != s->now->user);
     return v->act != 0;
 }
 
@@ -320,6 +319,17 @@ static int by_id(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
+/* The span's come in order, and mostly there are no others. */
+static void sort_verdicts(struct judging *j)
+{
+    for (size_t i = 1; i < j->n; i++) {
+        if (j->all[i].id < j->all[i - 1].id) {
+            qsort(j->all, j->n, sizeof *j->all, by_id);
+            return;
+        }
+    }
+}
+
 static void judge_by_class(struct judging *j)
 {
     struct netmap_way *w = j->way;
@@ -385,8 +395,7 @@ static void judge_all(struct judging *j)
     else
         j->n_seen = view_node_count(w->now);
     judge_guests(j);
-    if (j->n)
-        qsort(j->all, j->n, sizeof *j->all, by_id);
+    sort_verdicts(j);
     for (size_t i = 0; i < w->n_renamed; i++)
         if (sees_renamed(j, &w->renamed[i]))
             add_profile(j, w->renamed[i].user);
@@ -413,11 +422,18 @@ static bool is_loose(const struct judging *j, const struct verdict *v, enum netm
     return v->subject && j->loose[kind];
 }
 
-static int by_place(const void *a, const void *b)
+/* In the order of places, each of which is there once. */
+static void sort_gap(struct netmap_way *w, struct netmap_gap *gap)
 {
-    const struct netmap_loose *const *x = a, *const *y = b;
+    size_t n = 0;
 
-    return ((*x)->place > (*y)->place) - ((*x)->place < (*y)->place);
+    if (!w->places)
+        w->places = mem_alloc_array(w->span.n_nodes, sizeof *w->places);
+    for (size_t i = 0; i < gap->n; i++)
+        w->places[gap->loose[i]->place] = gap->loose[i];
+    for (size_t i = 0; n < gap->n; i++)
+        if (w->places[i])
+            gap->loose[n++] = TAKE(w->places[i]);
 }
 
 /* At the end of a list. */
@@ -429,7 +445,7 @@ static void leave_gap(struct json_writer *w, const struct judging *j, enum netma
         return;
     gap->at = w->out->len;
     gap->is_first = !w->comma;
-    qsort(gap->loose, gap->n, sizeof *gap->loose, by_place);
+    sort_gap(j->way, gap);
     j->body->is_loose = true;
 }
 
@@ -629,8 +645,8 @@ static struct netmap_body *body_new(struct netmap_way *w, struct netmap_eye old,
     judge_all(&j);
     if (loose_pays(&j))
         j.body = b;
-    b->is_too_much = j.needs_whole_map || (j.n_cards > w->feed->limits.delta_cards &&
-                                           j.n_cards * 2 > j.n_seen);
+    b->is_too_much =
+        j.needs_whole_map || (j.n_cards > w->feed->limits.delta_cards && j.n_cards * 2 > j.n_seen);
     b->own = mem_alloc_array(j.n, sizeof *b->own);
     for (size_t i = 0; i < j.n; i++)
         if ((j.all[i].act & DO_CARD) || j.all[i].patch)

@@ -39,6 +39,7 @@ static void drop_prints(struct netmap_block *x)
     mem_free(x->prints);
     x->prints = NULL;
     x->n_prints = 0;
+    netmap_bunch_drop_cards(x->bunch);
 }
 
 static void drop_profiles(struct netmap_block *x)
@@ -47,6 +48,7 @@ static void drop_profiles(struct netmap_block *x)
         blob_unref(x->profiles[form]);
         x->profiles[form] = NULL;
     }
+    netmap_bunch_drop_profiles(x->bunch);
 }
 
 static void block_free(struct netmap_block *x)
@@ -100,7 +102,7 @@ static struct netmap_block *group_add_block(struct netmap_group *g, size_t at)
 }
 
 /* The last block that begins at the node or before; 0 when it is before all. */
-size_t netmap_group_place(const struct netmap_group *g, node_id id)
+static size_t group_place(const struct netmap_group *g, node_id id)
 {
     size_t low = 0, high = g->n;
 
@@ -121,7 +123,7 @@ struct netmap_block *netmap_group_find(const struct netmap_group *g, node_id id,
 
     if (g->n == 0)
         return NULL;
-    x = g->blocks[netmap_group_place(g, id)];
+    x = g->blocks[group_place(g, id)];
     *at = block_place(x, id);
     return *at < x->n && x->nodes[*at]->id == id ? x : NULL;
 }
@@ -138,14 +140,14 @@ static void split(struct netmap_group *g, size_t at)
 
 static void group_insert(struct netmap_group *g, const struct node *n, size_t cards)
 {
-    size_t at = g->n ? netmap_group_place(g, n->id) : 0;
+    size_t at = g->n ? group_place(g, n->id) : 0;
     struct netmap_block *x;
 
     if (g->n == 0)
         (void)group_add_block(g, 0);
     x = g->blocks[at];
     /* New nodes have the highest ids: a full block stays as it is, and the next begins. */
-    if (at + 1 == g->n && x->n >= cards && x->nodes[x->n - 1]->id < n->id) {
+    if (at + 1 == g->n && (x->n >= cards || x->bunch) && x->n && x->nodes[x->n - 1]->id < n->id) {
         block_insert(group_add_block(g, g->n), 0, n);
         return;
     }
@@ -156,9 +158,9 @@ static void group_insert(struct netmap_group *g, const struct node *n, size_t ca
         split(g, at);
 }
 
-static void group_remove(struct netmap_group *g, node_id id)
+static void group_remove(struct netmap_book *b, struct netmap_group *g, node_id id)
 {
-    size_t i, at = g->n ? netmap_group_place(g, id) : 0;
+    size_t i, at = g->n ? group_place(g, id) : 0;
     struct netmap_block *x = netmap_group_find(g, id, &i);
 
     ASSERT(x);
@@ -168,9 +170,40 @@ static void group_remove(struct netmap_group *g, node_id id)
     drop_profiles(x);
     if (x->n)
         return;
+    netmap_bunch_dissolve(b, x->bunch);
     block_free(x);
     memmove(g->blocks + at, g->blocks + at + 1, (g->n - at - 1) * sizeof(*g->blocks));
     g->n--;
+}
+
+/* The second of two neighbours goes. */
+static void group_join(struct netmap_group *g, size_t at)
+{
+    struct netmap_block *x = g->blocks[at], *y = g->blocks[at + 1];
+
+    for (size_t i = 0; i < y->n; i++)
+        block_insert(x, x->n, y->nodes[i]);
+    drop_prints(x);
+    drop_profiles(x);
+    block_free(y);
+    g->n--;
+    memmove(g->blocks + at + 1, g->blocks + at + 2, (g->n - at - 1) * sizeof(*g->blocks));
+}
+
+void netmap_book_merge(struct netmap_book *b)
+{
+    size_t small = b->feed->limits.block_cards / 2;
+
+    for (size_t i = 0; i < b->n_groups; i++) {
+        struct netmap_group *g = b->groups[i];
+
+        for (size_t k = 0; k + 1 < g->n;) {
+            if (g->blocks[k]->n <= small && g->blocks[k + 1]->n <= small)
+                group_join(g, k);
+            else
+                k++;
+        }
+    }
 }
 
 /* A newer version of a node stays where it is. */
@@ -240,6 +273,7 @@ static void drop_common(struct netmap_book *b)
 
 void netmap_book_fini(struct netmap_book *b)
 {
+    netmap_bunches_free(b);
     free_groups(b->groups, b->n_groups);
     map_free(b->by_key);
     drop_common(b);
@@ -260,6 +294,7 @@ struct before {
 
 static void before_take(struct before *was, struct netmap_book *b)
 {
+    netmap_bunches_free(b);
     *was = (struct before){b->groups, b->n_groups, b->policy, map_new()};
     for (size_t i = 0; i < b->n_groups; i++)
         for (size_t k = 0; !b->groups[i]->varies && k < b->groups[i]->n; k++)
@@ -338,7 +373,7 @@ static void step_node(struct netmap_book *b, const struct netmap_touched *t)
         return;
     }
     if (from)
-        group_remove(from, t->id);
+        group_remove(b, from, t->id);
     if (to)
         group_insert(to, now, f->limits.block_cards);
 }
@@ -383,18 +418,21 @@ void netmap_book_update(struct netmap_book *b)
     policy_ref(f->policy);
     policy_unref(b->policy);
     b->policy = f->policy;
+    netmap_bunches_update(b);
 }
 
 /* ---- Texts ---- */
 
-static void put_cards(struct buf *text, const struct policy *p, const struct netmap_block *x,
-                      uint32_t viewer)
+void netmap_block_put_cards(struct buf *out, const struct policy *p, const struct netmap_block *x,
+                            struct netmap_want want)
 {
-    const struct netmap_eye eye = {.cls = viewer};
+    const struct netmap_eye eye = {.cls = want.viewer};
 
+    IGNORE(buf_reserve(out, x->n * NETMAP_CARD_GUESS));
     for (size_t i = 0; i < x->n; i++) {
-        buf_put_char(text, ',');
-        netmap_put_card_for(text, p, &eye, x->nodes[i]);
+        if (i || !want.is_first)
+            buf_put_char(out, ',');
+        netmap_put_card_for(out, p, &eye, x->nodes[i]);
     }
 }
 
@@ -423,46 +461,51 @@ static bool share(struct netmap_block *x, struct netmap_print *print, int form)
 }
 
 struct blob *netmap_block_cards(struct netmap_book *b, const struct netmap_group *g,
-                                struct netmap_block *x, uint32_t viewer, bool zstd)
+                                struct netmap_block *x, struct netmap_want want)
 {
-    uint32_t key = g->varies ? viewer : policy_class_hides_ipv4(b->policy, viewer);
+    uint32_t whom = g->varies ? want.viewer : policy_class_hides_ipv4(b->policy, want.viewer);
+    uint32_t key = whom << 1 | want.is_first;
     struct netmap_print *print = print_for(x, key);
     struct buf text = BUF(NETMAP_MESSAGE_MAX);
 
-    if (print->form[zstd]) {
+    if (print->form[want.zstd]) {
         netmap_count(b->feed, NETMAP_BLOCK_REUSED, 1);
-        return print->form[zstd];
+        return print->form[want.zstd];
     }
-    put_cards(&text, b->policy, x, viewer);
+    netmap_block_put_cards(&text, b->policy, x, want);
     if (g->varies)
         sha256(buf_str(&text), print->sum);
-    if (!g->varies || !share(x, print, zstd)) {
+    if (!g->varies || !share(x, print, want.zstd)) {
         netmap_count(b->feed, NETMAP_BLOCK_MADE, 1);
         if (!buf_is_full(&text))
-            print->form[zstd] = netmap_part(buf_str(&text), zstd);
+            print->form[want.zstd] = netmap_part(buf_str(&text), want.zstd);
     }
     buf_fini(&text);
-    return print->form[zstd];
+    return print->form[want.zstd];
+}
+
+void netmap_put_owners(struct buf *out, const struct tailnet_view *view, user_id *owners, size_t n)
+{
+    n = netmap_ids_sort(owners, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct user *u = owners[i] ? view_user_find(view, owners[i]) : NULL;
+
+        if (owners[i] && !u)
+            continue;
+        buf_put_char(out, ',');
+        netmap_put_profile(out, u);
+    }
 }
 
 static void put_profiles(struct buf *text, const struct tailnet_view *view,
                          const struct netmap_block *x)
 {
-    user_id *ids = mem_alloc_array(x->n, sizeof *ids);
-    size_t n;
+    user_id *owners = mem_alloc_array(x->n, sizeof *owners);
 
     for (size_t i = 0; i < x->n; i++)
-        ids[i] = x->nodes[i]->user;
-    n = netmap_ids_sort(ids, x->n);
-    for (size_t i = 0; i < n; i++) {
-        const struct user *u = ids[i] ? view_user_find(view, ids[i]) : NULL;
-
-        if (ids[i] && !u)
-            continue;
-        buf_put_char(text, ',');
-        netmap_put_profile(text, u);
-    }
-    mem_free(ids);
+        owners[i] = x->nodes[i]->user;
+    netmap_put_owners(text, view, owners, x->n);
+    mem_free(owners);
 }
 
 struct blob *netmap_block_profiles(struct netmap_book *b, struct netmap_block *x, bool zstd)

@@ -51,6 +51,7 @@ void netmap_feed_set_limits(struct netmap_feed *f, const struct netmap_limits *l
         .delta_cards = limits->delta_cards ? limits->delta_cards : NETMAP_DELTA_CARDS,
         .loose_classes = limits->loose_classes ? limits->loose_classes : NETMAP_LOOSE_CLASSES,
         .loose_least = limits->loose_least ? limits->loose_least : NETMAP_LOOSE_LEAST,
+        .bunch_least = limits->bunch_least ? limits->bunch_least : NETMAP_BUNCH_LEAST,
     };
 }
 

@@ -5,8 +5,8 @@
  *   ,profile,profile …                            a part for each block seen
  *   ],"DERPMap":…,"DNSConfig":…,…                 the same for all
  *   ,"Node":…,"PacketFilters":…,"Peers":[card,…   written for the viewer, with the cards of the
- * block it is in itself, and of its user's other devices ,card,card … a part for each block seen
- * whole
+ * block it is in itself, and of its user's other devices ,card,card … a part for each bunch seen
+ * whole, and for each block else
  *   ]}
  */
 
@@ -87,40 +87,72 @@ static bool sees_group(const struct whole *m, const struct netmap_group *g)
            netmap_sight(&m->f->sights, m->f->policy, m->eye.cls, g->sight) == POLICY_SIGHT_ALL;
 }
 
+static struct netmap_want want(const struct whole *m)
+{
+    return (struct netmap_want){m->eye.cls, m->full->zstd, m->n == 0};
+}
+
 static void add_block(struct whole *m, const struct netmap_group *g, struct netmap_block *x)
 {
     struct netmap_book *b = &m->f->book;
 
-    /* Parts begin with a comma: something must be before them. */
-    if (m->n == 0) {
-        put_cut(m, x);
-        return;
-    }
     add_part(m, &m->profiles, netmap_block_profiles(b, x, m->full->zstd));
-    add_part(m, &m->cards, netmap_block_cards(b, g, x, m->eye.cls, m->full->zstd));
+    add_part(m, &m->cards, netmap_block_cards(b, g, x, want(m)));
     m->n += x->n;
 }
 
-static void put_peers(struct whole *m)
+static void add_bunch(struct whole *m, struct netmap_bunch *x)
 {
     struct netmap_book *b = &m->f->book;
-    const struct netmap_group *home = netmap_book_group(b, m->self);
-    size_t at, own = netmap_group_place(home, m->self->id);
 
-    ASSERT(netmap_group_find(home, m->self->id, &at));
-    if (sees_group(m, home))
-        put_cut(m, home->blocks[own]);
-    put_devices(m);
-    put_guests(m);
+    x->taken = b->maps;
+    add_part(m, &m->profiles, netmap_bunch_profiles(b, x, m->full->zstd));
+    add_part(m, &m->cards, netmap_bunch_cards(b, x, want(m)));
+    for (size_t i = 0; i < x->n; i++)
+        m->n += x->blocks[i].block->n;
+}
+
+static void put_bunches(struct whole *m, const struct netmap_block *own)
+{
+    struct netmap_book *b = &m->f->book;
+
+    b->maps++;
+    for (size_t i = 0; i < b->n_bunches; i++)
+        if (b->bunches[i] != own->bunch && netmap_bunch_is_seen(b, b->bunches[i], m->eye.cls))
+            add_bunch(m, b->bunches[i]);
+}
+
+static void put_blocks(struct whole *m, const struct netmap_block *own)
+{
+    struct netmap_book *b = &m->f->book;
+
     for (size_t i = 0; i < b->n_groups; i++) {
         const struct netmap_group *g = b->groups[i];
 
         if (!sees_group(m, g))
             continue;
-        for (size_t k = 0; k < g->n; k++)
-            if (g != home || k != own)
-                add_block(m, g, g->blocks[k]);
+        for (size_t k = 0; k < g->n; k++) {
+            struct netmap_block *x = g->blocks[k];
+
+            if (x != own && !(x->bunch && x->bunch->taken == b->maps))
+                add_block(m, g, x);
+        }
     }
+}
+
+static void put_peers(struct whole *m)
+{
+    const struct netmap_group *home = netmap_book_group(&m->f->book, m->self);
+    size_t at;
+    struct netmap_block *own = netmap_group_find(home, m->self->id, &at);
+
+    ASSERT(own);
+    if (sees_group(m, home))
+        put_cut(m, own);
+    put_devices(m);
+    put_guests(m);
+    put_bunches(m, own);
+    put_blocks(m, own);
 }
 
 /* ---- The viewer ---- */

@@ -10,7 +10,7 @@
  * and cut into runs of NETMAP_BUNDLE places. What a class hears of a run is a bundle: written and
  * compressed for the first that wants it, with what is in it for its name. Where many see the same
  * there are few bundles; where nobody does there are as many as bodies, and no worse than those
- * would be by themselves.
+ * would be by themselves. Who hears of all of several runs gets them as one, which has fewer bytes.
  */
 
 #include <string.h>
@@ -18,6 +18,8 @@
 #include "core/mem.h"
 #include "netmap/netmap_internal.h"
 #include "wire/response.h"
+
+#define SHORT_GUESS 200 /* about the bytes of a profile or a patch */
 
 void netmap_loose_free(struct netmap_loose *l)
 {
@@ -41,11 +43,28 @@ static struct netmap_loose *add(struct netmap_subject *s, struct netmap_loose l)
     return s->loose = kept;
 }
 
+/* Of a node whose routes are the same to all there are two cards at most. */
+static struct netmap_loose *plain_card(const struct netmap_way *w, const struct netmap_subject *s,
+                                       const struct netmap_eye *eye)
+{
+    bool hides = s->hides_v4 || policy_class_hides_ipv4(w->after, eye->cls);
+
+    if (s->is_guest || s->routes_vary)
+        return NULL;
+    for (struct netmap_loose *l = s->loose; l; l = l->next)
+        if (l->kind == NETMAP_LOOSE_CARD && l->variant.hides_v4 == hides)
+            return l;
+    return NULL;
+}
+
 struct netmap_loose *netmap_loose_card(struct netmap_way *w, struct netmap_subject *s,
                                        const struct netmap_eye *eye)
 {
+    struct netmap_loose *plain = plain_card(w, s, eye);
     struct netmap_variant v;
 
+    if (plain)
+        return plain;
     netmap_variant_of(w->after, eye, s->now, &v);
     for (struct netmap_loose *l = s->loose; l; l = l->next) {
         if (l->kind == NETMAP_LOOSE_CARD && netmap_variant_eq(&l->variant, &v)) {
@@ -89,8 +108,8 @@ static void put_one(const struct netmap_way *w, struct buf *out, const struct ne
     }
 }
 
-static void put_some(const struct netmap_way *w, struct buf *out,
-                     struct netmap_loose *const *loose, size_t n, bool is_first)
+static void put_some(const struct netmap_way *w, struct buf *out, struct netmap_loose *const *loose,
+                     size_t n, bool is_first)
 {
     for (size_t i = 0; i < n; i++) {
         if (i || !is_first)
@@ -104,7 +123,9 @@ static struct blob *bundle_new(struct netmap_way *w, struct netmap_loose *const 
 {
     struct buf text = BUF(NETMAP_MESSAGE_MAX);
     struct blob *frame = NULL;
+    bool are_cards = loose[0]->kind == NETMAP_LOOSE_CARD;
 
+    IGNORE(buf_reserve(&text, n * (are_cards ? NETMAP_CARD_GUESS : SHORT_GUESS)));
     put_some(w, &text, loose, n, is_first);
     if (!buf_is_full(&text))
         frame = netmap_part(buf_str(&text), true);
@@ -116,11 +137,11 @@ static struct blob *bundle_new(struct netmap_way *w, struct netmap_loose *const 
 static struct blob *bundle(struct netmap_way *w, struct netmap_loose *const *loose, size_t n,
                            bool is_first)
 {
-    const void *name[NETMAP_BUNDLE + 1];
+    const void *name[NETMAP_BUNDLE_MAX + 1];
     struct str key;
     struct blob *frame;
 
-    ASSERT(n <= NETMAP_BUNDLE);
+    ASSERT(n <= NETMAP_BUNDLE_MAX);
     memcpy(name, loose, n * sizeof *name);
     name[n] = is_first ? w : NULL;
     key = str_bytes(name, (n + 1) * sizeof *name);
@@ -148,15 +169,30 @@ void netmap_bundles_free(struct map *bundles)
     map_free(bundles);
 }
 
+/*
+ * How many from here on go into one frame: a large aligned run where all of it is heard of, as most
+ * are who hear of its first; else what is heard of the small run.
+ */
+static size_t run_length(const struct netmap_gap *gap, size_t from)
+{
+    struct netmap_loose *const *loose = gap->loose + from;
+    size_t left = gap->n - from, place = loose[0]->place, n = 1;
+
+    for (size_t run = NETMAP_BUNDLE_MAX; run > NETMAP_BUNDLE; run /= 2)
+        if (place % run == 0 && left >= run && loose[run - 1]->place == place + run - 1)
+            return run;
+    while (n < left && loose[n]->place / NETMAP_BUNDLE == place / NETMAP_BUNDLE)
+        n++;
+    return n;
+}
+
 static bool put_gap(struct netmap_way *w, const struct netmap_gap *gap, struct buf *out)
 {
-    for (size_t from = 0, to; from < gap->n; from = to) {
+    for (size_t from = 0, n; from < gap->n; from += n) {
         struct blob *frame;
 
-        for (to = from + 1; to < gap->n; to++)
-            if (gap->loose[to]->place / NETMAP_BUNDLE != gap->loose[from]->place / NETMAP_BUNDLE)
-                break;
-        frame = bundle(w, gap->loose + from, to - from, gap->is_first && from == 0);
+        n = run_length(gap, from);
+        frame = bundle(w, gap->loose + from, n, gap->is_first && from == 0);
         if (!frame)
             return false;
         buf_put(out, blob_str(frame));
@@ -217,7 +253,8 @@ static void put_plain(const struct netmap_way *w, const struct netmap_body *b, c
 
 static struct blob *counted(struct netmap_way *w, struct blob *b)
 {
-    w->bytes += blob_str(b).len;
+    w->last_len = blob_str(b).len;
+    w->bytes += w->last_len;
     return b;
 }
 
@@ -230,6 +267,7 @@ struct blob *netmap_body_whole(struct netmap_way *w, const struct netmap_body *b
         put_plain(w, b, '{', &out);
         whole = buf_is_full(&out) ? NULL : netmap_whole(buf_str(&out), zstd);
     } else {
+        IGNORE(buf_reserve(&out, w->last_len));
         buf_put_le32(&out, 0);
         if (put_frames(w, b, '{', &out)) {
             buf_set_le32(&out, 0, (uint32_t)(out.len - 4));
@@ -248,8 +286,10 @@ struct blob *netmap_body_rest(struct netmap_way *w, const struct netmap_body *b,
     if (!zstd || !b->is_loose) {
         put_plain(w, b, ',', &out);
         rest = buf_is_full(&out) ? NULL : netmap_part(buf_str(&out), zstd);
-    } else if (put_frames(w, b, ',', &out)) {
-        rest = blob_new(buf_str(&out));
+    } else {
+        IGNORE(buf_reserve(&out, w->last_len));
+        if (put_frames(w, b, ',', &out))
+            rest = blob_new(buf_str(&out));
     }
     buf_fini(&out);
     return counted(w, rest);

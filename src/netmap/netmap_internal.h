@@ -18,16 +18,19 @@
 #include "netmap/stream.h"
 #include "policy/policy.h"
 
-/* Text of bodies that a way keeps because other streams will want the same. */
-#define NETMAP_BODIES_MAX ((size_t)64 << 20)
+/* Text of bodies that a way keeps because other streams will want the same: those that a flush has
+ * yet to come to do soon (netmap_stream_cmp), others are few. */
+#define NETMAP_BODIES_MAX ((size_t)16 << 20)
 
 enum { NETMAP_PLAIN, NETMAP_ZSTD, NETMAP_FORMS };
 
 /* Of struct netmap_limits. */
 #define NETMAP_BLOCK_CARDS 64
+#define NETMAP_CARD_GUESS 800 /* about the bytes of a card: room to begin with */
 #define NETMAP_DELTA_CARDS 128
 #define NETMAP_LOOSE_CLASSES 16
 #define NETMAP_LOOSE_LEAST 8
+#define NETMAP_BUNCH_LEAST 16
 
 static inline enum policy_form netmap_form(uint32_t capver)
 {
@@ -143,8 +146,10 @@ struct netmap_loose {
     unsigned patch;                /* as verdicts have them */
     struct str caps;
 };
-/* Neighbours in the order of places that go together into one frame. */
+/* Neighbours in the order of places that go together into one frame, whoever hears of which of
+ * them; and so many, where somebody hears of all. Powers of two. */
 #define NETMAP_BUNDLE 16
+#define NETMAP_BUNDLE_MAX 128
 
 /* Both ends of a node, as judging it for any class wants them. */
 struct netmap_subject {
@@ -153,6 +158,7 @@ struct netmap_subject {
     uint32_t old_cls, now_cls;
     user_id old_user, now_user; /* of policy_sight_user */
     bool routes_vary;           /* by viewer, at either end */
+    bool hides_v4;              /* now, whoever the viewer is */
     bool is_guest;
     uint32_t place; /* among the way's: those that the same viewers hear of are neighbours */
     struct netmap_loose *loose;
@@ -171,7 +177,7 @@ struct netmap_body {
     struct netmap_body *next;
     struct blob *json; /* members without braces and what goes in gaps; NULL: nothing to tell */
     struct netmap_gap gaps[NETMAP_LOOSE_KINDS];
-    bool is_loose; /* something is in the gaps */
+    bool is_loose;                    /* something is in the gaps */
     struct blob *whole[NETMAP_FORMS]; /* a message of its own; made when first wanted */
     struct blob *rest[NETMAP_FORMS];  /* behind other members, to the closing brace */
     node_id *own; /* sorted: who must not be sent it, because it is told of itself */
@@ -223,9 +229,11 @@ struct netmap_way {
     struct netmap_slot *last;  /* that was asked for; most who come are like who came before */
     struct netmap_slot *slots; /* of a hash table; `cap` is a power of two, or 0 */
     size_t n_slots, cap;
-    struct netmap_body *bodies; /* all of them */
-    struct map *bundles;        /* frames, by what is in them; NULL: none yet */
-    size_t bytes;               /* of their texts and frames */
+    struct netmap_body *bodies;   /* all of them */
+    struct map *bundles;          /* frames, by what is in them; NULL: none yet */
+    struct netmap_loose **places; /* scratch for sorting: all NULL; NULL: none yet */
+    size_t bytes;                 /* of their texts and frames */
+    size_t last_len;              /* of the newest: a guess at the next */
 };
 struct netmap_subject netmap_way_subject(const struct netmap_way *w, node_id id);
 void netmap_way_drop_bodies(struct netmap_way *w);
@@ -299,9 +307,9 @@ struct netmap_moment {
 
 /* ---- The present, as blocks ---- */
 
-/* Cards of a block as some viewers see them. Each begins with a comma. */
+/* Cards of a block as some viewers see them. Each begins with a comma, but for a map's first. */
 struct netmap_print {
-    uint32_t key;
+    uint32_t key;    /* for whom, and whether it is the first: as book.c has it */
     uint8_t sum[32]; /* of the text, where routes vary */
     struct blob *form[NETMAP_FORMS];
 };
@@ -318,6 +326,20 @@ struct netmap_block {
     struct netmap_print *prints;
     size_t n_prints;
     struct blob *profiles[NETMAP_FORMS]; /* of the owners; each begins with a comma */
+    struct netmap_bunch *bunch;          /* borrowed; NULL: in none */
+};
+/* A few small blocks that most viewers see together: their texts as one; bunch.c. */
+struct netmap_bunched {
+    struct netmap_block *block;
+    uint32_t sight;
+};
+struct netmap_bunch {
+    struct netmap_bunched *blocks;
+    size_t n;
+    /* By whether it is the first of its map, and whether IPv4 addresses are hidden. */
+    struct blob *cards[2][2][NETMAP_FORMS];
+    struct blob *profiles[NETMAP_FORMS];
+    uint64_t taken; /* by the book's map of that number */
 };
 /* All nodes of one sight; those whose routes vary by viewer apart. */
 struct netmap_group {
@@ -333,7 +355,10 @@ struct netmap_book {
     const struct policy *policy;     /* counted */
     struct netmap_group **groups;
     size_t n_groups;
-    struct map *by_key;                     /* sight and varies -> group */
+    struct map *by_key; /* sight and varies -> group */
+    struct netmap_bunch **bunches;
+    size_t n_bunches, cap_bunches;
+    uint64_t maps;                          /* so many were made of it */
     const struct tailnet_info *info;        /* counted: what `common` says */
     const struct policy_document *document; /* likewise */
     struct blob *common[2][NETMAP_FORMS];   /* [1]: without relay map and DNS */
@@ -343,16 +368,39 @@ void netmap_book_init(struct netmap_book *b, struct netmap_feed *f);
 void netmap_book_fini(struct netmap_book *b);
 /* Brings it up to the feed's view and policy. */
 void netmap_book_update(struct netmap_book *b);
-/* The cards as viewers of that class see them; made when first wanted; borrowed. */
+/* For whom and as what cards are wanted. */
+struct netmap_want {
+    uint32_t viewer; /* its class */
+    bool zstd;
+    bool is_first; /* nothing is in the list of peers before: without a comma */
+};
+/* The cards as such viewers see them; made when first wanted; borrowed. */
 struct blob *netmap_block_cards(struct netmap_book *b, const struct netmap_group *g,
-                                struct netmap_block *x, uint32_t viewer, bool zstd);
+                                struct netmap_block *x, struct netmap_want want);
 struct blob *netmap_block_profiles(struct netmap_book *b, struct netmap_block *x, bool zstd);
+/* Adds cards, each behind a comma unless it is the first. */
+void netmap_block_put_cards(struct buf *out, const struct policy *p, const struct netmap_block *x,
+                            struct netmap_want want);
+/* Adds profiles, each behind a comma, of those of `owners` that there are; sorts them. */
+void netmap_put_owners(struct buf *out, const struct tailnet_view *view, user_id *owners, size_t n);
+/* Small blocks of one group that are neighbours become one. There are no bunches. */
+void netmap_book_merge(struct netmap_book *b);
+/* Puts small blocks into bunches, when there are many that are in none. */
+void netmap_bunches_update(struct netmap_book *b);
+void netmap_bunches_free(struct netmap_book *b);
+void netmap_bunch_dissolve(struct netmap_book *b, struct netmap_bunch *x); /* NULL is fine */
+void netmap_bunch_drop_cards(struct netmap_bunch *x);                      /* NULL is fine */
+void netmap_bunch_drop_profiles(struct netmap_bunch *x);                   /* NULL is fine */
+/* Whether viewers of that class see all of it; its texts, borrowed. */
+bool netmap_bunch_is_seen(const struct netmap_book *b, const struct netmap_bunch *x,
+                          uint32_t viewer);
+struct blob *netmap_bunch_cards(struct netmap_book *b, struct netmap_bunch *x,
+                                struct netmap_want want);
+struct blob *netmap_bunch_profiles(struct netmap_book *b, struct netmap_bunch *x, bool zstd);
 /* The block that has the node; NULL: none. */
 struct netmap_block *netmap_group_find(const struct netmap_group *g, node_id id, size_t *at);
 /* The group of a node of the view. */
 const struct netmap_group *netmap_book_group(const struct netmap_book *b, const struct node *n);
-/* Which of the group's blocks would have the node. */
-size_t netmap_group_place(const struct netmap_group *g, node_id id);
 /* The brackets that close a map behind blocks. */
 struct blob *netmap_book_end(struct netmap_book *b, bool zstd);
 /* What is the same for all viewers: a text that begins behind their profiles. Those with `own`

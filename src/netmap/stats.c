@@ -68,12 +68,22 @@ static void look_at_block(const struct netmap_block *x, struct netmap_feed_stats
     }
 }
 
+static void look_at_bunch(const struct netmap_bunch *x, struct netmap_feed_stats *out)
+{
+    for (int i = 0; i < 4; i++) {
+        out->block_plain_bytes += blob_str(x->cards[i / 2][i % 2][NETMAP_PLAIN]).len;
+        out->block_frame_bytes += blob_str(x->cards[i / 2][i % 2][NETMAP_ZSTD]).len;
+    }
+}
+
 static void look_at_kept(const struct netmap_feed *f, struct netmap_feed_stats *out)
 {
     LIST_FOR_EACH(m, &f->moments, struct netmap_moment, moments) {
         if (m->way)
             look_at_bodies(m->way, out);
     }
+    for (size_t i = 0; i < f->book.n_bunches; i++)
+        look_at_bunch(f->book.bunches[i], out);
     for (size_t i = 0; i < f->book.n_groups; i++)
         for (size_t k = 0; k < f->book.groups[i]->n; k++)
             look_at_block(f->book.groups[i]->blocks[k], out);

@@ -178,8 +178,9 @@ static enum netmap_pull send_own(struct netmap_stream *s, struct netmap_way *w,
 #define CAPVER_DEAF 141
 
 /*
- * From 1.86 to 1.94 a client's sockets hear of only the first of several things that a delta patches of one
- * peer: of a new home relay, and then not of the endpoints, so that it stays on the relay.
+ * From 1.86 to 1.94 a client's sockets hear of only the first of several things that a delta
+ * patches of one peer: of a new home relay, and then not of the endpoints, so that it stays on the
+ * relay.
  */
 #define CAPVER_HALF_DEAF 117
 #define CAPVER_HALF_DEAF_LAST 132
@@ -187,8 +188,8 @@ static enum netmap_pull send_own(struct netmap_stream *s, struct netmap_way *w,
 /* Whether it must take the whole map anew to hear all that a delta says. */
 static bool is_deaf(const struct netmap_stream *s, const struct netmap_way *w)
 {
-    return s->capver == CAPVER_DEAF || (w->moves_twice && s->capver >= CAPVER_HALF_DEAF &&
-                                        s->capver <= CAPVER_HALF_DEAF_LAST);
+    return s->capver == CAPVER_DEAF ||
+           (w->moves_twice && s->capver >= CAPVER_HALF_DEAF && s->capver <= CAPVER_HALF_DEAF_LAST);
 }
 
 static enum netmap_pull pull_way(struct netmap_stream *s, struct netmap_way *w,
@@ -285,6 +286,20 @@ bool netmap_stream_is_behind(const struct netmap_stream *s)
     if (s->done || !s->moment || !s->moment->view)
         return !s->done;
     return f->aim ? s->moment->number < f->aim->number : s->moment != f->newest;
+}
+
+static uint64_t moment_number(const struct netmap_stream *s)
+{
+    return s->moment ? s->moment->number : 0;
+}
+
+int netmap_stream_cmp(const struct netmap_stream *a, const struct netmap_stream *b)
+{
+    if (a->moment != b->moment)
+        return moment_number(a) < moment_number(b) ? -1 : 1;
+    if (a->eye.cls != b->eye.cls)
+        return a->eye.cls < b->eye.cls ? -1 : 1;
+    return (a->eye.user > b->eye.user) - (a->eye.user < b->eye.user);
 }
 
 void netmap_stream_keep_alive(const struct netmap_stream *s, struct netmap_parcel *out)

@@ -48,6 +48,7 @@ struct netmap_limits {
     /* Under a policy of more classes deltas are put together of bundles. */
     size_t loose_classes;
     size_t loose_least; /* fewer profiles, or patches, are written for each class */
+    size_t bunch_least; /* as many small blocks may lie by themselves */
 };
 void netmap_feed_set_limits(struct netmap_feed *f, const struct netmap_limits *limits);
 void netmap_feed_free(struct netmap_feed *f);
@@ -108,6 +109,11 @@ void netmap_stream_farewell(const struct netmap_stream *s, const struct node *la
 bool netmap_stream_wants_full(const struct netmap_stream *s);
 /* Whether pull would have anything to look at. Cheap. */
 bool netmap_stream_is_behind(const struct netmap_stream *s);
+/*
+ * For sorting a feed's streams: in this order those that are told the same are told it one after
+ * the other, and what was made for them need not be kept for later ones.
+ */
+int netmap_stream_cmp(const struct netmap_stream *a, const struct netmap_stream *b);
 /* Adds a message that does nothing but ask the client for the URL (protocol.md 15.1). */
 void netmap_stream_ping(const struct netmap_stream *s, struct str url, struct netmap_parcel *out);
 /* Adds the keep-alive message. */

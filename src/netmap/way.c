@@ -58,6 +58,7 @@ struct netmap_subject netmap_way_subject(const struct netmap_way *w, node_id id)
 
     s.routes_vary = (s.old && netmap_routes_vary(w->before, s.old)) ||
                     (s.now && netmap_routes_vary(w->after, s.now));
+    s.hides_v4 = s.now && policy_class_hides_ipv4(w->after, s.now_cls);
     s.is_guest = (s.now && s.now->tailnet != view_info(w->now)->id) ||
                  (s.old && s.old->tailnet != view_info(w->old)->id);
     return s;
@@ -306,6 +307,7 @@ void netmap_way_free(struct netmap_way *w)
     for (size_t i = 0; i < w->span.n_nodes; i++)
         netmap_loose_free(w->subjects[i].loose);
     mem_free(w->subjects);
+    mem_free(w->places);
     mem_free(w->slots);
     netmap_span_fini(&w->span);
     buf_fini(&w->tailnet);
@@ -368,8 +370,8 @@ static struct netmap_shift shift_of(const struct netmap_way *w, uint32_t old, ui
     return (struct netmap_shift){
         .old = old,
         .now = now,
-        .caps = netmap_caps_patch(policy_class_caps(w->before, old),
-                                  policy_class_caps(w->after, now)),
+        .caps =
+            netmap_caps_patch(policy_class_caps(w->before, old), policy_class_caps(w->after, now)),
         .hid = policy_class_hides_ipv4(w->before, old),
         .hides = policy_class_hides_ipv4(w->after, now),
     };

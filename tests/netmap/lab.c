@@ -308,7 +308,8 @@ static void populate(struct lab *l, uint64_t seed)
         netmap_feed_set_limits(l->feed, &(struct netmap_limits){.block_cards = seed % 4,
                                                                 .delta_cards = 1 + seed % 5,
                                                                 .loose_classes = seed % 3,
-                                                                .loose_least = 1 + seed % 4});
+                                                                .loose_least = 1 + seed % 4,
+                                                                .bunch_least = 1 + seed % 3});
     lab_publish(l, false);
 }
 

@@ -628,6 +628,7 @@ static void world_begin(struct world *w, uint64_t seed)
         netmap_feed_set_limits(w->feed, &(struct netmap_limits){.block_cards = 1 + below(w, 4),
                                                                 .loose_classes = below(w, 3),
                                                                 .loose_least = below(w, 4),
+                                                                .bunch_least = below(w, 4),
                                                                 .delta_cards = 1 + below(w, 6)});
     tell_policy(w);
     create_user(w);

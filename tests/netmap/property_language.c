@@ -115,7 +115,8 @@ static void live(uint64_t seed, struct history *h)
         netmap_feed_set_limits(h->feed, &(struct netmap_limits){.block_cards = seed % 4,
                                                                 .delta_cards = 1 + seed % 5,
                                                                 .loose_classes = seed % 3,
-                                                                .loose_least = 1 + seed % 4});
+                                                                .loose_least = 1 + seed % 4,
+                                                                .bunch_least = 1 + seed % 3});
     change_policy(h);
     publish(h, false, false);
     for (size_t i = 0; i < STEPS; i++) {

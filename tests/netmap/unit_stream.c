@@ -186,6 +186,34 @@ static void shares_a_change(void **state)
     net_end(&n);
 }
 
+/* Who was told less comes first; those who are told the same are side by side. */
+static void stand_in_order(void **state)
+{
+    struct netmap_stream *s[NODES];
+    struct buf out = BUF(0);
+    struct net n;
+
+    (void)state;
+    net_begin(&n);
+    for (size_t i = 0; i < NODES; i++)
+        s[i] = stream(&n, i, true);
+    assert_int_equal(netmap_stream_cmp(s[0], s[1]), 0);
+    assert_int_equal(pull(s[0], &out), NETMAP_PULL_SENT);
+    buf_clear(&out);
+    assert_int_equal(pull(s[1], &out), NETMAP_PULL_SENT);
+    assert_int_equal(netmap_stream_cmp(s[0], s[1]), 0);
+    assert_true(netmap_stream_cmp(s[2], s[1]) < 0);
+    assert_true(netmap_stream_cmp(s[1], s[2]) > 0);
+    derp_of(&n, 2, 901);
+    buf_clear(&out);
+    assert_int_equal(pull(s[1], &out), NETMAP_PULL_SENT);
+    assert_true(netmap_stream_cmp(s[0], s[1]) < 0);
+    for (size_t i = 0; i < NODES; i++)
+        netmap_stream_free(s[i]);
+    buf_fini(&out);
+    net_end(&n);
+}
+
 /* Pulls and forgets. */
 static enum netmap_pull look(struct netmap_stream *s)
 {
@@ -212,11 +240,11 @@ static void makes_a_block_once(void **state)
         const char *name;
         uint64_t made, reused;
     } steps[] = {
-        /* The first peer is always written out, so that something stands before the blocks. */
-        {"the first viewer makes the third's", 1, 0},
-        {"the second finds it", 1, 1},
-        {"the third makes the second's", 2, 1},
-        {"the first again finds all", 2, 2},
+        /* The first of a list has a text of its own, without a comma. */
+        {"the first viewer makes the second's as the first, the third's", 2, 0},
+        {"the second the first's as the first, and finds the third's", 3, 1},
+        {"the third finds that, and makes the second's behind it", 4, 2},
+        {"the first again finds all", 4, 4},
     };
     struct netmap_stream *s[ARRAY_LEN(steps)];
     struct net n;
@@ -235,8 +263,8 @@ static void makes_a_block_once(void **state)
     netmap_stream_free(s[0]);
     s[0] = stream(&n, 0, true); /* the third's is not right any more */
     assert_int_equal(look(s[0]), NETMAP_PULL_SENT);
-    assert_int_equal(counted(&n, NETMAP_BLOCK_MADE), 3);
-    assert_int_equal(counted(&n, NETMAP_BLOCK_REUSED), 2);
+    assert_int_equal(counted(&n, NETMAP_BLOCK_MADE), 5);
+    assert_int_equal(counted(&n, NETMAP_BLOCK_REUSED), 5);
     for (size_t i = 0; i < ARRAY_LEN(s); i++)
         netmap_stream_free(s[i]);
     net_end(&n);
@@ -435,7 +463,8 @@ static void says_the_domain_to_the_deaf(void **state)
     }
 }
 
-/* Others want it where a node has another home and other endpoints: they do not hear of the latter else. */
+/* Others want it where a node has another home and other endpoints: they do not hear of the latter
+ * else. */
 static void says_the_domain_to_the_half_deaf(void **state)
 {
     static const struct {
@@ -505,6 +534,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_a_change),
+        cmocka_unit_test(stand_in_order),
         cmocka_unit_test(makes_a_block_once),
         cmocka_unit_test(sends_a_map_for_a_large_delta),
         cmocka_unit_test(ends_for_a_deleted_node),
