@@ -16,6 +16,7 @@
 #include "control/hub_internal.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/mem.h"
 #include "core/metric.h"
 
 /* Sessions of a flush between two looks at the line of whole maps. At the clock it is looked after
@@ -238,6 +239,46 @@ static void on_watch(void *user)
 
 /* ---- Flushes ---- */
 
+static int by_what_they_are_told(const void *a, const void *b)
+{
+    const struct map_session *const *x = a, *const *y = b;
+
+    return netmap_stream_cmp((*x)->stream, (*y)->stream);
+}
+
+static bool is_in_order(const struct hub_tailnet *t)
+{
+    const struct netmap_stream *last = NULL;
+
+    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link) {
+        if (last && netmap_stream_cmp(last, s->stream) > 0)
+            return false;
+        last = s->stream;
+    }
+    return true;
+}
+
+/* Who is told the same stands together; most do since the last flush. */
+static void put_in_order(struct hub_tailnet *t)
+{
+    struct map_session **all;
+    size_t n = 0;
+
+    if (is_in_order(t))
+        return;
+    all = mem_alloc_array(t->n_sessions, sizeof(*all));
+    LIST_FOR_EACH(s, &t->sessions, struct map_session, sessions_link) {
+        all[n++] = s;
+    }
+    qsort(all, n, sizeof(*all), by_what_they_are_told);
+    list_init(&t->sessions);
+    for (size_t i = 0; i < n; i++) {
+        list_node_init(&all[i]->sessions_link);
+        list_push_back(&t->sessions, &all[i]->sessions_link);
+    }
+    mem_free(all);
+}
+
 static void flush_begin(struct hub_tailnet *t)
 {
     t->newcomers = 0;
@@ -245,6 +286,7 @@ static void flush_begin(struct hub_tailnet *t)
     netmap_feed_drop_aim(t->feed);
     if (t->n_sessions == 0)
         return;
+    put_in_order(t);
     netmap_feed_take_aim(t->feed);
     pace_begin(&t->pace, (int64_t)clock_mono_ns());
     t->hub->flushes++;
