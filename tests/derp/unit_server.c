@@ -201,7 +201,7 @@ static void cloned_machines_are_told(void **state)
     (void)party_log(one);
     for (int i = 0; i < 12; i++) {
         party_say(i % 2 ? two : one, a, STR("x"));
-        rig_wait(rig, 5000);
+        rig_wait(rig, 4000);
     }
     assert_str(party_log(one), STR(""));
     rig_free(rig);
