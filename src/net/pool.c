@@ -9,7 +9,7 @@
 
 #define KEPT_MIN ((size_t)2 << 10)   /* bytes */
 #define KEPT_MAX ((size_t)256 << 10) /* twice what a connection is given at once */
-#define KEPT_ALL ((size_t)1 << 20)
+#define KEPT_ALL ((size_t)320 << 10) /* what is written meanwhile, and a little more */
 
 void loop_buf_take(struct loop *loop, struct buf *b)
 {
